@@ -1,0 +1,1 @@
+"""actors: filled in below."""

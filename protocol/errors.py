@@ -1,0 +1,83 @@
+"""Two kinds of errors: ours (`Misuse`) and the peer's (`PeerViolation`); and the reasons of a refusal.
+
+Every error a user can meet descends from `TagmeshError`. Bugs are assertions that stay on.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TagmeshError(Exception):
+    """The root of everything tagmesh raises on purpose."""
+
+
+class Misuse(TagmeshError):  # noqa: N818 - a term of the design
+    """The caller asked for something that cannot be: a bad argument, a call in the wrong state."""
+
+
+class PeerViolation(TagmeshError):  # noqa: N818 - a term of the design
+    """Bytes or messages of a peer break the protocol. Closes that peer's connection, nothing else."""
+
+
+class NotProvisioned(TagmeshError):
+    """This node has no enabled row in the roster, so there is no cluster it may join."""
+
+
+class NodeDown(TagmeshError):
+    """The node addressed is not reachable now."""
+
+
+class WrongIdentity(TagmeshError):
+    """A certificate does not belong to the node that shows it."""
+
+
+class StorageUnavailable(TagmeshError):
+    """The database cannot be asked: missing, locked, unreachable, or of another schema."""
+
+
+class ForkedRuntime(TagmeshError):
+    """A started node was carried over a fork; sockets and timers do not survive that.
+
+    Start the node in the child instead (gunicorn: in ``post_fork``, not at import).
+    """
+
+
+class Reason(StrEnum):
+    """Why a connection or a join is refused. The value travels on the wire and stands in logs.
+
+    The first group is J-2; the ``cert_*`` reasons come from the TLS layer and the identity check.
+    """
+
+    UNKNOWN_NODE = "unknown_node"
+    DISABLED = "disabled"
+    INVALID_ROW = "invalid_row"
+    DUPLICATE_ID = "duplicate_id"
+    VERSION = "version"
+    CONFIG_MISMATCH = "config_mismatch"
+    CLUSTER_FULL = "cluster_full"
+    NO_COMMON_CLUSTER = "no_common_cluster"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+    CERT_MISSING = "cert_missing"
+    CERT_UNTRUSTED = "cert_untrusted"
+    CERT_EXPIRED = "cert_expired"
+    CERT_NOT_YET_VALID = "cert_not_yet_valid"
+    CERT_REVOKED = "cert_revoked"
+    CERT_USAGE = "cert_usage"
+    CERT_IDENTITY = "cert_identity"
+    CERT_FINGERPRINT = "cert_fingerprint"
+    CRL_STALE = "crl_stale"
+    TLS_VERSION = "tls_version"
+    TLS_ERROR = "tls_error"
+
+    VIOLATION = "violation"
+
+
+class Refused(TagmeshError):  # noqa: N818 - a term of the design
+    """A join was refused. ``reason`` is the code, ``detail`` the sentence for people."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail

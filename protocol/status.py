@@ -1,0 +1,81 @@
+"""What a node tells of itself: one snapshot that the MI, the CLI and embedders read."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One other node of a cluster, as seen from here."""
+
+    node_id: int
+    db_id: int
+    url: str
+    description: str | None
+    state: str
+    """``enabled`` | ``disabled`` | ``invalid``"""
+    link: str
+    """``Up`` | ``Probe`` | ``Down``, as OpenSIPS shows it."""
+    link_state: str
+    """The state of the link machine (behaviour 1.7)."""
+    next_hop: int | None
+    route: list[int]
+    """Nodes on the way, the destination last; empty = unreachable."""
+    rtt_s: float | None
+    """Round trip of the last answered ping, seconds."""
+    incarnation: int | None
+    since_s: float
+    """Seconds in this link state."""
+    why: str
+    """Why the link is in this state, e.g. ``refused: cert_identity``."""
+
+
+class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One cluster as seen from this node."""
+
+    cluster_id: int
+    enabled: bool
+    peers: list[PeerStatus]
+    """Sorted by node id; this node is not among them."""
+    topology: list[tuple[int, list[int]]]
+    """(node, its neighbours) for each known node; this node first (clusterer_list_topology)."""
+
+
+class RefusalStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections refused for one reason, summed up."""
+
+    node_id: int | None
+    """The id proved by the certificate; None when there was none to read."""
+    direction: str
+    """``incoming`` | ``outgoing``"""
+    by: str
+    """``us`` | ``them``"""
+    address: str
+    reason: str
+    detail: str
+    count: int
+    last_wall_s: float
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole snapshot. ``version`` changes when a field changes its meaning."""
+
+    version: int = 1
+    node_id: int
+    description: str | None
+    url: str
+    software: str
+    incarnation: int
+    started_wall_s: float
+    uptime_s: float
+    healthy: bool
+    ready: bool
+    roster: str
+    """Where the provisioned nodes come from, without secrets, and how old the snapshot is."""
+    roster_error: str | None
+    """Why the storage could not be asked the last time; None = it could."""
+    clusters: list[ClusterStatus]
+    invalid_rows: list[str]
+    refusals: list[RefusalStatus]
+    crashes: int
+    """Actors restarted since start."""

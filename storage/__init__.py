@@ -1,0 +1,1 @@
+"""Who may join: the provisioned nodes, in a database or in the configuration."""

@@ -1,0 +1,3 @@
+"""tagmesh: an actor-model cluster runtime for Python."""
+
+__version__ = "0.1.0"

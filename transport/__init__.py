@@ -1,0 +1,1 @@
+"""Bytes between hosts: authenticated connections that carry protocol messages."""
