@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from tagmesh.protocol.identity import (
+from ..protocol.identity import (
     ClusterId,
     IdentityPolicy,
     InvalidRow,

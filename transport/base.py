@@ -11,9 +11,9 @@ from typing import Protocol
 
 import msgspec
 
-from tagmesh.protocol.errors import Reason
-from tagmesh.protocol.identity import BinsUrl, NodeId, PeerIdentity
-from tagmesh.protocol.messages import Message
+from ..protocol.errors import Reason
+from ..protocol.identity import BinsUrl, NodeId, PeerIdentity
+from ..protocol.messages import Message
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
