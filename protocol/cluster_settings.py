@@ -1,0 +1,217 @@
+"""``[[cluster]]``: the settings of one cluster and, in static mode, the rows of its first nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from .identity import ClusterId, NodeRecord
+from .settings import (
+    REQUIRED,
+    Kind,
+    Reader,
+    bins_url,
+    duration,
+    flag,
+    integer,
+    setting,
+    shown,
+    text,
+    write_duration,
+)
+
+MAX_CLUSTERS = 64
+MAX_NODES = 512
+"""Rows per cluster; OpenSIPS allows 128."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """``[[cluster]]``: timing and routing of one cluster; in static mode also who is in it."""
+
+    id: int = setting(integer(1), REQUIRED, "cluster id", opensips="cluster_id")
+    ping_interval_s: float = setting(
+        duration(0.01),
+        "4s",
+        "pause between pings on an UP link",
+        opensips="ping_interval",
+        key="ping_interval",
+    )
+    ping_timeout_s: float = setting(
+        duration(0.01),
+        "1s",
+        "a pong must come within this",
+        opensips="ping_timeout",
+        key="ping_timeout",
+    )
+    ping_retries: int = setting(
+        integer(0, 1000),
+        3,
+        "static mode: pings after the first unanswered one",
+        opensips="no_ping_retries",
+    )
+    node_timeout_s: float = setting(
+        duration(0.01),
+        "60s",
+        "longest pause before a DOWN node is tried again",
+        opensips="node_timeout",
+        key="node_timeout",
+    )
+    reconnect_cap_s: float = setting(
+        duration(0.01),
+        "5s",
+        "longest pause between dials, at most node_timeout",
+        key="reconnect_cap",
+    )
+    digest_interval_s: float = setting(
+        duration(0.01), "10s", "pause between topology digests", key="digest_interval"
+    )
+    flap_window_s: float = setting(
+        duration(0.0),
+        "60s",
+        "flaps within this window lengthen the time in Probe",
+        key="flap_window",
+    )
+    rerouting: bool = setting(
+        flag(), True, "reach nodes through others", opensips="enable_rerouting"
+    )
+    me: NodeRecord | None = None
+    """The own row, in static mode."""
+    neighbours: tuple[NodeRecord, ...] = ()
+    """The rows of the first neighbours, in static mode."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of what must agree on all nodes of a cluster (`config_mismatch`)."""
+        agreed = f"{self.rerouting}"
+        return hashlib.sha256(agreed.encode()).hexdigest()[:16]
+
+
+_ME_KINDS: Mapping[str, Kind] = {
+    "url": bins_url(),
+    "flags": text(),
+    "sip_addr": text(),
+    "description": text(),
+    "priority": integer(0),
+    "no_ping_retries": integer(0, 1000),
+}
+_NEIGHBOUR_KINDS: Mapping[str, Kind] = {"node_id": integer(1), **_ME_KINDS}
+ME_KEYS = tuple(_ME_KINDS)
+NEIGHBOUR_KEYS = tuple(_NEIGHBOUR_KINDS)
+
+
+class ClusterReader:
+    """Reads ``[[cluster]]``. ``own_id`` or ``mode`` is None when its own table is wrong."""
+
+    def __init__(self, reader: Reader, own_id: int | None, mode: str | None) -> None:
+        self.reader = reader
+        self.own_id = own_id
+        self.mode = mode
+
+    def read(self, raw: Mapping[str, Any]) -> tuple[ClusterSettings, ...]:
+        complain = self.reader.complain
+        tables = raw.get("cluster", [])
+        if not isinstance(tables, list):
+            complain("cluster", "-", f"{shown(tables)} is not a list of tables", "[[cluster]]")
+            return ()
+        if len(tables) > MAX_CLUSTERS:
+            complain("cluster", "-", f"{len(tables)} clusters", f"at most {MAX_CLUSTERS}")
+        if not tables and self.mode == "static":
+            complain("cluster", "-", "is missing", "static mode needs at least one [[cluster]]")
+        clusters: list[ClusterSettings] = []
+        taken: list[object] = []
+        for position, table in enumerate(tables[:MAX_CLUSTERS], 1):
+            name = f"cluster #{position}"
+            cluster = self.cluster(name, table)
+            if cluster is not None:
+                clusters.append(cluster)
+            given = table.get("id") if isinstance(table, Mapping) else None
+            if given is not None and given in taken:
+                complain(name, "id", f"{shown(given)} stands twice", "each id once")
+            taken.append(given)
+        return tuple(clusters)
+
+    def cluster(self, name: str, raw: object) -> ClusterSettings | None:
+        """One cluster with its static rows; None when its own keys are wrong."""
+        cluster = self.reader.table(ClusterSettings, name, raw, ("me", "neighbours"))
+        if cluster is not None:
+            self.timing(name, cluster)
+        if not isinstance(raw, Mapping):
+            return None
+        if self.mode == "database":
+            for key in {"me", "neighbours"} & raw.keys():
+                allowed = 'nothing, or mode = "static" in [provisioning]'
+                self.reader.complain(name, key, "only static mode has it", allowed)
+        if self.mode != "static":
+            return cluster
+        me, neighbours = self.me(name, raw), self.neighbours(name, raw)
+        if cluster is None:
+            return None
+        defaults = {"cluster_id": ClusterId(cluster.id), "ping_retries": cluster.ping_retries}
+        return dataclasses.replace(
+            cluster,
+            me=_record({"node_id": self.own_id, **me}, defaults) if me and self.own_id else None,
+            neighbours=tuple(_record(row, defaults) for row in neighbours),
+        )
+
+    def timing(self, name: str, cluster: ClusterSettings) -> None:
+        """Relations between durations."""
+
+        def bounded(key: str, value_s: float, word: str, other: str, other_s: float) -> None:
+            if value_s > other_s or (value_s == other_s and word == "less than"):
+                what = f"{write_duration(value_s)}, but {other} is {write_duration(other_s)}"
+                self.reader.complain(name, key, what, f"{word} {other}")
+
+        cap_s, timeout_s = cluster.reconnect_cap_s, cluster.ping_timeout_s
+        interval_s = cluster.ping_interval_s
+        bounded("ping_timeout", timeout_s, "less than", "ping_interval", interval_s)
+        bounded("reconnect_cap", cap_s, "at most", "node_timeout", cluster.node_timeout_s)
+        bounded("reconnect_cap", cap_s, "at most", "digest_interval", cluster.digest_interval_s)
+
+    def me(self, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The own row, checked."""
+        if "me" not in raw:
+            self.reader.complain(name, "me", "is missing", '{ url = "bins:host:port" }')
+            return None
+        return self.row(f"{name}.me", raw["me"], _ME_KINDS, ["url"])
+
+    def neighbours(self, name: str, raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The neighbours' rows that are right; each id once, and not the own."""
+        rows = raw.get("neighbours", [])
+        most = MAX_NODES - 1  # and the own row
+        if not isinstance(rows, list):
+            allowed = '[ { node_id = 2, url = "bins:host:port" } ]'
+            self.reader.complain(name, "neighbours", f"{shown(rows)} is not a list", allowed)
+            return []
+        if len(rows) > most:
+            self.reader.complain(name, "neighbours", f"{len(rows)} rows", f"at most {most}")
+        good: list[dict[str, Any]] = []
+        taken = {self.own_id: "is the own id"}
+        for position, raw_row in enumerate(rows[:most], 1):
+            table = f"{name}.neighbours #{position}"
+            row = self.row(table, raw_row, _NEIGHBOUR_KINDS, ["node_id", "url"])
+            if row is None:
+                continue
+            if row["node_id"] in taken:
+                what = f"{row['node_id']} {taken[row['node_id']]}"
+                self.reader.complain(table, "node_id", what, "each id once, without the own")
+            taken[row["node_id"]] = "stands twice"
+            good.append(row)
+        return good
+
+    def row(
+        self, table: str, raw: object, kinds: Mapping[str, Kind], required: list[str]
+    ) -> dict[str, Any] | None:
+        """One row; None when something in it is wrong."""
+        if not isinstance(raw, Mapping):
+            self.reader.complain(table, "-", f"{shown(raw)} is not a table", ", ".join(kinds))
+            return None
+        self.reader.unknown(table, raw, list(kinds))
+        return self.reader.values(table, raw, kinds, required)
+
+
+def _record(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeRecord:
+    renamed = {"ping_retries" if k == "no_ping_retries" else k: v for k, v in row.items()}
+    return NodeRecord(**{**defaults, **renamed})
