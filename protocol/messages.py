@@ -16,6 +16,8 @@ MAX_HOPS = 25  # behaviour 1.1: hops of a flooded message
 MAX_CLUSTERS = 256
 MAX_NODES = 1024  # per cluster: bounds every list of node ids
 MAX_TEXT_CHARS = 256
+MAX_NUMBER = 65_535  # of a message
+MAX_WALL_S = 1e11  # either way from the epoch; its use is that NaN and infinity are outside
 
 Id = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 U63 = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -46,12 +48,12 @@ class Hello(Message, frozen=True, tag=1):
     incarnation: U63
     session: Session
     """Random; the peer's WELCOME must repeat it, so a recorded session cannot be replayed."""
-    lost_session: bytes
+    lost_session: Annotated[bytes, msgspec.Meta(max_length=8)]
     """Dialler's session of the last connection with the receiver that ended for me, or empty:
     tells a receiver which still holds that connection that it is dead."""
     clusters: Annotated[list[ClusterOffer], msgspec.Meta(max_length=MAX_CLUSTERS)]
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**31 - 1)]
-    wall_s: float
+    wall_s: Annotated[float, msgspec.Meta(ge=-MAX_WALL_S, le=MAX_WALL_S)]
     software: Text
 
 

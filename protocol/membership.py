@@ -1,0 +1,128 @@
+"""Who may join: decided from the last roster snapshot, never waiting for a database (J-1 … J-4).
+
+The snapshot is replaced whole; the difference to the one before tells what to start and stop
+(D-8), so a node that did not change is not disturbed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .errors import Reason
+from .identity import ClusterId, IdentityPolicy, InvalidRow, NodeId, NodeRecord, PeerIdentity
+
+Key = tuple[ClusterId, NodeId]
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """The peer may enter these clusters."""
+
+    clusters: tuple[ClusterId, ...]
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """The peer may enter no cluster; the code goes to it, the detail into both logs."""
+
+    reason: Reason
+    detail: str
+
+
+class RosterDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new snapshot changes, each list sorted by (cluster, node)."""
+
+    added: tuple[NodeRecord, ...] = ()
+    removed: tuple[NodeRecord, ...] = ()
+    changed: tuple[NodeRecord, ...] = ()
+    """The new rows of nodes whose row differs."""
+
+    @property
+    def empty(self) -> bool:
+        """Nothing changed."""
+        return not (self.added or self.removed or self.changed)
+
+
+class Membership:
+    """The roster as known now and the decisions that follow from it."""
+
+    def __init__(self, me: NodeId) -> None:
+        self.me = me
+        self.records: dict[Key, NodeRecord] = {}
+        self.invalid: tuple[InvalidRow, ...] = ()
+        self.dynamic = False
+        self.storage_error: str | None = None
+        """Why the roster could not be read the last time; None = it could (J-3)."""
+        self._identities: dict[Key, IdentityPolicy] = {}
+
+    def update(
+        self,
+        records: tuple[NodeRecord, ...],
+        invalid: tuple[InvalidRow, ...],
+        identities: dict[Key, IdentityPolicy],
+        *,
+        dynamic: bool,
+    ) -> RosterDiff:
+        """Take a new snapshot. Nodes learned dynamically stay while the mode is dynamic."""
+        fresh = {(r.cluster_id, r.node_id): r for r in records}
+        if dynamic:
+            fresh = {**{k: r for k, r in self.records.items() if k not in fresh}, **fresh}
+        before, self.records = self.records, dict(sorted(fresh.items()))
+        self.invalid, self._identities, self.dynamic = invalid, identities, dynamic
+        self.storage_error = None
+        return RosterDiff(
+            added=tuple(r for k, r in self.records.items() if k not in before),
+            removed=tuple(r for k, r in sorted(before.items()) if k not in self.records),
+            changed=tuple(r for k, r in self.records.items() if k in before and before[k] != r),
+        )
+
+    def learn(self, record: NodeRecord) -> RosterDiff:
+        """A node that joined dynamically (J-4); its first description stands."""
+        key = (record.cluster_id, record.node_id)
+        if not self.dynamic or key in self.records:
+            return RosterDiff()
+        self.records = dict(sorted({**self.records, key: record}.items()))
+        return RosterDiff(added=(record,))
+
+    def clusters(self) -> tuple[ClusterId, ...]:
+        """The clusters in which I am provisioned and enabled."""
+        return tuple(c for (c, n), r in self.records.items() if n == self.me and r.enabled)
+
+    def admit(self, peer: PeerIdentity) -> Admitted | Denied:
+        """May this peer, whose certificate TLS has verified, join? (J-1)"""
+        if peer.node_id == self.me:
+            return Denied(Reason.DUPLICATE_ID, f"node id {self.me} is mine")
+        verdicts = {c: self._verdict(c, peer) for c in self.clusters()}
+        good = tuple(c for c, denied in verdicts.items() if denied is None)
+        if good:
+            return Admitted(good)
+        denials = [denied for denied in verdicts.values() if denied is not None]
+        telling = [d for d in denials if d.reason is not Reason.UNKNOWN_NODE]
+        if telling:
+            return telling[0]
+        if denials:
+            return denials[0]
+        return Denied(Reason.NO_COMMON_CLUSTER, f"node {self.me} is enabled in no cluster")
+
+    def _verdict(self, cluster: ClusterId, peer: PeerIdentity) -> Denied | None:
+        key = (cluster, peer.node_id)
+        record = self.records.get(key)
+        if record is None:
+            return None if self.dynamic else self._unknown(cluster, peer.node_id)
+        if not record.enabled:
+            return Denied(Reason.DISABLED, f"node {peer.node_id} is disabled in cluster {cluster}")
+        policy = self._identities.get(key, IdentityPolicy())
+        if policy.revoked:
+            return Denied(Reason.CERT_REVOKED, f"certificates of node {peer.node_id} are revoked")
+        if policy.fingerprints and peer.fingerprint not in policy.fingerprints:
+            detail = (
+                f"certificate {peer.fingerprint[:16]}… is not one pinned for node {peer.node_id}"
+            )
+            return Denied(Reason.CERT_FINGERPRINT, detail)
+        return None
+
+    def _unknown(self, cluster: ClusterId, node: NodeId) -> Denied:
+        bad = [i for i in self.invalid if (i.cluster_id, i.node_id) == (cluster, node)]
+        if bad:
+            return Denied(Reason.INVALID_ROW, f"the row of node {node} is invalid: {bad[0].reason}")
+        if self.storage_error is not None:
+            return Denied(Reason.STORAGE_UNAVAILABLE, f"node {node} is not in the last snapshot")
+        return Denied(Reason.UNKNOWN_NODE, f"node {node} is not provisioned in cluster {cluster}")
