@@ -6,7 +6,7 @@ import msgspec
 
 from .events import Event
 from .identity import NodeId
-from .messages import Message
+from .messages import Message, Trace
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -48,3 +48,9 @@ class RefreshRoster(Effect, frozen=True):
     """The provisioned nodes seem to have changed: read them again soon."""
 
     cause: str
+
+
+class Arrived(Effect, frozen=True):
+    """A trace that this node started has come back; ``visited`` holds the nodes on the way out."""
+
+    trace: Trace
