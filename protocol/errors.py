@@ -1,4 +1,4 @@
-"""Two kinds of errors: ours (`Misuse`) and the peer's (`PeerViolation`); and the reasons of a refusal.
+"""Two kinds of errors, ours (`Misuse`) and the peer's (`PeerViolation`); reasons of a refusal.
 
 Every error a user can meet descends from `TagmeshError`. Bugs are assertions that stay on.
 """
@@ -17,26 +17,26 @@ class Misuse(TagmeshError):  # noqa: N818 - a term of the design
 
 
 class PeerViolation(TagmeshError):  # noqa: N818 - a term of the design
-    """Bytes or messages of a peer break the protocol. Closes that peer's connection, nothing else."""
+    """Bytes or messages of a peer break the protocol. Closes that peer's connection only."""
 
 
-class NotProvisioned(TagmeshError):
+class NotProvisioned(TagmeshError):  # noqa: N818 - a term of the design
     """This node has no enabled row in the roster, so there is no cluster it may join."""
 
 
-class NodeDown(TagmeshError):
+class NodeDown(TagmeshError):  # noqa: N818 - a term of the design
     """The node addressed is not reachable now."""
 
 
-class WrongIdentity(TagmeshError):
+class WrongIdentity(TagmeshError):  # noqa: N818 - a term of the design
     """A certificate does not belong to the node that shows it."""
 
 
-class StorageUnavailable(TagmeshError):
+class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
 
 
-class ForkedRuntime(TagmeshError):
+class ForkedRuntime(TagmeshError):  # noqa: N818 - a term of the design
     """A started node was carried over a fork; sockets and timers do not survive that.
 
     Start the node in the child instead (gunicorn: in ``post_fork``, not at import).

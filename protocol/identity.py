@@ -19,9 +19,10 @@ MAX_ID = 2**31 - 1  # the INT columns of the provisioning table
 DEFAULT_PORT = 5556  # bins_port of proto_bins
 MAX_URL_CHARS = 64  # url CHAR(64)
 
+_SCOPE = re.compile(r"[A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_TRUST_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
-_SPIFFE = re.compile(r"spiffe://([a-z0-9._-]+)/node/([1-9][0-9]{0,9})", re.ASCII)
+_TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
+_SPIFFE = re.compile(rf"spiffe://({_TRUST_DOMAIN.pattern})/node/([1-9][0-9]{{0,9}})")
 
 
 def node_id(value: int) -> NodeId:
@@ -51,12 +52,16 @@ class BinsUrl(msgspec.Struct, frozen=True, order=True):
         ``bin:`` (and no scheme, which OpenSIPS reads as ``bin:``) is refused: tagmesh has no
         plaintext links.
         """
+        if "@" in text:  # not repeated: what stands before it may be a password
+            raise Misuse("the url must have the form bins:host[:port], without a user or password")
         shown = ascii(text[: MAX_URL_CHARS + 1])
         if len(text) > MAX_URL_CHARS:
             raise Misuse(f"url {shown}… is longer than {MAX_URL_CHARS} characters")
         scheme, colon, rest = text.partition(":")
         if not colon or scheme != "bins":
-            hint = "tagmesh links are always TLS" if scheme == "bin" or not colon else "unknown scheme"
+            hint = (
+                "tagmesh links are always TLS" if scheme == "bin" or not colon else "unknown scheme"
+            )
             raise Misuse(f"url {shown} must have the form bins:host[:port] ({hint})")
         return cls(*_host_and_port(rest, shown))
 
@@ -66,24 +71,30 @@ class BinsUrl(msgspec.Struct, frozen=True, order=True):
 
 
 def _host_and_port(rest: str, shown: str) -> tuple[str, int]:
+    if rest.startswith("//"):
+        raise Misuse(f"url {shown} must have the form bins:host[:port], without //")
+    if rest.count(":") > 1 and not rest.startswith("["):
+        raise Misuse(f"url {shown}: an IPv6 address stands in brackets, bins:[address]:port")
     if rest.startswith("["):
         host, bracket, port_text = rest[1:].partition("]")
         try:
             ipaddress.IPv6Address(host)
         except ValueError as error:
-            raise Misuse(f"url {shown}: {ascii(host)} is not an IPv6 address") from error
+            raise Misuse(f"url {shown}: {host!a} is not an IPv6 address") from error
+        if not _SCOPE.fullmatch(host.partition("%")[2]):
+            raise Misuse(f"url {shown}: {host!a} has no interface name after the %")
         if not bracket or (port_text and not port_text.startswith(":")):
             raise Misuse(f"url {shown} must have the form bins:[address]:port")
         return host, _port(port_text[1:], shown) if port_text else DEFAULT_PORT
     host, colon, port_text = rest.partition(":")
     if not _HOST.fullmatch(host):
-        raise Misuse(f"url {shown}: {ascii(host)} is not a host name or address")
+        raise Misuse(f"url {shown}: {host!a} is not a host name or address")
     return host, _port(port_text, shown) if colon else DEFAULT_PORT
 
 
 def _port(text: str, shown: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise Misuse(f"url {shown}: port {ascii(text)} is not a number in 1 … 65535")
+        raise Misuse(f"url {shown}: port {text!a} is not a number in 1 … 65535")
     return int(text)
 
 
@@ -140,8 +151,9 @@ class PeerIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_trust_domain(text: str) -> str:
     """``text`` if it can be a SPIFFE trust domain, else `Misuse`."""
-    if not _TRUST_DOMAIN.fullmatch(text) or len(text) > 255:
-        raise Misuse(f"trust domain {ascii(text)} must be lower-case letters, digits, '.', '_', '-'")
+    if not _TRUST_DOMAIN.fullmatch(text):
+        shown = ascii(text[:80])
+        raise Misuse(f"trust domain {shown} must be lower-case letters, digits, '.', '_', '-'")
     return text
 
 
@@ -154,7 +166,7 @@ def parse_spiffe(uri: str) -> tuple[str, NodeId]:
     """Trust domain and node id of an exact identity URI; `Misuse` for anything that differs."""
     match = _SPIFFE.fullmatch(uri)
     if match is None or int(match[2]) > MAX_ID:
-        raise Misuse(f"{ascii(uri[:128])} is not of the form spiffe://<trust-domain>/node/<id>")
+        raise Misuse(f"{uri[:128]!a} is not of the form spiffe://<trust-domain>/node/<id>")
     return match[1], NodeId(int(match[2]))
 
 

@@ -1,22 +1,35 @@
-"""Messages <-> the bytes inside a frame. Peer bytes raise `PeerViolation` or nothing (I11)."""
+"""Messages <-> the bytes inside a frame. Peer bytes raise `PeerViolation` or nothing (I11).
+
+A frame's body is one msgpack array of 1 … `MAX_MESSAGES_PER_FRAME` messages. A frame without a
+message is refused: no sender makes one, and it would be a life sign that costs its sender nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from .errors import PeerViolation
-from .messages import MESSAGES, AnyMessage, Message, number_of
+from .messages import MAX_NUMBER, MESSAGES, AnyMessage, Message, number_of
 
 MAX_MESSAGES_PER_FRAME = 65_536
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    """The number of a message; its other fields are skipped without being built."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+
 
 _encoder = msgspec.msgpack.Encoder()
 _typed = msgspec.msgpack.Decoder(list[AnyMessage])
 _loose = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_head = msgspec.msgpack.Decoder(tuple[int, ...])
+_head = msgspec.msgpack.Decoder(_Head)
 _by_number = {number_of(kind): msgspec.msgpack.Decoder(kind) for kind in MESSAGES}
+# what the decoders are known to raise; anything else would be a bug
+_MALFORMED = (msgspec.DecodeError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
 class Decoded(NamedTuple):
@@ -28,7 +41,9 @@ class Decoded(NamedTuple):
 
 def encode(messages: Iterable[Message]) -> bytes:
     """The body of one frame (without its length)."""
-    return _encoder.encode(list(messages))
+    batch = list(messages)
+    assert 1 <= len(batch) <= MAX_MESSAGES_PER_FRAME, f"a frame of {len(batch)} messages"
+    return _encoder.encode(batch)
 
 
 def decode(body: bytes | bytearray | memoryview) -> Decoded:
@@ -38,37 +53,45 @@ def decode(body: bytes | bytearray | memoryview) -> Decoded:
     frame looked at message by message, to tell a newer peer (unknown number: skipped and counted)
     from a broken one.
     """
+    count = _claimed_count(body)
+    if not 1 <= count <= MAX_MESSAGES_PER_FRAME:
+        limit = f"1 … {MAX_MESSAGES_PER_FRAME}"
+        raise PeerViolation(f"frame claims {count} messages; allowed: {limit}")
     try:
         return Decoded(list(_typed.decode(body)), [])
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        first = error
+    except _MALFORMED:
+        pass
     try:
         return _decode_one_by_one(body)
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-        raise PeerViolation(f"frame cannot be decoded: {_short(error)}") from first
+    except _MALFORMED as error:
+        raise PeerViolation(f"frame cannot be decoded: {_short(error)}") from error
+
+
+def _claimed_count(body: bytes | bytearray | memoryview) -> int:
+    """Length of the outer array as its header claims it, read before anything is allocated."""
+    first = body[0] if len(body) else 0
+    if first & 0xF0 == 0x90:
+        return first & 0x0F
+    width = {0xDC: 2, 0xDD: 4}.get(first)
+    if width is None or len(body) <= width:
+        raise PeerViolation("frame cannot be decoded: it does not begin with an array")
+    return int.from_bytes(body[1 : 1 + width], "big")
 
 
 def _decode_one_by_one(body: bytes | bytearray | memoryview) -> Decoded:
     messages: list[Message] = []
     unknown: list[int] = []
     for raw in _loose.decode(body):
-        number = _number(raw)
+        number = _head.decode(raw).number
         decoder = _by_number.get(number)
         if decoder is None:
             unknown.append(number)
-        else:
+            continue
+        try:
             messages.append(decoder.decode(raw))
+        except _MALFORMED as error:
+            raise PeerViolation(f"message {number} cannot be decoded: {_short(error)}") from error
     return Decoded(messages, unknown)
-
-
-_NUMBER_ONLY = msgspec.msgpack.Decoder(msgspec.Raw)
-
-
-def _number(raw: msgspec.Raw) -> int:
-    fields = msgspec.msgpack.decode(raw, type=list[msgspec.Raw])
-    if not fields:
-        raise PeerViolation("frame cannot be decoded: a message without a number")
-    return msgspec.msgpack.decode(fields[0], type=int)
 
 
 def _short(error: BaseException) -> str:
