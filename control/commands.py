@@ -1,0 +1,261 @@
+"""The one command table: each management command, declared once.
+
+The management interface, ``which``, ``help`` and completion are derived from it. Names, parameters,
+JSON shapes and error texts of the commands OpenSIPS has are those of OpenSIPS 3.2 (behaviour 1.21);
+commands that start with ``tagmesh_`` are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..protocol.errors import Misuse, NodeDown, TagmeshError
+from ..protocol.status import ClusterStatus, PeerStatus, Status
+from .port import NodePort
+
+TRACE_TIMEOUT_S = 2.0
+"""How long ``tagmesh_trace`` waits for the route to answer."""
+
+DONE = "OK"
+"""The result of a command that has nothing to tell."""
+
+
+class CommandError(TagmeshError):
+    """A command that was understood and cannot be done.
+
+    ``code`` and ``message`` are those of OpenSIPS, where it has them: 400, 404 and 500; 403 is ours
+    for what the configuration forbids. ``data`` is a sentence for people.
+    """
+
+    def __init__(self, code: int, message: str, data: str = "") -> None:
+        super().__init__(f"{code}: {message} ({data})" if data else f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command. ``run(port, **arguments)`` returns what JSON can carry, or a msgspec struct."""
+
+    name: str
+    module: str
+    """Who exports it, as OpenSIPS names it in ``help``."""
+    recipes: tuple[tuple[str, ...], ...]
+    """The lists of parameter names it can be called with, each in order."""
+    types: Mapping[str, type[int] | type[str]] = dataclasses.field(default_factory=dict)
+    """``int`` or ``str`` for each parameter named in a recipe."""
+    help: str
+    run: Callable[..., Any]
+    changing: bool = False
+    """Changes the state of the instance; such a command is refused where people may only look."""
+    waits: bool = False
+    """Can take seconds, because it asks other nodes."""
+
+
+def clusterer_list(status: Status) -> dict[str, Any]:
+    """``{"Clusters": [{"cluster_id", "Nodes": […]}]}`` of the valid peers, without this node."""
+    return _clusters(
+        status, lambda cluster: [_listed(peer) for peer in cluster.peers if peer.state != "invalid"]
+    )
+
+
+def _clusters(
+    status: Status, nodes: Callable[[ClusterStatus], list[dict[str, Any]]]
+) -> dict[str, Any]:
+    return {
+        "Clusters": [
+            {"cluster_id": cluster.cluster_id, "Nodes": nodes(cluster)}
+            for cluster in status.clusters
+        ]
+    }
+
+
+def _listed(peer: PeerStatus) -> dict[str, Any]:
+    return {
+        "node_id": peer.node_id,
+        "db_id": peer.db_id,
+        "url": peer.url,
+        "link_state": peer.link,
+        "state": peer.state,
+        "next_hop": "none" if peer.next_hop is None else str(peer.next_hop),
+        "description": "none" if peer.description is None else peer.description,
+    }
+
+
+def clusterer_list_topology(status: Status) -> dict[str, Any]:
+    """``{"Clusters": [{"cluster_id", "Nodes": [{"node_id", "Neighbours"}]}]}``, this node first."""
+    return _clusters(
+        status,
+        lambda cluster: [
+            {"node_id": node, "Neighbours": neighbours} for node, neighbours in cluster.topology
+        ],
+    )
+
+
+def _known(status: Status, node_id: int, clusters: Iterable[ClusterStatus]) -> None:
+    """Raise unless ``node_id`` is another node of one of ``clusters``."""
+    if node_id == status.node_id:
+        raise CommandError(400, "Bad value for 'node_id'", f"{node_id} is the node you ask")
+    known = sorted({peer.node_id for cluster in clusters for peer in cluster.peers})
+    if node_id not in known:
+        listed = ", ".join(map(str, known)) or "none"
+        raise CommandError(404, "Node id not found", f"other nodes known here: {listed}")
+
+
+def _trace(port: NodePort, *, cluster_id: int, node_id: int) -> dict[str, Any]:
+    status = port.status()
+    clusters = [cluster for cluster in status.clusters if cluster.cluster_id == cluster_id]
+    if not clusters:
+        listed = ", ".join(str(cluster.cluster_id) for cluster in status.clusters) or "none"
+        raise CommandError(404, "Cluster id not found", f"clusters of this node: {listed}")
+    _known(status, node_id, clusters)
+    try:
+        route = port.trace_route(cluster_id, node_id, TRACE_TIMEOUT_S)
+    except NodeDown as down:
+        raise CommandError(400, "Destination down", str(down)) from down
+    except Misuse as misuse:
+        raise CommandError(400, "Bad value for 'node_id'", str(misuse)) from misuse
+    return {"cluster_id": cluster_id, "from": status.node_id, "to": node_id, "route": route}
+
+
+def _cut(port: NodePort, *, node_id: int) -> str:
+    return _switch(port, port.cut, node_id)
+
+
+def _heal(port: NodePort, *, node_id: int) -> str:
+    return _switch(port, port.heal, node_id)
+
+
+def _switch(port: NodePort, turn: Callable[[int], None], node_id: int) -> str:
+    status = port.status()
+    _known(status, node_id, status.clusters)
+    try:
+        turn(node_id)
+    except Misuse as misuse:
+        raise CommandError(403, "Not allowed", str(misuse)) from misuse
+    return DONE
+
+
+def _lookup(name: str) -> Command:
+    if name not in COMMANDS:
+        raise CommandError(404, "unknown MI command")
+    return COMMANDS[name]
+
+
+def _which(_port: NodePort, *, command: str | None = None) -> list[str] | list[list[str]]:
+    if command is None:
+        return list(COMMANDS)
+    return [list(recipe) for recipe in _lookup(command).recipes]
+
+
+def _help(_port: NodePort, *, mi_cmd: str | None = None) -> str | dict[str, str]:
+    if mi_cmd is None:
+        return "Usage: help mi_cmd - returns information about 'mi_cmd'"
+    command = _lookup(mi_cmd)
+    return {"Help": command.help, "Exported by": command.module}
+
+
+def _version(port: NodePort) -> dict[str, str]:
+    number = port.status().software.removeprefix("tagmesh").strip(" /")
+    system = f"{platform.machine()}/{platform.system().lower()}"
+    return {"Server": f"tagmesh ({number} ({system}))"}
+
+
+def _uptime(port: NodePort) -> dict[str, str]:
+    status = port.status()
+    return {
+        "Now": time.ctime(),
+        "Up since": time.ctime(status.started_wall_s),
+        "Up time": f"{int(status.uptime_s)} [sec]",
+    }
+
+
+COMMANDS: Mapping[str, Command] = {
+    command.name: command
+    for command in (
+        Command(
+            name="clusterer_list",
+            module="clusterer",
+            recipes=((),),
+            help="lists the other nodes of each cluster with the state of the link to them",
+            run=lambda port: clusterer_list(port.status()),
+        ),
+        Command(
+            name="clusterer_list_topology",
+            module="clusterer",
+            recipes=((),),
+            help="lists each cluster's topology from this node's perspective, as an adjacency list",
+            run=lambda port: clusterer_list_topology(port.status()),
+        ),
+        Command(
+            name="which",
+            module="core",
+            recipes=((), ("command",)),
+            types={"command": str},
+            help="lists all commands, or the parameter lists of one command",
+            run=_which,
+        ),
+        Command(
+            name="help",
+            module="core",
+            recipes=((), ("mi_cmd",)),
+            types={"mi_cmd": str},
+            help="tells what a command does",
+            run=_help,
+        ),
+        Command(
+            name="version",
+            module="core",
+            recipes=((),),
+            help="tells the version of the running instance",
+            run=_version,
+        ),
+        Command(
+            name="uptime",
+            module="core",
+            recipes=((),),
+            help="tells when the instance started and for how long it has been running",
+            run=_uptime,
+        ),
+        Command(
+            name="tagmesh_status",
+            module="tagmesh",
+            recipes=((),),
+            help="the whole status: clusters, links, routes, refused joins, provisioning",
+            run=lambda port: port.status(),
+        ),
+        Command(
+            name="tagmesh_trace",
+            module="tagmesh",
+            recipes=(("cluster_id", "node_id"),),
+            types={"cluster_id": int, "node_id": int},
+            help="asks the nodes on the way to a node and lists those passed, the destination last",
+            run=_trace,
+            waits=True,
+        ),
+        Command(
+            name="tagmesh_cut",
+            module="tagmesh",
+            recipes=(("node_id",),),
+            types={"node_id": int},
+            help="blocks the direct path to a node; needs [admin] fault_switch = true",
+            run=_cut,
+            changing=True,
+        ),
+        Command(
+            name="tagmesh_heal",
+            module="tagmesh",
+            recipes=(("node_id",),),
+            types={"node_id": int},
+            help="opens the direct path to a node again; needs [admin] fault_switch = true",
+            run=_heal,
+            changing=True,
+        ),
+    )
+}
+"""By name, in the order in which ``which`` lists them."""

@@ -1,0 +1,260 @@
+"""The HTTP face: Flask on gevent's server, for programs and people on the same machine.
+
+``POST /mi``: JSON-RPC. ``GET /api/v1/state``: the whole snapshot. ``GET /healthz`` and
+``GET /readyz``: 200 or 503.
+
+A web page that somebody opens on this machine can make the browser send requests here. Three
+checks stop it: JSON-RPC must be declared as ``application/json``, which a page may send to another
+origin only after asking, and nothing here says yes; ``Host`` must name this machine, so a foreign
+name that resolves to 127.0.0.1 does not help; ``Origin``, which browsers add, must be our own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import ipaddress
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import flask
+import gevent.socket
+import msgspec
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.threadpool import ThreadPool
+from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, UnsupportedMediaType
+
+from ..protocol.errors import Misuse
+from ..protocol.status import Status
+from . import mi
+from .commands import COMMANDS
+from .port import NodePort
+
+MAX_CONNECTIONS = 128
+IDLE_TIMEOUT_S = 15.0
+"""A connection that neither sends nor takes a byte for so long is closed."""
+STOP_TIMEOUT_S = 0.5
+"""How long requests under way may take to end when the server stops."""
+QUICK_WORKERS = 2
+WAITING_WORKERS = 8
+"""Calls that wait for other nodes at the same time; more of them queue, other requests do not."""
+MAX_LOGGED_CHARS = 128
+
+_log = logging.getLogger("tagmesh.http")
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Snapshot:
+    """A status, or why there is none."""
+
+    status: Status | None
+    error: str = ""
+
+
+class _Node:
+    """Calls the node in worker threads, so that the hub never waits for it.
+
+    It makes no difference whether the node runs in this hub, in another thread's hub or not under
+    gevent at all. What is passed to `call` must not raise: gevent would print it.
+    """
+
+    def __init__(self, port: NodePort) -> None:
+        self._port = port
+        self._quick = ThreadPool(QUICK_WORKERS)
+        self._waiting = ThreadPool(WAITING_WORKERS)
+
+    def call(self, function: Callable[[NodePort], _Result], *, waits: bool = False) -> _Result:
+        pool = self._waiting if waits else self._quick
+        result: _Result = pool.apply(function, (self._port,))
+        return result
+
+    def close(self) -> None:
+        self._quick.kill()
+        self._waiting.kill()
+
+
+class HttpServer:
+    """A running server. It serves in the hub of the thread that called `serve`."""
+
+    def __init__(self, server: WSGIServer, node: _Node, url: str) -> None:
+        self._server = server
+        self._node = node
+        self.url = url
+        """``http://host:port``, without a path."""
+
+    def stop(self) -> None:
+        """Stop accepting, give requests under way `STOP_TIMEOUT_S`, free the port."""
+        self._server.stop(timeout=STOP_TIMEOUT_S)
+        self._node.close()
+
+
+def serve(port: NodePort, address: str) -> HttpServer:
+    """Serve on ``host:port``, a loopback address; port 0 takes a free one.
+
+    Raises `Misuse` when the address is malformed, not on loopback, or cannot be bound.
+    """
+    host, number = _loopback(address)
+    family = gevent.socket.AF_INET6 if ":" in host else gevent.socket.AF_INET
+    listener = gevent.socket.socket(family, gevent.socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(gevent.socket.SOL_SOCKET, gevent.socket.SO_REUSEADDR, 1)
+        listener.bind((host, number))
+        listener.listen(MAX_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise Misuse(
+            f"[admin] http = {address!a}: cannot listen there: {error.strerror}; "
+            "choose another port, or port 0 for a free one"
+        ) from error
+    node = _Node(port)
+    server = WSGIServer(
+        listener,
+        _application(node, host),
+        log=None,
+        error_log=None,
+        handler_class=_Handler,
+        spawn=MAX_CONNECTIONS,
+    )
+    server.start()
+    shown = f"[{host}]" if ":" in host else host
+    return HttpServer(server, node, f"http://{shown}:{listener.getsockname()[1]}")
+
+
+def _loopback(address: str) -> tuple[str, int]:
+    host, colon, number = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (number.isascii() and number.isdigit()) or int(number) > 65535:
+        raise Misuse(f'[admin] http = {address!a}: must have the form "127.0.0.1:8888"')
+    if host == "localhost":
+        return "127.0.0.1", int(number)
+    try:
+        on_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        on_loopback = False
+    if not on_loopback:
+        raise Misuse(
+            f"[admin] http = {address!a}: only a loopback address is allowed, because whoever "
+            "reaches this port manages the node; use 127.0.0.1 and reach it from elsewhere through "
+            "ssh -L or a proxy that authenticates"
+        )
+    return host, int(number)
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    """A client that vanishes, stalls or talks nonsense is not our error: no traceback for it.
+
+    gevent prints one for every socket error but two (gevent #1852).
+    """
+
+    def handle(self) -> None:
+        self.socket.settimeout(IDLE_TIMEOUT_S)
+        try:
+            super().handle()
+        except OSError as error:
+            self.log_error("%s", error)
+
+    def handle_error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if isinstance(error, OSError):
+            self.close_connection = True
+            self.log_error("%s", error)
+        else:
+            super().handle_error(kind, error, trace)
+
+    def _handle_client_error(self, error: Exception) -> Any:
+        if isinstance(error, OSError):
+            self.log_error("%s", error)
+            return None
+        return super()._handle_client_error(error)
+
+    def log_error(self, msg: str, *args: object) -> None:
+        text = ascii(msg % args if args else msg)[:MAX_LOGGED_CHARS]
+        _log.debug("request from %s: %s", self.client_address, text, extra={"event": "http_client"})
+
+
+def _application(node: _Node, host: str) -> flask.Flask:
+    app = flask.Flask("tagmesh", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = mi.MAX_REQUEST_BYTES
+    hosts = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+
+    @app.before_request
+    def same_machine() -> None:
+        _check_caller(hosts)
+
+    @app.post("/mi")
+    def manage() -> flask.Response:
+        if flask.request.mimetype != "application/json":
+            raise UnsupportedMediaType("the request needs Content-Type: application/json")
+        return _manage(node, flask.request.get_data())
+
+    @app.get("/api/v1/state")
+    def state() -> flask.Response:
+        return _state(node)
+
+    @app.get("/healthz")
+    def healthz() -> flask.Response:
+        return _probe(node, "healthy", lambda status: status.healthy)
+
+    @app.get("/readyz")
+    def readyz() -> flask.Response:
+        return _probe(node, "ready", lambda status: status.ready)
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> flask.Response:
+        response = _json({"error": error.description}, error.code or 500)
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            response.allow.update(error.valid_methods)
+        return response
+
+    return app
+
+
+def _check_caller(hosts: set[str]) -> None:
+    """Raise `Forbidden` when a foreign web page may be behind the request."""
+    host = flask.request.headers.get("Host", "")
+    name, colon, number = host.rpartition(":")
+    name = name if colon and number.isdigit() else host
+    if name.lower() not in hosts:
+        raise Forbidden(f"the Host header must be one of {', '.join(sorted(hosts))}")
+    origin = flask.request.headers.get("Origin")
+    if origin is not None and origin.lower() != f"http://{host.lower()}":
+        raise Forbidden("the Origin header names another site")
+
+
+def _manage(node: _Node, body: bytes) -> flask.Response:
+    call = mi.parse(body, COMMANDS)
+    if isinstance(call, mi.Call):
+        reply = node.call(functools.partial(mi.answer, call), waits=call.command.waits)
+    else:
+        reply = call
+    if reply is None:
+        return flask.Response(status=202)
+    return flask.Response(reply, mimetype="application/json")
+
+
+def _snapshot(port: NodePort) -> _Snapshot:
+    try:
+        return _Snapshot(port.status())
+    except Exception as error:  # noqa: BLE001 - the caller gets a reply, the log the traceback
+        _log.exception("no status", extra={"event": "status_failed"})
+        return _Snapshot(None, f"{type(error).__name__}: {error}")
+
+
+def _state(node: _Node) -> flask.Response:
+    snapshot = node.call(_snapshot)
+    if snapshot.status is None:
+        return _json({"error": f"the node does not tell its status: {snapshot.error}"}, 503)
+    response = _json(snapshot.status)
+    response.cache_control.no_store = True
+    return response
+
+
+def _probe(node: _Node, name: str, good: Callable[[Status], bool]) -> flask.Response:
+    snapshot = node.call(_snapshot)
+    passed = snapshot.status is not None and good(snapshot.status)
+    return _json({name: passed}, 200 if passed else 503)
+
+
+def _json(value: Any, status: int = 200) -> flask.Response:
+    return flask.Response(msgspec.json.encode(value), status, mimetype="application/json")

@@ -1,0 +1,171 @@
+"""A node that is a hand-made status: what the faces for people are tested against."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import gevent.event
+import msgspec
+
+from tagmesh.control import http
+from tagmesh.protocol.errors import Misuse, NodeDown
+from tagmesh.protocol.status import ClusterStatus, PeerStatus, RefusalStatus, Status
+
+STARTED_WALL_S = 1_790_000_000.0
+
+
+def peer(node_id: int, **changes: Any) -> PeerStatus:
+    up = PeerStatus(
+        node_id=node_id,
+        db_id=node_id + 10,
+        url=f"bins:10.0.0.{node_id}:5556",
+        description=f"node-{node_id}",
+        state="enabled",
+        link="Up",
+        link_state="UP",
+        next_hop=node_id,
+        route=[node_id],
+        rtt_s=0.0004,
+        incarnation=1,
+        since_s=12.0,
+        why="",
+    )
+    return msgspec.structs.replace(up, **changes)
+
+
+def refusal(**changes: Any) -> RefusalStatus:
+    stranger = RefusalStatus(
+        node_id=9,
+        direction="incoming",
+        by="us",
+        address="10.0.0.9:40000",
+        reason="unknown_node",
+        detail="node 9 has no row",
+        count=3,
+        last_wall_s=STARTED_WALL_S + 60,
+    )
+    return msgspec.structs.replace(stranger, **changes)
+
+
+def make_status(**changes: Any) -> Status:
+    """Node 1 of three: 2 is up, 3 is down and reached through 2, 4 has a bad row."""
+    cluster = ClusterStatus(
+        cluster_id=1,
+        enabled=True,
+        peers=[
+            peer(2),
+            peer(
+                3,
+                description=None,
+                link="Down",
+                link_state="DOWN",
+                next_hop=2,
+                route=[2, 3],
+                rtt_s=None,
+                why="cut by the test switch",
+            ),
+            peer(
+                4,
+                state="invalid",
+                link="Down",
+                next_hop=None,
+                route=[],
+                rtt_s=None,
+                why="url 'http:x' must have the form bins:host[:port]",
+            ),
+        ],
+        topology=[(1, [2]), (2, [1, 3]), (3, [2])],
+    )
+    whole = Status(
+        node_id=1,
+        description="node-a",
+        url="bins:10.0.0.1:5556",
+        software="tagmesh 0.1.0",
+        incarnation=5,
+        started_wall_s=STARTED_WALL_S,
+        uptime_s=61.5,
+        healthy=True,
+        ready=True,
+        roster="table clusterer, read 1 s ago",
+        roster_error=None,
+        clusters=[cluster],
+        invalid_rows=["row 14: url 'http:x' must have the form bins:host[:port]"],
+        refusals=[],
+        crashes=0,
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+class FakeNode:
+    """Satisfies NodePort. ``hold`` keeps `trace_route` waiting until it is set."""
+
+    def __init__(self, status: Status | None = None) -> None:
+        self.current = make_status() if status is None else status
+        self.fault_switch = True
+        self.switched: list[tuple[str, int]] = []
+        self.down: set[int] = set()
+        self.broken: Exception | None = None
+        self.hold: threading.Event | None = None
+        self.held = threading.Semaphore(0)
+        """Released by each trace that begins to wait."""
+
+    def status(self) -> Status:
+        if self.broken is not None:
+            raise self.broken
+        return self.current
+
+    def trace_route(self, cluster: int, node: int, timeout: float) -> list[int]:
+        if self.hold is not None:
+            self.held.release()
+            assert self.hold.wait(10)
+        if node in self.down:
+            raise NodeDown(f"node {node} did not answer within {timeout:g} s")
+        peers = [p for c in self.current.clusters if c.cluster_id == cluster for p in c.peers]
+        return next(p.route for p in peers if p.node_id == node)
+
+    def cut(self, node: int) -> None:
+        self._switch("cut", node)
+
+    def heal(self, node: int) -> None:
+        self._switch("heal", node)
+
+    def _switch(self, what: str, node: int) -> None:
+        if not self.fault_switch:
+            raise Misuse("set [admin] fault_switch = true to cut links")
+        self.switched.append((what, node))
+
+
+@contextlib.contextmanager
+def served(node: FakeNode, address: str = "127.0.0.1:0") -> Iterator[str]:
+    """The url of a server for ``node``, running in a thread and hub of its own."""
+    started = threading.Event()
+    url: list[str] = []
+    stop: list[Callable[[], None]] = []
+
+    def run() -> None:
+        hub = gevent.get_hub()
+        stopping = gevent.event.Event()
+        server = http.serve(node, address)
+        url.append(server.url)
+        stop.append(lambda: hub.loop.run_callback_threadsafe(stopping.set))
+        started.set()
+        # A timer keeps the loop alive and its wake-ups prompt while nothing else is due.
+        while not stopping.wait(0.05):
+            pass
+        server.stop()
+        hub.destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=run, name="http")
+    thread.start()
+    try:
+        assert started.wait(10), "the server did not start"
+        yield url[0]
+    finally:
+        if stop:
+            stop[0]()
+        thread.join(10)
+    assert not thread.is_alive(), "the server did not stop"
