@@ -27,6 +27,8 @@ class RosterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     )
     dynamic: bool = False
     """db_mode 0: ids that are in no row may join when TLS vouches for them (J-4)."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the log about rows that are allowed but look wrong (D-6), one line each."""
 
 
 class Roster(Protocol):

@@ -1,0 +1,56 @@
+"""Connections to PostgreSQL on which no wait lasts longer than a given time (H14, H15)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import psycopg
+
+_Answer = TypeVar("_Answer")
+
+
+def connect(*, query_timeout_s: float, read_only: bool, **params: Any) -> psycopg.Connection[Any]:
+    """A connection whose server gives up a statement after ``query_timeout_s`` seconds.
+
+    Establishing it takes at most ``max(2, query_timeout_s)`` seconds per address of the host: libpq
+    knows no shorter time. Raises `psycopg.Error`.
+    """
+    timeout_ms = max(1, int(query_timeout_s * 1000))
+    params |= {
+        "connect_timeout": max(2, round(query_timeout_s)),
+        "tcp_user_timeout": timeout_ms,
+        "client_encoding": "UTF8",
+    }
+    connection = _BoundedConnection.connect(**params)
+    connection.query_timeout_s = query_timeout_s
+    # SET, not the start-up option: that one belongs to the user's URL (search_path).
+    connection.execute(f"SET statement_timeout = {timeout_ms:d}")
+    connection.execute(f"SET default_transaction_read_only = {'on' if read_only else 'off'}")
+    connection.commit()
+    return connection
+
+
+class _BoundedConnection(psycopg.Connection[Any]):
+    """Also ends when the server is frozen: its kernel still acknowledges, so nothing else fires."""
+
+    query_timeout_s: float = 2.0
+
+    def wait(self, gen: Generator[Any, Any, _Answer], *args: Any, **options: Any) -> _Answer:
+        return super().wait(self._bounded(gen), *args, **options)
+
+    def _bounded(self, gen: Generator[Any, Any, _Answer]) -> Generator[Any, Any, _Answer]:
+        # The server's own statement_timeout comes first where it can: its message is better.
+        deadline_s = time.monotonic() + self.query_timeout_s * 1.25
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if time.monotonic() > deadline_s:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError("the server does not answer")
+                wanted = gen.send(ready)
+        except StopIteration as done:
+            answer: _Answer = done.value
+            return answer

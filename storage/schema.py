@@ -1,0 +1,170 @@
+"""The tables: OpenSIPS's ``clusterer`` and ``version``, column for column, and our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Inspector, Table
+
+from ..protocol.config import COLUMNS, ProvisioningSettings
+from ..protocol.errors import Misuse
+
+CLUSTERER_VERSION = 4
+"""Row of OpenSIPS 3.2 … 4.0 in its table ``version``."""
+MAX_TEXT_CHARS = 64
+"""url, sip_addr, flags and description are CHAR(64)."""
+MAX_FINGERPRINT_CHARS = 64
+"""SHA-256 as hex."""
+
+# OpenSIPS's own script for PostgreSQL has VARCHAR: there CHAR would come back padded with blanks.
+_TEXT = sa.CHAR(MAX_TEXT_CHARS).with_variant(sa.VARCHAR(MAX_TEXT_CHARS), "postgresql")
+
+
+class Schema:
+    """The tables under their configured names; columns are reached by their OpenSIPS names."""
+
+    def __init__(self, settings: ProvisioningSettings) -> None:
+        """Raises `Misuse` when two columns are given one name."""
+        names = {column: settings.columns.get(column, column) for column in COLUMNS}
+        if len(set(names.values())) < len(names):
+            raise Misuse("[provisioning] columns gives two columns the same name")
+        metadata = sa.MetaData()
+        self.nodes = _clusterer(metadata, settings.table, names)
+        self.version = Table(
+            "version",
+            metadata,
+            Column("table_name", sa.CHAR(32), nullable=False, unique=True),
+            Column("table_version", sa.Integer, nullable=False, server_default="0"),
+        )
+        self.identity = Table(
+            "cluster_identity",
+            metadata,
+            Column("cluster_id", sa.Integer, primary_key=True, autoincrement=False),
+            Column("node_id", sa.Integer, primary_key=True, autoincrement=False),
+            Column("fingerprint", sa.VARCHAR(MAX_FINGERPRINT_CHARS), primary_key=True),
+            Column("revoked_at", sa.DateTime),
+            comment="certificates pinned or revoked; without a row the CA's word is enough",
+        )
+
+    def create(self, connection: Connection) -> list[str]:
+        """Create the tables that are missing and leave the others alone; names of those created."""
+        inspector = sa.inspect(connection)
+        tables = (self.version, self.nodes, self.identity)
+        created = [table for table in tables if not inspector.has_table(table.name)]
+        for table in created:
+            table.create(connection)
+        if self.nodes in created:
+            name = self.nodes.name
+            connection.execute(self.version.delete().where(self.version.c.table_name == name))
+            connection.execute(
+                self.version.insert().values(table_name=name, table_version=CLUSTERER_VERSION)
+            )
+        return [table.name for table in created]
+
+    def check(self, connection: Connection) -> list[str]:
+        """How the database differs from these tables, a sentence each; empty = it fits.
+
+        ``cluster_identity`` may be missing, as in a database that OpenSIPS made. Columns of others
+        in ``clusterer`` are no difference.
+        """
+        inspector = sa.inspect(connection)
+        if not inspector.has_table(self.nodes.name):
+            return [f"table {self.nodes.name} is missing"]
+        found = [*_differences(inspector, self.nodes), *_key_differences(inspector, self.nodes)]
+        found += self._version_differences(connection, inspector)
+        if inspector.has_table(self.identity.name):
+            found += _differences(inspector, self.identity)
+        return found
+
+    def has_identity(self, connection: Connection) -> bool:
+        """Whether there is a table ``cluster_identity``."""
+        return sa.inspect(connection).has_table(self.identity.name)
+
+    def _version_differences(self, connection: Connection, inspector: Inspector) -> list[str]:
+        if not inspector.has_table(self.version.name):
+            return ["table version is missing; OpenSIPS refuses tables without it"]
+        name = self.nodes.name
+        query = sa.select(self.version.c.table_version).where(self.version.c.table_name == name)
+        versions = list(connection.scalars(query))
+        if versions == [CLUSTERER_VERSION]:
+            return []
+        stands = f"says {', '.join(map(str, versions))}" if versions else "has no row"
+        return [f"table version {stands} for {name}; {CLUSTERER_VERSION} is needed"]
+
+
+def _clusterer(metadata: sa.MetaData, table: str, names: dict[str, str]) -> Table:
+    def column(key: str, kind: Any, **options: Any) -> Column[Any]:
+        return Column(names[key], kind, key=key, **options)
+
+    return Table(
+        table,
+        metadata,
+        column("id", sa.Integer, primary_key=True, autoincrement=True),
+        column("cluster_id", sa.Integer, nullable=False),
+        column("node_id", sa.Integer, nullable=False),
+        column("url", _TEXT, nullable=False),
+        column("state", sa.Integer, nullable=False, server_default="1"),
+        column("no_ping_retries", sa.Integer, nullable=False, server_default="3"),
+        column("priority", sa.Integer, nullable=False, server_default="50"),
+        column("sip_addr", _TEXT),
+        column("flags", _TEXT),
+        column("description", _TEXT),
+        sa.UniqueConstraint("cluster_id", "node_id", name=f"{table}_clusterer_idx"[:63]),
+        sqlite_autoincrement=True,
+    )
+
+
+def _differences(inspector: Inspector, table: Table) -> Iterator[str]:
+    present = {column["name"]: column for column in inspector.get_columns(table.name)}
+    for expected in table.columns:
+        label = f"column {table.name}.{expected.name}"
+        column = present.get(expected.name)
+        if column is None:
+            yield f"{label} is missing"
+            continue
+        yield from _type_differences(label, expected.type, column["type"])
+        # A primary key never holds NULL, whatever SQLite says of the column.
+        if not expected.primary_key and bool(column["nullable"]) != bool(expected.nullable):
+            allowed, needed = ("may", "may not") if column["nullable"] else ("may not", "may")
+            yield f"{label} {allowed} be NULL; it {needed} be"
+        default = _default(column["default"])
+        wanted = _default(getattr(expected.server_default, "arg", None))
+        if not expected.primary_key and default != wanted:
+            yield f"{label} has the default {default}; {wanted} is needed"
+
+
+def _type_differences(label: str, expected: Any, present: Any) -> Iterator[str]:
+    if isinstance(expected, sa.String):
+        length = getattr(present, "length", None)
+        if not isinstance(present, sa.String):
+            yield f"{label} is {present}; a text of {expected.length} characters is needed"
+        elif length != expected.length:
+            held = length or "any number of"
+            yield f"{label} holds {held} characters; {expected.length} is needed"
+    elif isinstance(expected, sa.Integer) and not isinstance(present, sa.Integer):
+        yield f"{label} is {present}; a whole number is needed"
+    elif isinstance(expected, sa.DateTime) and not isinstance(present, sa.DateTime):
+        yield f"{label} is {present}; a time is needed"
+
+
+def _default(raw: object) -> str:
+    """A default in one spelling: databases report ``1``, ``'1'``, ``(1)`` and ``1::integer``."""
+    if raw is None:
+        return "NULL"
+    text = str(raw).partition("::")[0].strip("()' ")
+    return "NULL" if text.upper() == "NULL" else text
+
+
+def _key_differences(inspector: Inspector, table: Table) -> Iterator[str]:
+    primary = inspector.get_pk_constraint(table.name)["constrained_columns"]
+    if primary != [table.c["id"].name]:
+        yield f"column {table.name}.{table.c['id'].name} is not the primary key"
+    wanted = {table.c["cluster_id"].name, table.c["node_id"].name}
+    unique: list[set[str | None]] = [
+        set(key["column_names"]) for key in inspector.get_unique_constraints(table.name)
+    ]
+    unique += [set(i["column_names"]) for i in inspector.get_indexes(table.name) if i["unique"]]
+    if wanted not in unique:
+        yield f"table {table.name} has no unique key of {' and '.join(sorted(wanted))}"
