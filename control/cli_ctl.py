@@ -27,25 +27,23 @@ _EXIT_BY_CODE = {
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class _Failed(click.ClickException):
-    """Printed on stderr; ends the program with the exit code of its cause."""
-
-    def __init__(self, error: TagmeshError) -> None:
-        super().__init__(_printable(str(error)))
-        if isinstance(error, NoAnswer):
-            self.exit_code = EXIT_NO_ANSWER
-        elif isinstance(error, MiError):
-            self.exit_code = _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)
-        else:  # raised here: by the arguments or the configuration file
-            self.exit_code = EXIT_USAGE
-
-
 class _Group(click.Group):
+    """Turns our errors into a message on stderr and the exit code of their cause."""
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except TagmeshError as error:
-            raise _Failed(error) from error
+            click.echo(f"Error: {_printable(str(error))}", err=True)
+            ctx.exit(_exit_code(error))
+
+
+def _exit_code(error: TagmeshError) -> int:
+    if isinstance(error, NoAnswer):
+        return EXIT_NO_ANSWER
+    if isinstance(error, MiError):
+        return _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)
+    return EXIT_USAGE  # raised here: by the arguments or the configuration file
 
 
 def _printable(text: str) -> str:

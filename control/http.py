@@ -23,7 +23,13 @@ import gevent.socket
 import msgspec
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from gevent.threadpool import ThreadPool
-from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, UnsupportedMediaType
+from werkzeug.exceptions import (
+    Forbidden,
+    HTTPException,
+    LengthRequired,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+)
 
 from ..protocol.errors import Misuse
 from ..protocol.status import Status
@@ -186,6 +192,8 @@ def _application(node: _Node, host: str) -> flask.Flask:
     def manage() -> flask.Response:
         if flask.request.mimetype != "application/json":
             raise UnsupportedMediaType("the request needs Content-Type: application/json")
+        if flask.request.content_length is None:  # werkzeug would cut a longer body silently
+            raise LengthRequired
         return _manage(node, flask.request.get_data())
 
     @app.get("/api/v1/state")
