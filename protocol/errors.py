@@ -16,6 +16,10 @@ class Misuse(TagmeshError):  # noqa: N818 - a term of the design
     """The caller asked for something that cannot be: a bad argument, a call in the wrong state."""
 
 
+class Unknown(Misuse):
+    """There is no cluster, node, capability or tag of that name."""
+
+
 class PeerViolation(TagmeshError):  # noqa: N818 - a term of the design
     """Bytes or messages of a peer break the protocol. Closes that peer's connection only."""
 
@@ -34,6 +38,11 @@ class WrongIdentity(TagmeshError):  # noqa: N818 - a term of the design
 
 class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
+
+    def __init__(self, message: str, *, may_pass: bool = True) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Trying again may help: it was locked or did not answer."""
 
 
 class ForkedRuntime(TagmeshError):  # noqa: N818 - a term of the design

@@ -17,7 +17,6 @@ MAX_CLUSTERS = 256
 MAX_NODES = 1024  # per cluster: bounds every list of node ids
 MAX_TEXT_CHARS = 256
 MAX_NUMBER = 65_535  # of a message
-MAX_WALL_S = 1e11  # either way from the epoch; its use is that NaN and infinity are outside
 
 Id = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 U63 = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -53,7 +52,6 @@ class Hello(Message, frozen=True, tag=1):
     tells a receiver which still holds that connection that it is dead."""
     clusters: Annotated[list[ClusterOffer], msgspec.Meta(max_length=MAX_CLUSTERS)]
     max_frame_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**31 - 1)]
-    wall_s: Annotated[float, msgspec.Meta(ge=-MAX_WALL_S, le=MAX_WALL_S)]
     software: Text
 
 

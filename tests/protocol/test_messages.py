@@ -32,7 +32,7 @@ from tagmesh.protocol.messages import (
 # Append only: a number is never used for another message, a field is only added at the end.
 GOLDEN = {
     1: "Hello protocol_min protocol_max node_id incarnation session lost_session clusters"
-    " max_frame_bytes wall_s software",
+    " max_frame_bytes software",
     2: "Welcome protocol session clusters",
     3: "Refusal reason detail",
     10: "Ping cluster_id number",
@@ -47,7 +47,7 @@ GOLDEN = {
     24: "Goodbye cluster_id cause",
     30: "Trace cluster_id source destination number ttl visited returning",
 }
-REQUIRED_FIELDS = {1: 10, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 5, 21: 2, 22: 2, 23: 6,
+REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 5, 21: 2, 22: 2, 23: 6,
                    24: 2, 30: 6}  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_every_message_is_an_immutable_documented_array(kind: type[msgspec.Struc
 BIG_ID, BIG_63 = 2**31, 2**63
 SESSION = b"12345678"
 OFFER = [1, "digest"]
-HELLO = [1, 1, 1, 2, 0, SESSION, b"", [OFFER], 65536, 0.0, "tagmesh"]
+HELLO = [1, 1, 1, 2, 0, SESSION, b"", [OFFER], 65536, "tagmesh"]
 
 
 def hello(position: int, value: object) -> list[object]:
@@ -105,8 +105,7 @@ INSIDE = [
     (Hello, HELLO),
     (Hello, hello(6, SESSION)),
     (Hello, hello(7, [OFFER] * MAX_CLUSTERS)),
-    (Hello, hello(9, -messages.MAX_WALL_S)),
-    (Hello, hello(10, "x" * MAX_TEXT_CHARS)),
+    (Hello, hello(9, "x" * MAX_TEXT_CHARS)),
     (Ping, [10, 0, BIG_63 - 1]),
     (LinkState, [20, BIG_ID - 1, 1, BIG_63 - 1, 0, [1] * MAX_NODES, MAX_HOPS]),
     (Digest, [21, 1, [[1, 0, 0]] * MAX_NODES]),
@@ -124,10 +123,7 @@ OUTSIDE = [
     (Hello, hello(7, [OFFER] * (MAX_CLUSTERS + 1))),
     (Hello, hello(7, [[0, "digest"]])),
     (Hello, hello(8, 4095)),
-    (Hello, hello(9, float("nan"))),
-    (Hello, hello(9, float("inf"))),
-    (Hello, hello(9, float("-inf"))),
-    (Hello, hello(10, "x" * (MAX_TEXT_CHARS + 1))),
+    (Hello, hello(9, "x" * (MAX_TEXT_CHARS + 1))),
     (Welcome, [2, 1, SESSION, [1] * (MAX_CLUSTERS + 1)]),
     (Refusal, [3, "x" * (MAX_TEXT_CHARS + 1)]),
     (Ping, [10, -1, 0]),

@@ -1,0 +1,233 @@
+"""The base of all our actors: Pykka's actor, driven by callbacks of a `Runtime`.
+
+Pykka's own loop blocks a thread on its inbox and stops every actor of the process when a
+BaseException escapes (H1). Ours runs in bursts: the first message put into an empty inbox
+schedules one callback, which handles what is there. The same class therefore runs on gevent and on
+virtual time, nothing switches greenlets per message, and a handler that tries to block is told so
+by the hub ("no blocking ask inside an actor", H4).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import gevent.event
+import pykka
+from pykka.messages import _ActorStop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pykka._envelope import Envelope
+    from pykka._types import OptExcInfo
+
+    from ..protocol.effects import Effect
+    from .context import Context, Name
+    from .runtime import Timer
+
+MAX_INBOX = 10_000
+"""Messages an inbox holds (H3); a teller that goes over it is told by `InboxFull`."""
+MAX_BURST = 100
+"""Messages handled before other callbacks of the hub get their turn (H19)."""
+
+logger = logging.getLogger("tagmesh.actors")
+
+
+class InboxFull(Exception):  # noqa: N818 - names the state, as queue.Full does
+    """The actor does not keep up; the message was not taken."""
+
+
+class Inbox:
+    """A bounded queue that wakes its actor once per burst. `put` may come from any thread."""
+
+    def __init__(self, actor: ClusterActor) -> None:
+        self._actor = actor
+        self._envelopes: deque[Envelope[Any]] = deque()
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Queue; raises `InboxFull` at the limit. Stops and ticks are always taken."""
+        full = len(self._envelopes) >= MAX_INBOX
+        if full and not isinstance(envelope.message, (_ActorStop, _Tick)):
+            raise InboxFull(f"{self._actor.name} has {MAX_INBOX} messages waiting")
+        self._envelopes.append(envelope)
+        self._actor.wake()
+
+    def get(self) -> Envelope[Any]:
+        """The oldest message."""
+        return self._envelopes.popleft()
+
+    def empty(self) -> bool:
+        """Nothing is waiting."""
+        return not self._envelopes
+
+    def __len__(self) -> int:
+        return len(self._envelopes)
+
+
+class ReplyFuture(pykka.Future[Any]):
+    """The reply to an `ask`. Only greenlets outside actors wait on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._result: gevent.event.AsyncResult = gevent.event.AsyncResult()
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        """The reply, or the exception the handler raised; `pykka.Timeout` after ``timeout`` s."""
+        try:
+            return self._result.get(timeout=timeout)
+        except gevent.Timeout:
+            raise pykka.Timeout(f"{timeout} seconds") from None
+
+    def set(self, value: Any = None) -> None:
+        """Give the reply."""
+        self._result.set(value)
+
+    def set_exception(self, exc_info: OptExcInfo | None = None) -> None:
+        """Give an exception as the reply."""
+        error = (exc_info or sys.exc_info())[1]
+        self._result.set_exception(error or pykka.ActorDeadError("stopped"))
+
+
+class ClusterActor(pykka.Actor):
+    """An actor with a name, a context, one timer, and a supervisor that hears of its crash.
+
+    Subclasses own a rules object and implement `on_receive` and `perform` (one ``case`` per
+    effect). `deadline` says when the rules want a tick; it comes as a call of `on_tick`.
+    """
+
+    def __init__(self, context: Context, name: Name) -> None:
+        self.context = context
+        self.name = name
+        self._awake = False
+        self._timer: Timer | None = None
+        self._timer_at: float | None = None
+        super().__init__()
+
+    # The three hooks Pykka documents for new kinds of actors ----------------------------------
+
+    def _create_actor_inbox(self) -> Inbox:  # type: ignore[override]
+        return Inbox(self)
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return ReplyFuture()
+
+    def _start_actor_loop(self) -> None:
+        self._awake = True
+        self.context.runtime.call_soon(self._begin)
+
+    # The loop ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something was put into the inbox."""
+        if not self._awake:
+            self._awake = True
+            self.context.runtime.call_soon(self._burst)
+
+    def _begin(self) -> None:
+        try:
+            self.on_start()
+            self._arm()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - H1, H2
+            self._crash(error)
+        self._burst()
+
+    def _burst(self) -> None:
+        for _ in range(MAX_BURST):
+            if self.actor_stopped.is_set() or self.actor_inbox.empty():
+                break
+            self._handle(self.actor_inbox.get())
+        self._awake = False
+        if self.actor_stopped.is_set():
+            self._cancel_timer()
+            self._actor_loop_teardown()
+        elif not self.actor_inbox.empty():
+            self.wake()
+
+    def _handle(self, envelope: Envelope[Any]) -> None:
+        try:
+            response = self._handle_receive(envelope.message)
+            if not self.actor_stopped.is_set():
+                self._arm()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - nothing may reach Pykka's stop_all (H1)
+            if envelope.reply_to is not None:
+                envelope.reply_to.set_exception((type(error), error, error.__traceback__))
+            self._crash(error)
+        else:
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(response)
+
+    def _crash(self, error: BaseException) -> None:
+        logger.error("actor %s crashed", self.name, exc_info=error)
+        self._cancel_timer()
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        try:
+            self.on_failure(type(error), error, error.__traceback__)
+        except Exception:
+            logger.exception("actor %s failed while cleaning up", self.name)
+        self.context.supervisor.crashed(self.name, error)
+
+    # Time ---------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When `on_tick` is wanted, on the runtime's monotonic clock."""
+        return None
+
+    def on_tick(self, now: float) -> None:
+        """The deadline passed."""
+
+    @property
+    def now(self) -> float:
+        """Seconds on the runtime's monotonic clock."""
+        return self.context.runtime.monotonic()
+
+    def _arm(self) -> None:
+        deadline = self.deadline
+        if deadline == self._timer_at:
+            return
+        self._cancel_timer()
+        if deadline is not None:
+            self._timer_at = deadline
+            self._timer = self.context.runtime.call_later(deadline - self.now, self._rang)
+
+    def _rang(self) -> None:
+        self._timer = self._timer_at = None
+        if not self.actor_stopped.is_set():
+            self.actor_ref.tell(_TICK)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None
+
+    def _handle_receive(self, message: Any) -> Any:
+        if message is _TICK:
+            return self.on_tick(self.now)
+        return super()._handle_receive(message)
+
+    # Effects ------------------------------------------------------------------------------------
+
+    def apply(self, effects: Sequence[Effect]) -> None:
+        """Perform what the rules ask for, in order."""
+        for effect in effects:
+            self.perform(effect)
+
+    def perform(self, effect: Effect) -> None:
+        """One ``case`` per effect; no opinion of its own."""
+        raise NotImplementedError
+
+
+class _Tick:
+    """The timer's message to its own actor."""
+
+
+_TICK = _Tick()

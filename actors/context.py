@@ -1,0 +1,40 @@
+"""What every actor of one node process is given: the ports, who it is, and how to reach others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from .eventlog import EventLog
+from .supervisor import Name, Supervisor
+
+if TYPE_CHECKING:
+    from ..protocol.config import Config
+    from ..protocol.identity import Incarnation, NodeId
+    from ..storage.base import Roster
+    from ..transport.base import Transport
+    from .runtime import Runtime
+
+__all__ = ["Context", "Name"]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Context:
+    """One per node; no module-level state, so several nodes live in one process."""
+
+    config: Config
+    me: NodeId
+    incarnation: Incarnation
+    runtime: Runtime
+    transport: Transport
+    roster: Roster
+    software: str
+    events: EventLog = dataclasses.field(init=False)
+    supervisor: Supervisor = dataclasses.field(init=False)
+    drops: Counter[str] = dataclasses.field(default_factory=Counter)
+    """How often a rule dropped something, by its label (G-15)."""
+
+    def __post_init__(self) -> None:
+        self.events = EventLog(self.runtime.wall, self.me)
+        self.supervisor = Supervisor(self.runtime)

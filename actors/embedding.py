@@ -1,0 +1,356 @@
+"""A node inside an application: its own thread and hub, every public call thread-safe.
+
+Nothing of the host is monkey-patched. ``start()`` runs one OS thread with a hub of its own;
+``start(inline=True)`` joins the hub of the calling greenlet in a gevent application. Callbacks of
+the application run in a worker thread, never in the hub.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gevent
+import gevent.event
+
+from ..protocol.config import Config, own_id
+from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
+from ..protocol.events import Event, EventRecord
+from ..protocol.identity import ClusterId, Incarnation, NodeId, next_incarnation
+from ..protocol.status import Status
+from ..storage import FixedRoster, SqlRoster
+from ..storage.base import Roster, RosterSnapshot
+from ..transport import TlsTransport
+from .callbacks import CallbackWorker
+from .runtime import GeventRuntime
+from .system import NodeSystem
+
+START_TIMEOUT_S = 60.0
+CALL_TIMEOUT_S = 30.0
+BOOT_RETRY_S = 0.25
+POLL_S = 0.01
+"""How often a waiting call looks again; state is read in memory."""
+
+logger = logging.getLogger("tagmesh.node")
+
+T = TypeVar("T")
+
+
+class EmbeddedNode:
+    """One node. Made without side effects: no thread, no socket, no file until `start`."""
+
+    software = "tagmesh"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.node_id: NodeId = own_id(config)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._hub_thread: int | None = None
+        self._runtime: GeventRuntime | None = None
+        self._transport: TlsTransport | None = None
+        self._system: NodeSystem | None = None
+        self._roster: Roster | None = None
+        self._finished: Any = None
+        self._callbacks = CallbackWorker(f"tagmesh-events-{self.node_id}")
+
+    def __repr__(self) -> str:
+        state = "running" if self._system is not None else "stopped"
+        return f"<{type(self).__name__} {self.node_id} {state}>"
+
+    # Life -------------------------------------------------------------------------------------
+
+    def start(self, *, inline: bool = False) -> None:
+        """Join the clusters this node is provisioned in; returns when it listens.
+
+        Raises `NotProvisioned`, `StorageUnavailable`, `Misuse` (certificates, address in use)
+        with a sentence that says what to do; nothing is left running then.
+        """
+        with self._lock:
+            self._check_fork()
+            if self._system is not None:
+                raise Misuse(f"node {self.node_id} runs already")
+            if inline:
+                self._boot()
+                return
+            started: concurrent.futures.Future[None] = concurrent.futures.Future()
+            self._thread = threading.Thread(
+                target=self._run, args=(started,), name=f"tagmesh-node-{self.node_id}", daemon=True
+            )
+            self._thread.start()
+            try:
+                started.result(START_TIMEOUT_S)
+            except BaseException:
+                self._thread.join(1.0)
+                self._thread = None
+                raise
+
+    def stop(self) -> None:
+        """Tell the peers, close, and end the thread. A second call does nothing."""
+        with self._lock:
+            self._check_fork()
+            if self._system is None:
+                return
+            self._call(self._shut_down)
+            thread, self._thread = self._thread, None
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(CALL_TIMEOUT_S)
+        self._callbacks.stop()
+
+    def __enter__(self) -> EmbeddedNode:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.stop()
+
+    def _run(self, started: concurrent.futures.Future[None]) -> None:
+        """The node's own thread: boot, serve until told to finish, take the hub down."""
+        hub = gevent.get_hub()
+        try:
+            self._boot()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller of start
+            started.set_exception(error)
+        else:
+            started.set_result(None)
+            self._finished.wait()
+        finally:
+            hub.destroy(destroy_loop=True)
+
+    def _boot(self) -> None:
+        """In the hub's thread, in a greenlet that may wait."""
+        self._finished = gevent.event.Event()
+        with contextlib.ExitStack() as undo:
+            runtime = GeventRuntime()
+            undo.callback(runtime.close)
+            roster = self._make_roster()
+            undo.callback(roster.close)
+            snapshot = self._first_snapshot(runtime, roster)
+            transport = TlsTransport(self.config.tls, self.config.transport, self.node_id)
+            undo.callback(transport.close)
+            system = NodeSystem(
+                config=self.config,
+                incarnation=self._incarnation(),
+                runtime=runtime,
+                transport=transport,
+                roster=roster,
+                software=self.software,
+            )
+            system.context.events.subscribe(self._callbacks.put)
+            system.start(snapshot)
+            self._started_in_hub(system)
+            undo.pop_all()
+        self._hub_thread = threading.get_ident()
+        self._runtime, self._transport, self._roster = runtime, transport, roster
+        self._system = system
+
+    def _started_in_hub(self, system: NodeSystem) -> None:
+        """Hook for faces that live beside the node."""
+
+    def _stopping_in_hub(self) -> None:
+        """Hook for faces that live beside the node."""
+
+    def _shut_down(self) -> None:
+        assert self._system is not None, "checked by the caller"
+        assert self._transport is not None, "set with the system"
+        assert self._runtime is not None, "set with the system"
+        assert self._roster is not None, "set with the system"
+        system, self._system = self._system, None
+        self._stopping_in_hub()
+        system.stop()
+        deadline = time.monotonic() + self.config.transport.close_timeout_s
+        while self._transport.connections and time.monotonic() < deadline:
+            gevent.sleep(POLL_S)
+        self._transport.close()
+        self._runtime.close()
+        self._roster.close()
+        self._finished.set()
+
+    def _make_roster(self) -> Roster:
+        if self.config.provisioning.mode == "static":
+            return FixedRoster.from_config(self.config)
+        return SqlRoster(self.config.provisioning)
+
+    def _first_snapshot(self, runtime: GeventRuntime, roster: Roster) -> RosterSnapshot:
+        """The rows at start; a database that cannot be reached is tried for ``boot_patience``."""
+        deadline = time.monotonic() + self.config.provisioning.boot_patience_s
+        while True:
+            try:
+                snapshot = _in_pool(runtime, lambda: roster.load(self.node_id))
+            except StorageUnavailable as error:
+                if not error.may_pass or time.monotonic() >= deadline:
+                    raise
+                logger.warning("%s; trying again", error)
+                gevent.sleep(BOOT_RETRY_S)
+                continue
+            if not any(r.node_id == self.node_id for r in snapshot.records):
+                raise NotProvisioned(f"node {self.node_id} has no row in {roster.name}")
+            return snapshot
+
+    def _incarnation(self) -> Incarnation:
+        """Read, increment and keep the incarnation (B2)."""
+        folder = Path(self.config.node.state_dir)
+        path = folder / f"node-{self.node_id}.incarnation"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            text = path.read_text(encoding="ascii").strip() if path.exists() else "0"
+            incarnation = next_incarnation(int(text) if text.isdigit() else 0, time.time())
+            fresh = path.with_suffix(".new")
+            with fresh.open("w", encoding="ascii") as file:
+                file.write(f"{incarnation}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError as error:
+            raise Misuse(
+                f"cannot keep state in {folder}: {error.strerror}; set [node] state_dir to a "
+                "folder this user may write to"
+            ) from error
+        return incarnation
+
+    # Calls from any thread ---------------------------------------------------------------------
+
+    def _check_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedRuntime(
+                f"node {self.node_id} was made in process {self._pid}, this is {os.getpid()}: "
+                "threads and sockets do not survive a fork; make and start the node in the child"
+            )
+
+    def _running(self) -> NodeSystem:
+        self._check_fork()
+        if self._system is None:
+            raise Misuse(f"node {self.node_id} is not running; call start() first")
+        return self._system
+
+    def _call(self, function: Callable[[], T]) -> T:
+        """Run in a greenlet of the hub's thread and wait for the result."""
+        runtime = self._runtime
+        if runtime is None:
+            raise Misuse(f"node {self.node_id} is not running; call start() first")
+        if threading.get_ident() == self._hub_thread:
+            return function()
+        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def work() -> None:
+            try:
+                result.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                result.set_exception(error)
+
+        runtime.call_soon(lambda: _ignore(gevent.spawn(work)))
+        return result.result(CALL_TIMEOUT_S)
+
+    def status(self) -> Status:
+        """The node and its clusters as they are now."""
+        system = self._running()
+        return self._call(system.status)
+
+    def trace_route(self, cluster: int, node: int, timeout: float = 2.0) -> list[int]:
+        """The nodes that a message to ``node`` passes, the destination last.
+
+        Raises `NodeDown` when ``timeout`` seconds pass without an answer, `Misuse` for a cluster
+        this node is not in.
+        """
+        system = self._running()
+        return [
+            int(n)
+            for n in self._call(
+                lambda: system.trace_route(ClusterId(cluster), NodeId(node), timeout)
+            )
+        ]
+
+    def cut(self, node: int) -> None:
+        """Test switch: end the connection with ``node`` and refuse new ones (``fault_switch``)."""
+        self._running()
+        self._check_fault_switch()
+        self._call(lambda: self._the_transport().block(NodeId(node)))
+
+    def heal(self, node: int) -> None:
+        """Undo `cut`, and dial at once."""
+        system = self._running()
+        self._check_fault_switch()
+
+        def mend() -> None:
+            self._the_transport().unblock(NodeId(node))
+            system.dial_now(NodeId(node))
+
+        self._call(mend)
+
+    def _the_transport(self) -> TlsTransport:
+        assert self._transport is not None, "set while the system runs"
+        return self._transport
+
+    def _check_fault_switch(self) -> None:
+        if not self.config.admin.fault_switch:
+            raise Misuse("links can be cut only with fault_switch = true in [admin]")
+
+    def until(self, condition: Callable[[Status], bool], timeout: float = 10.0) -> Status:
+        """Wait until ``condition(status)`` holds and return that status.
+
+        Raises `TimeoutError` with the last status after ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            status = self.status()
+            if condition(status):
+                return status
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"node {self.node_id}: not so within {timeout:g} s: {status}")
+            _sleep(self, POLL_S)
+
+    def wait_ready(self, timeout: float = 10.0) -> None:
+        """Wait until the node is provisioned and enabled; `TimeoutError` otherwise."""
+        self.until(lambda status: status.ready and status.healthy, timeout)
+
+    def on(self, *kinds: Event) -> Callable[[Callable[[EventRecord], None]], Any]:
+        """Decorator: call the function, in a worker thread, for each event of these kinds."""
+
+        def register(function: Callable[[EventRecord], None]) -> Callable[[EventRecord], None]:
+            self._callbacks.register(function, frozenset(kinds) or frozenset(Event))
+            return function
+
+        return register
+
+    def events(self) -> Iterator[EventRecord]:
+        """The last events of this node (at most `eventlog.RING_EVENTS`), oldest first."""
+        system = self._running()
+        return iter(self._call(lambda: list(system.context.events.ring)))
+
+
+def _sleep(node: EmbeddedNode, seconds: float) -> None:
+    """Wait without stopping the hub, should this be its thread."""
+    if threading.get_ident() == node._hub_thread:  # noqa: SLF001 - same module
+        gevent.sleep(seconds)
+    else:
+        time.sleep(seconds)
+
+
+def _in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
+    """Run in the worker and wait, in a greenlet."""
+    result: gevent.event.AsyncResult = gevent.event.AsyncResult()
+
+    def done(value: T | None, error: Exception | None) -> None:
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set(value)
+
+    runtime.call_in_pool(function, done)
+    value: T = result.get()
+    return value
+
+
+def _ignore(_value: object) -> None:
+    """A callback has no result."""
+
+
+__all__ = ["EmbeddedNode", "NodeDown"]

@@ -1,0 +1,54 @@
+"""The events of one node: numbered, kept in a ring, handed to subscribers, logged."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..protocol.events import EventRecord
+
+if TYPE_CHECKING:
+    from ..protocol.effects import Announce
+    from ..protocol.identity import ClusterId, NodeId
+
+RING_EVENTS = 1000
+"""Events kept for a subscriber that was away."""
+
+logger = logging.getLogger("tagmesh.events")
+
+
+class EventLog:
+    """Belongs to the hub's thread. Subscribers are called there and must not block."""
+
+    def __init__(self, wall: Callable[[], float], me: NodeId) -> None:
+        self._wall = wall
+        self._me = me
+        self._sequence = 0
+        self.ring: deque[EventRecord] = deque(maxlen=RING_EVENTS)
+        self._subscribers: list[Callable[[EventRecord], None]] = []
+
+    def subscribe(self, subscriber: Callable[[EventRecord], None]) -> None:
+        """Hear every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def publish(self, announce: Announce, cluster: ClusterId | None = None) -> None:
+        """Number an event and hand it out."""
+        self._sequence += 1
+        record = EventRecord(
+            sequence=self._sequence,
+            wall_s=self._wall(),
+            kind=announce.kind,
+            cluster_id=cluster,
+            node_id=announce.node_id,
+            incarnation=announce.incarnation,
+            before=announce.before,
+            after=announce.after,
+            cause=announce.cause,
+            via=announce.via,
+        )
+        self.ring.append(record)
+        logger.info("node %s: %s", self._me, record, extra={"event": record})
+        for subscriber in self._subscribers:
+            subscriber(record)

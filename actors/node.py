@@ -1,0 +1,144 @@
+"""The node actor: this node in one cluster, the shell of `protocol.topology`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocol.effects import Announce, Arrived, Count, Effect, RefreshRoster, SendTo
+from ..protocol.identity import ClusterId, NodeId, NodeRecord
+from ..protocol.link import State
+from ..protocol.messages import MAX_NODES, Digest, LinkState, ProbeRequest, Trace, Want
+from ..protocol.routing import forward_trace
+from ..protocol.topology import Topology
+from .actor import ClusterActor, ReplyFuture
+from .context import Context
+from .mail import (
+    Describe,
+    FromPeer,
+    HelpWanted,
+    LinkReport,
+    MembersChanged,
+    Outgoing,
+    ReportState,
+    RosterWanted,
+    TraceRoute,
+)
+
+MAX_HELPERS = 3  # common neighbours asked about a silent peer (L-3)
+MAX_TRACES = 1000
+"""Traces waiting for their return; the oldest is given up."""
+
+
+class NodeActor(ClusterActor):
+    """Owns one `Topology`."""
+
+    def __init__(
+        self, context: Context, cluster: ClusterId, records: tuple[NodeRecord, ...]
+    ) -> None:
+        super().__init__(context, ("node", cluster))
+        settings = context.config.cluster(cluster)
+        self.cluster = cluster
+        self.rules = Topology(
+            cluster_id=cluster,
+            me=context.me,
+            incarnation=context.incarnation,
+            members={r.node_id: r for r in records},
+            rerouting=settings.rerouting,
+            digest_interval_s=settings.digest_interval_s,
+        )
+        self._traces: dict[int, ReplyFuture] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """See `ClusterActor.deadline`."""
+        return self.rules.deadline
+
+    def on_start(self) -> None:
+        """After a crash the links know what we forgot."""
+        for name in self.context.supervisor.names("link"):
+            if name[1] == self.cluster:
+                self.context.supervisor.tell(name, ReportState())
+
+    def on_tick(self, now: float) -> None:
+        """Let the rules look at the clock."""
+        self.apply(self.rules.tick(now))
+
+    def on_receive(self, message: object) -> Any:
+        """One case per mail."""
+        match message:
+            case FromPeer():
+                for item in message.messages:
+                    self._from_peer(message.peer, item)
+            case LinkReport():
+                self._link_changed(message)
+            case HelpWanted():
+                self._ask_others(message)
+            case MembersChanged():
+                members = {r.node_id: r for r in message.records}
+                self.apply(self.rules.set_members(members, self.now))
+            case TraceRoute():
+                return self._trace(message)
+            case Describe():
+                return self.rules
+            case _:
+                raise AssertionError(f"no such mail: {message!r}")
+        return None
+
+    def _from_peer(self, peer: NodeId, message: object) -> None:
+        match message:
+            case LinkState() | Digest() | Want():
+                self.apply(self.rules.receive(peer, message, self.now))
+            case Trace():
+                self.perform(forward_trace(message, self.context.me, self.rules.next_hop))
+            case _:
+                self.context.drops["unsupported"] += 1
+
+    def _link_changed(self, report: LinkReport) -> None:
+        """A link counts from UP until DOWN; what lies between changes nothing (decision 2)."""
+        if report.after is State.UP:
+            assert report.incarnation is not None, "an UP link has been attached"
+            up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)
+            self.apply(up)
+        elif report.after is State.DOWN:
+            self.apply(self.rules.link_down(report.peer, self.now, report.cause))
+
+    def _ask_others(self, wanted: HelpWanted) -> None:
+        direct = {self.rules.next_hop(n) for n in self.rules.reachable} - {None, wanted.peer}
+        for helper in sorted(n for n in direct if n is not None)[:MAX_HELPERS]:
+            request = ProbeRequest(self.cluster, wanted.peer, wanted.number)
+            self.context.supervisor.tell(("peer", helper), Outgoing(request))
+
+    def _trace(self, wanted: TraceRoute) -> ReplyFuture:
+        future = ReplyFuture()
+        while len(self._traces) >= MAX_TRACES:
+            self._traces.pop(next(iter(self._traces)))
+        self._traces[wanted.number] = future
+        trace = Trace(
+            cluster_id=self.cluster,
+            source=self.context.me,
+            destination=wanted.destination,
+            number=wanted.number,
+            ttl=min(len(self.rules.adjacency()), MAX_NODES),
+            visited=[],
+        )
+        self.perform(forward_trace(trace, self.context.me, self.rules.next_hop))
+        return future
+
+    def perform(self, effect: Effect) -> None:
+        """See `ClusterActor.perform`."""
+        tell = self.context.supervisor.tell
+        match effect:
+            case SendTo():
+                tell(("peer", effect.node_id), Outgoing(effect.message))
+            case Announce():
+                self.context.events.publish(effect, self.cluster)
+            case RefreshRoster():
+                tell(("storage",), RosterWanted(effect.cause))
+            case Arrived():
+                future = self._traces.pop(effect.trace.number, None)
+                if future is not None:
+                    future.set(list(effect.trace.visited))
+            case Count():
+                self.context.drops[effect.rule] += 1
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")

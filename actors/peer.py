@@ -1,0 +1,397 @@
+"""The peer actor: the shell of `protocol.peering`, one per other node process.
+
+It owns the connection with that process, which serves every cluster both are in, and hands what
+arrives to the link and node actors of the cluster it is about.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..protocol.effects import Count, Effect
+from ..protocol.errors import PeerViolation, Reason
+from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
+from ..protocol.membership import Admitted, Denied
+from ..protocol.messages import (
+    Goodbye,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    ProbeAnswer,
+    ProbeRequest,
+    Refusal,
+    Welcome,
+)
+from ..protocol.peering import (
+    CancelDial,
+    Close,
+    Dial,
+    Established,
+    Gone,
+    Identity,
+    Lost,
+    NoteRefusal,
+    Peering,
+    PeeringTiming,
+    SendOn,
+)
+from ..transport import base as transport
+from .actor import ClusterActor
+from .context import Context, Name
+from .mail import (
+    AskAdmission,
+    Attach,
+    Attached,
+    Connected,
+    Describe,
+    Detached,
+    DialFailed,
+    DialNow,
+    DropPath,
+    Ended,
+    FromPeer,
+    Heard,
+    Outgoing,
+    PeerBarred,
+    PeerChanged,
+    PeerGone,
+    Question,
+    Received,
+    RefusalNoted,
+    Verdict,
+)
+
+PAUSE_AT = 1000
+"""Batches waiting in the inbox at which reading from the peer pauses (H3)."""
+
+_GREETING = (Hello, Welcome, Refusal)
+
+logger = logging.getLogger("tagmesh.peer")
+
+
+class PeerActor(ClusterActor):
+    """Owns one `Peering` and the connections it speaks of."""
+
+    def __init__(
+        self,
+        context: Context,
+        peer: NodeId,
+        records: tuple[NodeRecord, ...],
+        offers: dict[ClusterId, str],
+    ) -> None:
+        super().__init__(context, ("peer", peer))
+        self.peer = peer
+        self._records = records
+        self._url = records[0].url
+        self.clusters: tuple[ClusterId, ...] = ()
+        """Served by the established connection."""
+        self.incarnation: Incarnation | None = None
+        self._connections: dict[int, transport.Connection] = {}
+        self._pending: dict[int, transport.Connection] = {}
+        """Waiting for the storage actor's verdict."""
+        self._dial: transport.Dial | None = None
+        self._next_key = 0
+        self._paused: set[int] = set()
+        self.rules = Peering(
+            Identity(
+                node_id=context.me,
+                incarnation=context.incarnation,
+                max_frame_bytes=context.config.transport.max_frame_bytes,
+                software=context.software,
+            ),
+            peer,
+            self._timing(),
+            offers,
+            context.runtime.random.random,
+            lambda: context.runtime.random.randbytes(8),
+        )
+
+    def _timing(self) -> PeeringTiming:
+        settings = [self.context.config.cluster(r.cluster_id) for r in self._records]
+        return PeeringTiming(
+            greeting_timeout_s=self.context.config.transport.handshake_timeout_s,
+            probe_timeout_s=min(s.ping_timeout_s for s in settings),
+            reconnect_cap_s=min(s.reconnect_cap_s for s in settings),
+        )
+
+    @property
+    def deadline(self) -> float | None:
+        """See `ClusterActor.deadline`."""
+        return self.rules.deadline
+
+    def on_start(self) -> None:
+        """Look for the peer."""
+        self.apply(self.rules.start(self.now))
+
+    def on_stop(self) -> None:
+        """Say goodbye and close."""
+        if self.rules.established is not None:
+            connection = self._connections[self.rules.established]
+            connection.send([Goodbye(cluster, "stopping") for cluster in self.clusters])
+        self._let_go("stopping", flush=True)
+
+    def on_failure(self, *_exc_info: Any) -> None:
+        """A crash: nothing of the connections may stay."""
+        self._let_go("internal error", flush=False)
+        self._tell_links(Detached("internal error"))
+
+    def _let_go(self, cause: str, *, flush: bool) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+        for connection in [*self._connections.values(), *self._pending.values()]:
+            if flush:
+                connection.close(cause)
+            else:
+                connection.abort(cause)
+        self._connections.clear()
+        self._pending.clear()
+
+    def on_tick(self, now: float) -> None:
+        """Let the rules look at the clock."""
+        self.apply(self.rules.tick(now))
+
+    def on_receive(self, message: object) -> Any:
+        """One case per mail."""
+        match message:
+            case Received():
+                self._received(message.key, message)
+            case Outgoing():
+                self._send(self.rules.established, message.message)
+            case Connected():
+                self._ask_admission(message.connection)
+            case Verdict():
+                self._judged(message)
+            case Ended():
+                self._ended(message.key, message.ending)
+            case DialFailed():
+                self._dial_failed(message.ending)
+            case Attach():
+                self._attach(message.cluster_id)
+            case DropPath():
+                self.apply(self.rules.drop(message.cause, self.now))
+            case DialNow():
+                self.apply(self.rules.dial_soon(self.now))
+            case PeerChanged():
+                self._changed(message)
+            case PeerBarred():
+                self.apply(self.rules.refuse(message.reason, message.detail, self.now))
+            case Describe():
+                return self.rules
+            case _:
+                raise AssertionError(f"no such mail: {message!r}")
+        return None
+
+    # Connections ------------------------------------------------------------------------------
+
+    def _ask_admission(self, connection: transport.Connection) -> None:
+        """TLS knows who it is; the storage actor knows whether it may (J-1)."""
+        self._next_key += 1
+        key = self._next_key
+        if connection.dialled:
+            self._dial = None
+        self._pending[key] = connection
+        ask = AskAdmission(connection.identity, key, self.name)
+        self.context.supervisor.tell(("storage",), ask)
+
+    def _judged(self, verdict: Verdict) -> None:
+        connection = self._pending.pop(verdict.key, None)
+        if connection is None:
+            return
+        key = verdict.key
+        self._connections[key] = connection
+        connection.start(
+            lambda messages: self._tell_self(Received(key, messages)),
+            lambda ending: self._tell_self(Ended(key, ending)),
+        )
+        match verdict.verdict:
+            case Admitted():
+                opened = self.rules.opened(key, self.now, dialled=connection.dialled)
+                self.apply(opened)
+            case Denied(reason, detail):
+                connection.send([Refusal(reason.value, detail)])
+                connection.close(f"refused: {reason.value}")
+                del self._connections[key]
+                if connection.dialled:
+                    failed = self.rules.dial_failed(detail, self.now, gone=True, reason=reason)
+                    self.apply(failed)
+                else:
+                    self._note(connection, reason, detail, by_us=True)
+
+    def _tell_self(self, mail: Received | Ended) -> None:
+        self.context.supervisor.tell(self.name, mail)
+        if len(self.actor_inbox) > PAUSE_AT and mail.key not in self._paused:  # type: ignore[arg-type]
+            connection = self._connections.get(mail.key)
+            if connection is not None:
+                self._paused.add(mail.key)
+                connection.pause()
+
+    def _unpause(self) -> None:
+        if self._paused and len(self.actor_inbox) < PAUSE_AT // 2:  # type: ignore[arg-type]
+            for key in sorted(self._paused):
+                if key in self._connections:
+                    self._connections[key].resume()
+            self._paused.clear()
+
+    def _ended(self, key: int, ending: transport.Ending) -> None:
+        if key not in self._connections:
+            return
+        by_us, now = not ending.by_peer, self.now
+        self.apply(self.rules.closed(key, ending.cause, now, reason=ending.reason, by_us=by_us))
+        self._connections.pop(key, None)
+
+    def _dial_failed(self, ending: transport.Ending) -> None:
+        self._dial = None
+        self.apply(
+            self.rules.dial_failed(
+                ending.cause,
+                self.now,
+                gone=ending.refused_tcp,
+                reason=ending.reason,
+                by_us=not ending.by_peer,
+            )
+        )
+
+    def _changed(self, changed: PeerChanged) -> None:
+        """New rows: another url or other clusters mean another connection; else nothing happens."""
+        moved = changed.records[0].url != self._url or set(changed.offers) != set(self.rules.offers)
+        self._records, self._url = changed.records, changed.records[0].url
+        self.rules.offers = dict(changed.offers)
+        if moved:
+            self.apply(self.rules.drop("its row changed", self.now))
+            self.apply(self.rules.dial_soon(self.now))
+
+    # What arrives -------------------------------------------------------------------------------
+
+    def _received(self, key: int, received: Received) -> None:
+        self._unpause()
+        try:
+            by_target: dict[Name, list[Message]] = {}
+            for message in received.messages:
+                if isinstance(message, _GREETING) or getattr(message, "cluster_id", 0) == 0:
+                    self.apply(self.rules.receive(key, message, self.now))
+                elif key == self.rules.established:
+                    self._sort(message, by_target)
+                elif key in self._connections:
+                    raise PeerViolation("a message before WELCOME")
+            self._deliver(by_target)
+        except PeerViolation as violation:
+            self._violated(key, violation)
+
+    def _sort(self, message: Any, by_target: dict[Name, list[Message]]) -> None:
+        cluster = message.cluster_id
+        if cluster not in self.clusters:
+            self.context.drops["G-2"] += 1
+            return
+        match message:
+            case Ping() | Pong():
+                target: Name = ("link", cluster, self.peer)
+            case ProbeAnswer():
+                target = ("link", cluster, message.target)
+            case ProbeRequest():
+                question = Question(self.peer, message.number)
+                self.context.supervisor.tell(("link", cluster, message.target), question)
+                return
+            case Goodbye():
+                cause = f"left: {message.cause!a}"
+                self.context.supervisor.tell(("link", cluster, self.peer), PeerGone(cause))
+                return
+            case _:
+                target = ("node", cluster)
+        by_target.setdefault(target, []).append(message)
+
+    def _deliver(self, by_target: dict[Name, list[Message]]) -> None:
+        tell = self.context.supervisor.tell
+        for target, messages in by_target.items():
+            tell(target, FromPeer(self.peer, messages))
+        for cluster in self.clusters if by_target else ():
+            if ("link", cluster, self.peer) not in by_target:
+                tell(("link", cluster, self.peer), Heard())
+
+    def _violated(self, key: int, violation: PeerViolation) -> None:
+        connection = self._connections.get(key)
+        if connection is None:
+            return
+        cause = f"violation: {violation}"
+        connection.send([Refusal(Reason.VIOLATION.value, str(violation)[:128])])
+        connection.close(cause)
+        self.apply(self.rules.closed(key, cause, self.now, reason=Reason.VIOLATION))
+        self._connections.pop(key, None)
+
+    # Effects ------------------------------------------------------------------------------------
+
+    def perform(self, effect: Effect) -> None:
+        """See `ClusterActor.perform`."""
+        match effect:
+            case SendOn():
+                self._send(effect.connection, effect.message)
+            case Dial():
+                self._dial = self.context.transport.dial(
+                    self._url,
+                    self.peer,
+                    lambda connection: self._tell_name(Connected(connection)),
+                    lambda ending: self._tell_name(DialFailed(ending)),
+                )
+            case CancelDial():
+                if self._dial is not None:
+                    self._dial.cancel()
+                    self._dial = None
+            case Close():
+                connection = self._connections.pop(effect.connection, None)
+                if connection is not None:
+                    connection.close(effect.cause)
+            case Established():
+                self.clusters, self.incarnation = effect.clusters, effect.incarnation
+                self._tell_links(Attached(effect.incarnation))
+            case Lost():
+                self._tell_links(Detached(effect.cause))
+                self.clusters, self.incarnation = (), None
+            case Gone():
+                for record in self._records:
+                    self._tell_link(record.cluster_id, PeerGone(effect.cause))
+            case NoteRefusal():
+                self._noted(effect)
+            case Count():
+                self.context.drops[effect.rule] += 1
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    def _tell_name(self, mail: Connected | DialFailed) -> None:
+        self.context.supervisor.tell(self.name, mail)
+
+    def _send(self, key: int | None, message: Message) -> None:
+        connection = self._connections.get(key) if key is not None else None
+        if connection is None or not connection.send([message]):
+            self.context.drops["not sent"] += 1
+
+    def _attach(self, cluster: ClusterId) -> None:
+        if cluster in self.clusters and self.incarnation is not None:
+            self._tell_link(cluster, Attached(self.incarnation))
+
+    def _tell_links(self, mail: Attached | Detached) -> None:
+        for cluster in self.clusters:
+            self._tell_link(cluster, mail)
+
+    def _tell_link(self, cluster: ClusterId, mail: Attached | Detached | PeerGone) -> None:
+        self.context.supervisor.tell(("link", cluster, self.peer), mail)
+
+    def _noted(self, refusal: NoteRefusal) -> None:
+        key = refusal.connection
+        connection = self._connections.get(key) if key is not None else None
+        self._note(connection, refusal.reason, refusal.detail, by_us=refusal.by_us)
+
+    def _note(
+        self, connection: transport.Connection | None, reason: Reason, detail: str, *, by_us: bool
+    ) -> None:
+        self.context.supervisor.tell(
+            ("gate",),
+            RefusalNoted(
+                node_id=self.peer,
+                incoming=connection is not None and not connection.dialled,
+                by_us=by_us,
+                address=connection.address if connection is not None else str(self._url),
+                reason=reason,
+                detail=detail,
+            ),
+        )

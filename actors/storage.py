@@ -1,0 +1,162 @@
+"""The storage actor: asked before anyone joins. Its answers come from memory; a worker refreshes it.
+
+A database that is slow, locked or gone changes nothing for a running cluster: the last good
+snapshot goes on deciding, and the error is shown (J-3, P19).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..protocol.effects import Announce
+from ..protocol.errors import NotProvisioned, Reason
+from ..protocol.events import Event
+from ..protocol.membership import Denied, Membership, RosterDiff
+from ..storage.base import RosterSnapshot
+from .actor import ClusterActor
+from .context import Context
+from .mail import (
+    AskAdmission,
+    Describe,
+    Learned,
+    RosterAsked,
+    RosterLoaded,
+    RosterUpdate,
+    RosterWanted,
+    Verdict,
+)
+
+MIN_REFRESH_GAP_S = 0.2
+"""However many strangers knock, the database is read at most this often."""
+DOUBTFUL = frozenset({Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW})
+"""Refusals that a fresh look at the rows may turn."""
+
+logger = logging.getLogger("tagmesh.storage")
+
+
+class StorageActor(ClusterActor):
+    """Owns `Membership`; reads the roster every ``refresh_interval`` and when somebody doubts it."""
+
+    def __init__(self, context: Context, first: RosterSnapshot) -> None:
+        super().__init__(context, ("storage",))
+        self.rules = Membership(context.me)
+        self.loaded_at: float | None = None
+        self._first = first
+        self._reading = False
+        self._next_read = 0.0
+        self._waiting: list[AskAdmission] = []
+        """Doubtful admissions, answered after the next read."""
+
+    @property
+    def deadline(self) -> float | None:
+        """See `ClusterActor.deadline`."""
+        return None if self._reading or self.rules.dynamic else self._next_read
+
+    def on_start(self) -> None:
+        """Take the snapshot that the start of the node has read."""
+        self._loaded(self._first)
+        self._next_read = self.now + self.context.config.provisioning.refresh_interval_s
+
+    def on_tick(self, now: float) -> None:
+        """Read again."""
+        self._read()
+
+    def on_receive(self, message: object) -> Any:
+        """One case per mail."""
+        match message:
+            case AskAdmission():
+                self._admission(message)
+            case RosterLoaded():
+                self._came_back(message)
+            case RosterWanted():
+                self._read_soon()
+            case RosterAsked():
+                self._send_roster(RosterDiff())
+            case Learned():
+                self._tell_gate(self.rules.learn(message.record))
+            case Describe():
+                return self._describe()
+            case _:
+                raise AssertionError(f"no such mail: {message!r}")
+        return None
+
+    def _admission(self, ask: AskAdmission) -> None:
+        verdict = self.rules.admit(ask.identity)
+        if isinstance(verdict, Denied) and verdict.reason in DOUBTFUL and not self.rules.dynamic:
+            self._waiting.append(ask)
+            self._read_soon()
+        else:
+            self.context.supervisor.tell(ask.reply_to, Verdict(ask.key, verdict))
+
+    def _read_soon(self) -> None:
+        if self.loaded_at is not None:
+            self._next_read = min(self._next_read, self.loaded_at + MIN_REFRESH_GAP_S)
+        if not self._reading and self.now >= self._next_read:
+            self._read()
+
+    def _read(self) -> None:
+        if self._reading:
+            return
+        self._reading = True
+        roster, me = self.context.roster, self.context.me
+        self.context.runtime.call_in_pool(
+            lambda: roster.load(me),
+            lambda snapshot, error: self._tell_self(RosterLoaded(snapshot, error)),
+        )
+
+    def _tell_self(self, mail: RosterLoaded) -> None:
+        self.context.supervisor.tell(self.name, mail)
+
+    def _came_back(self, mail: RosterLoaded) -> None:
+        self._reading = False
+        self._next_read = self.now + self.context.config.provisioning.refresh_interval_s
+        if mail.snapshot is not None:
+            self._loaded(mail.snapshot)
+        elif isinstance(mail.error, NotProvisioned):
+            self._loaded(RosterSnapshot(records=()))
+            self._trouble(str(mail.error))
+        else:
+            self._trouble(str(mail.error))
+        waiting, self._waiting = self._waiting, []
+        for ask in waiting:
+            verdict = self.rules.admit(ask.identity)
+            self.context.supervisor.tell(ask.reply_to, Verdict(ask.key, verdict))
+
+    def _loaded(self, snapshot: RosterSnapshot) -> None:
+        if self.rules.storage_error is not None:
+            self._say("storage answers again")
+        diff = self.rules.update(
+            snapshot.records,
+            snapshot.invalid,
+            dict(snapshot.identities),
+            dynamic=snapshot.dynamic,
+        )
+        self.loaded_at = self.now
+        self._tell_gate(diff)
+
+    def _trouble(self, error: str) -> None:
+        if self.rules.storage_error != error:
+            self._say(f"the last snapshot goes on deciding: {error}")
+        self.rules.storage_error = error
+        self.loaded_at = self.loaded_at if self.loaded_at is not None else self.now
+
+    def _tell_gate(self, diff: RosterDiff) -> None:
+        if not diff.empty:
+            self._send_roster(diff)
+
+    def _send_roster(self, diff: RosterDiff) -> None:
+        records = tuple(self.rules.records.values())
+        self.context.supervisor.tell(("gate",), RosterUpdate(diff, records))
+
+    def _say(self, cause: str) -> None:
+        self.context.events.publish(Announce(kind=Event.ROSTER_CHANGED, cause=cause))
+
+    def _describe(self) -> dict[str, Any]:
+        age = self.now - self.loaded_at if self.loaded_at is not None else None
+        return {
+            "records": tuple(self.rules.records.values()),
+            "invalid": self.rules.invalid,
+            "error": self.rules.storage_error,
+            "age_s": age,
+        }

@@ -1,0 +1,181 @@
+"""One node process, wired: its actors on a given runtime, transport and roster.
+
+The same in production and in the simulator; `node.Node` puts a thread, a configuration file
+and a face for applications round it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from ..protocol.config import Config, own_id
+from ..protocol.errors import Misuse, NodeDown
+from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
+from ..protocol.link import Link
+from ..protocol.status import ClusterStatus, PeerStatus, Status
+from ..protocol.topology import Topology
+from ..storage.base import Roster, RosterSnapshot
+from ..transport.base import Connection, Listener, Transport
+from .context import Context, Name
+from .gate import GateActor
+from .mail import Describe, DialNow, Incoming, RefusedOnTheWay, TraceRoute
+from .runtime import Runtime
+from .storage import StorageActor
+
+ASK_TIMEOUT_S = 5.0
+
+
+class NodeSystem:
+    """The actors of one node. Belongs to the hub's thread."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        incarnation: Incarnation,
+        runtime: Runtime,
+        transport: Transport,
+        roster: Roster,
+        software: str,
+    ) -> None:
+        self.context = Context(
+            config=config,
+            me=own_id(config),
+            incarnation=incarnation,
+            runtime=runtime,
+            transport=transport,
+            roster=roster,
+            software=software,
+        )
+        self.started_wall_s = runtime.wall()
+        self._started = runtime.monotonic()
+        self._listener: Listener | None = None
+        self._traces = 0
+
+    @property
+    def url(self) -> BinsUrl:
+        """Where this node listens."""
+        assert self._listener is not None, "started"
+        return self._listener.url
+
+    def start(self, snapshot: RosterSnapshot) -> None:
+        """Listen and start the actors that the roster asks for; `Misuse` if that cannot be."""
+        context = self.context
+        own = next(r.url for r in snapshot.records if r.node_id == context.me)
+        self._listener = context.transport.listen(
+            context.config.node.listen or own,
+            self._incoming,
+            lambda address, ending: self._tell(("gate",), RefusedOnTheWay(address, ending)),
+        )
+        context.supervisor.start_child(("gate",), lambda: GateActor.start(context))
+        context.supervisor.start_child(("storage",), lambda: StorageActor.start(context, snapshot))
+
+    def stop(self) -> None:
+        """Leave: peers are told, connections are flushed and closed by their actors."""
+        if self._listener is not None:
+            self._listener.close()
+        self.context.supervisor.stop_all()
+
+    def _incoming(self, connection: Connection) -> None:
+        if not self.context.supervisor.tell(("gate",), Incoming(connection)):
+            connection.abort("overloaded")
+
+    def _tell(self, name: Name, mail: object) -> None:
+        self.context.supervisor.tell(name, mail)
+
+    # Questions from outside; they wait, so never from an actor or a hub callback ---------------
+
+    def _ask(self, name: Name, mail: object) -> Any:
+        ref = self.context.supervisor.ref(name)
+        if ref is None:
+            raise Misuse(f"{name} is restarting; ask again in a second")
+        try:
+            return ref.ask(mail, timeout=ASK_TIMEOUT_S)
+        except pykka.ActorDeadError as error:
+            raise Misuse(f"{name} is restarting; ask again in a second") from error
+
+    def trace_route(self, cluster: ClusterId, node: NodeId, timeout_s: float) -> list[NodeId]:
+        """The nodes that a message to ``node`` passes, the destination last.
+
+        Raises `Misuse` for an unknown cluster, `NodeDown` when no answer comes in time.
+        """
+        if not self.context.supervisor.has(("node", cluster)):
+            raise Misuse(f"this node is in no cluster {cluster}")
+        self._traces += 1
+        future = self._ask(("node", cluster), TraceRoute(node, self._traces))
+        try:
+            visited: list[NodeId] = future.get(timeout=timeout_s)
+        except pykka.Timeout:
+            raise NodeDown(f"node {node} did not answer a trace within {timeout_s:g} s") from None
+        return visited
+
+    def dial_now(self, peer: NodeId) -> None:
+        """Try to reach a node at once instead of after the back-off."""
+        self._tell(("peer", peer), DialNow())
+
+    def status(self) -> Status:
+        """The whole snapshot; see `protocol.status`."""
+        context = self.context
+        storage = self._ask(("storage",), Describe())
+        gate: GateActor = self._ask(("gate",), Describe())
+        records: tuple[NodeRecord, ...] = storage["records"]
+        mine = [r for r in records if r.node_id == context.me]
+        description = context.config.node.description
+        return Status(
+            node_id=context.me,
+            description=description or (mine[0].description if mine else None),
+            url=str(self.url),
+            software=context.software,
+            incarnation=context.incarnation,
+            started_wall_s=self.started_wall_s,
+            uptime_s=context.runtime.monotonic() - self._started,
+            healthy=context.supervisor.healthy,
+            ready=any(r.enabled for r in mine),
+            roster=f"{context.roster.name}, read {storage['age_s']:.1f} s ago",
+            roster_error=storage["error"],
+            clusters=[self._cluster(r, records) for r in mine],
+            invalid_rows=[
+                f"row {i.db_id} (cluster {i.cluster_id}, node {i.node_id}): {i.reason}"
+                for i in storage["invalid"]
+            ],
+            refusals=list(gate.refusals.values()),
+            crashes=context.supervisor.crashes,
+        )
+
+    def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:
+        cluster = own.cluster_id
+        others = [r for r in records if r.cluster_id == cluster and r.node_id != own.node_id]
+        if not self.context.supervisor.has(("node", cluster)):
+            peers = [self._peer(record, None, None) for record in others]
+            return ClusterStatus(cluster_id=cluster, enabled=False, peers=peers, topology=[])
+        topology: Topology = self._ask(("node", cluster), Describe())
+        peers = []
+        for record in others:
+            name = ("link", cluster, record.node_id)
+            link = self._ask(name, Describe()) if self.context.supervisor.has(name) else None
+            peers.append(self._peer(record, link, topology))
+        adjacency = [(int(n), [int(x) for x in near]) for n, near in topology.adjacency()]
+        return ClusterStatus(
+            cluster_id=cluster, enabled=own.enabled, peers=peers, topology=adjacency
+        )
+
+    def _peer(self, record: NodeRecord, link: Link | None, topology: Topology | None) -> PeerStatus:
+        route = list(topology.route(record.node_id)) if topology is not None else []
+        now = self.context.runtime.monotonic()
+        return PeerStatus(
+            node_id=record.node_id,
+            db_id=record.db_id,
+            url=str(record.url),
+            description=record.description,
+            state="enabled" if record.enabled else "disabled",
+            link=link.state.shown if link is not None else "Down",
+            link_state=link.state.value if link is not None else "disabled",
+            next_hop=route[0] if route else None,
+            route=[int(n) for n in route],
+            rtt_s=link.rtt_s if link is not None else None,
+            incarnation=topology.incarnation_of(record.node_id) if topology is not None else None,
+            since_s=now - link.since if link is not None else 0.0,
+            why=link.cause if link is not None else "disabled in the roster",
+        )

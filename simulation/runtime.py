@@ -1,0 +1,146 @@
+"""Virtual time: one scheduler for a whole cluster, one `SimulatedRuntime` per node process.
+
+Everything happens in one thread, in an order drawn from the seed. What is due at the same moment
+and was put there by `call_soon` (actors that became ready) is shuffled: actors are concurrent, so
+any order must do. What was put there by `call_later` keeps its order: bytes of one connection do
+not overtake each other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..actors.runtime import Timer
+
+T = TypeVar("T")
+
+EPOCH_WALL_S = 1_700_000_000.0
+"""Wall-clock time at virtual second 0."""
+STORAGE_DELAY_S = 0.002
+
+
+class Scheduler:
+    """The clock and the queue of a simulated world. Times are virtual seconds."""
+
+    def __init__(self, seed: int) -> None:
+        self.now = 0.0
+        self.steps = 0
+        self._random = random.Random(f"order {seed}")  # noqa: S311 - a seed, not a secret
+        self._queue: list[tuple[float, float, int, _Entry]] = []
+        self._count = 0
+
+    def at(self, when: float, callback: Callable[[], None], *, shuffled: bool = False) -> Timer:
+        """Call at a moment; at once, in turn, when it has passed."""
+        self._count += 1
+        entry = _Entry(callback)
+        tie = self._random.random() if shuffled else 0.0
+        heapq.heappush(self._queue, (max(when, self.now), tie, self._count, entry))
+        return entry
+
+    def step(self, until: float) -> bool:
+        """Do the next thing due up to ``until``; False when there is none (time is then there)."""
+        while self._queue and self._queue[0][0] <= until:
+            when, _tie, _count, entry = heapq.heappop(self._queue)
+            if entry.callback is None:
+                continue
+            self.now = when
+            self.steps += 1
+            callback, entry.callback = entry.callback, None
+            callback()
+            return True
+        self.now = until
+        return False
+
+    def run_for(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        until = self.now + seconds
+        while self.step(until):
+            pass
+
+
+class _Entry:
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class SimulatedRuntime:
+    """The `Runtime` of one node process in a simulated world; see `actors.runtime.Runtime`."""
+
+    def __init__(self, scheduler: Scheduler, seed: str) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - a seed, not a secret
+        self.wall_offset_s = 0.0
+        """A clock that is wrong: added to `wall`."""
+        self._scheduler = scheduler
+        self._held: list[Callable[[], None]] | None = None
+        self._dead = False
+
+    def monotonic(self) -> float:
+        """Virtual seconds."""
+        return self._scheduler.now
+
+    def wall(self) -> float:
+        """Virtual seconds since a fixed date, plus `wall_offset_s`."""
+        return EPOCH_WALL_S + self._scheduler.now + self.wall_offset_s
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """In seed order among what is ready now."""
+        self._scheduler.at(self._scheduler.now, self._guarded(callback), shuffled=True)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """After ``delay_s`` virtual seconds."""
+        return self._scheduler.at(self._scheduler.now + delay_s, self._guarded(callback))
+
+    def call_in_pool(
+        self, function: Callable[[], T], done: Callable[[T | None, Exception | None], None]
+    ) -> None:
+        """The blocking function runs when its virtual duration is over."""
+
+        def work() -> None:
+            value: Any = None
+            error: Exception | None = None
+            try:
+                value = function()
+            except Exception as raised:  # noqa: BLE001 - handed over
+                error = raised
+            done(value, error)
+
+        self.call_later(STORAGE_DELAY_S, work)
+
+    def pause(self) -> None:
+        """Stop the process as SIGSTOP does: everything due waits."""
+        if self._held is None:
+            self._held = []
+
+    def resume(self) -> None:
+        """Go on: what became due meanwhile happens now, in order."""
+        held, self._held = self._held or [], None
+        for callback in held:
+            self._scheduler.at(self._scheduler.now, self._guarded(callback))
+
+    def kill(self) -> None:
+        """End the process as SIGKILL does: nothing of it happens any more."""
+        self._dead = True
+
+    @property
+    def dead(self) -> bool:
+        """The process was killed."""
+        return self._dead
+
+    def _guarded(self, callback: Callable[[], None]) -> Callable[[], None]:
+        def guarded() -> None:
+            if self._dead:
+                return
+            if self._held is not None:
+                self._held.append(callback)
+            else:
+                callback()
+
+        return guarded
