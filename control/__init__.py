@@ -1,1 +1,1 @@
-"""control: filled in below."""
+"""Faces for people and programs: command line, management interface, certificates, settings."""

@@ -8,19 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .identity import ClusterId, NodeRecord
-from .settings import (
-    REQUIRED,
-    Kind,
-    Reader,
-    bins_url,
-    duration,
-    flag,
-    integer,
-    setting,
-    shown,
-    text,
-    write_duration,
-)
+from .kinds import bins_url, duration, flag, integer, text, write_duration
+from .settings import REQUIRED, Kind, Reader, setting, shown
 
 MAX_CLUSTERS = 64
 MAX_NODES = 512
@@ -31,7 +20,7 @@ MAX_NODES = 512
 class ClusterSettings:
     """``[[cluster]]``: timing and routing of one cluster; in static mode also who is in it."""
 
-    id: int = setting(integer(1), REQUIRED, "cluster id", opensips="cluster_id")
+    id: int = setting(integer(1), REQUIRED, "cluster id", opensips="cluster_id", example=1)
     ping_interval_s: float = setting(
         duration(0.01),
         "4s",
@@ -98,6 +87,17 @@ _ME_KINDS: Mapping[str, Kind] = {
     "no_ping_retries": integer(0, 1000),
 }
 _NEIGHBOUR_KINDS: Mapping[str, Kind] = {"node_id": integer(1), **_ME_KINDS}
+STATIC_EXAMPLES: Mapping[str, tuple[Any, str]] = {
+    "me": (
+        {"url": "bins:10.0.0.5:5556"},
+        f"static mode: the own row; keys {', '.join(_ME_KINDS)}",
+    ),
+    "neighbours": (
+        [{"node_id": 2, "url": "bins:10.0.0.6:5556"}],
+        f"static mode: the first neighbours; keys {', '.join(_NEIGHBOUR_KINDS)}",
+    ),
+}
+"""Key to (example, explanation) of what only static mode has."""
 ME_KEYS = tuple(_ME_KINDS)
 NEIGHBOUR_KEYS = tuple(_NEIGHBOUR_KINDS)
 
@@ -213,5 +213,15 @@ class ClusterReader:
 
 
 def _record(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeRecord:
-    renamed = {"ping_retries" if k == "no_ping_retries" else k: v for k, v in row.items()}
-    return NodeRecord(**{**defaults, **renamed})
+    return NodeRecord(**{**defaults, **{_field(key): value for key, value in row.items()}})
+
+
+def _field(key: str) -> str:
+    return "ping_retries" if key == "no_ping_retries" else key
+
+
+def row_of(record: NodeRecord) -> dict[str, Any]:
+    """A static row in the notation of the file."""
+    values = {key: getattr(record, _field(key)) for key in NEIGHBOUR_KEYS}
+    kinds = _NEIGHBOUR_KINDS
+    return {key: kinds[key].write(value) for key, value in values.items() if value is not None}

@@ -21,12 +21,7 @@ from .cluster_settings import (
     ClusterSettings,
 )
 from .identity import BinsUrl, ClusterId, NodeId
-from .settings import (
-    REQUIRED,
-    ConfigError,
-    Kind,
-    Problem,
-    Reader,
+from .kinds import (
     bins_url,
     choice,
     columns,
@@ -36,13 +31,12 @@ from .settings import (
     integer,
     loopback_address,
     path,
-    setting,
-    settings_of,
     size,
     table_name,
     text,
     trust_domain,
 )
+from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, setting, settings_of
 
 __all__ = [
     "COLUMNS",
@@ -78,12 +72,18 @@ class NodeSettings:
     """``[node]``: this process."""
 
     id: int = setting(
-        integer(1), REQUIRED, "own node id, the same in every cluster", opensips="my_node_id"
+        integer(1), REQUIRED, "own id, the same in every cluster", opensips="my_node_id", example=1
     )
     listen: BinsUrl | None = setting(  # noqa: RUF009 - BinsUrl is frozen
-        bins_url(), None, "where to listen; left out: the url of the own row", opensips="socket"
+        bins_url(),
+        None,
+        "where to listen; left out: the url of the own row",
+        opensips="socket",
+        example="bins:10.0.0.5:5556",
     )
-    description: str | None = setting(text(), None, "free text shown beside the id")
+    description: str | None = setting(
+        text(), None, "free text shown beside the id", example="node-a"
+    )
     state_dir: str = setting(path(), "state", "folder for what must survive a restart")
 
 

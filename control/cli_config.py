@@ -1,0 +1,61 @@
+"""``tagmesh config``: check and show the configuration, or print an example."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .cli_output import output_option, print_json
+from .configfile import example, find_config, load_config, show, tables_of, unknown_variables
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def config_option(function: _Function) -> _Function:
+    """Add ``-c FILE``; the function gets it as ``path``, None when not given."""
+    return click.option(
+        "-c",
+        "--config",
+        "path",
+        metavar="FILE",
+        help="Configuration file.  [default: $TAGMESH_CONFIG, or tagmesh.toml here,"
+        " in ~/.config/tagmesh or in /etc/tagmesh]",
+    )(function)
+
+
+@click.group(short_help="Check or show the configuration, print an example.")
+def config() -> None:
+    """Check or show the configuration, print an example."""
+
+
+@config.command()
+@config_option
+def check(path: str | None) -> None:
+    """Validate the configuration file; every mistake in it is shown at once."""
+    loaded = load_config(path)
+    for variable, near in unknown_variables(os.environ).items():
+        click.echo(f"note: ${variable} is no setting and is ignored; nearest: ${near}", err=True)
+    source = find_config(path, os.environ)
+    mode = loaded.provisioning.mode
+    click.echo(f"{source}: OK, node {loaded.node.id}, {mode} provisioning")
+
+
+@config.command(name="show")
+@config_option
+@output_option
+def show_command(path: str | None, output: str) -> None:
+    """Print every setting as it is in use, secrets masked."""
+    loaded = load_config(path)
+    if output == "json":
+        print_json(tables_of(loaded))
+    else:
+        click.echo(show(loaded), nl=False)
+
+
+@config.command(name="example")
+def example_command() -> None:
+    """Print a commented configuration file with every default."""
+    click.echo(example(), nl=False)

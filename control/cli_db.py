@@ -1,0 +1,135 @@
+"""``tagmesh db``: the table of who may join. Running nodes see a change by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..protocol.config import ProvisioningSettings
+from ..protocol.errors import Misuse, Unknown
+from ..protocol.identity import MAX_ID, BinsUrl, ClusterId, NodeId, NodeRecord
+from .cli_config import config_option
+from .cli_output import output_option, print_columns, print_json
+from .configfile import load_config
+
+if TYPE_CHECKING:
+    from ..storage.provisioning import Provisioning
+
+ID = click.IntRange(1, MAX_ID)
+cluster_option = click.option("--cluster", type=ID, required=True, help="Cluster id.")
+node_option = click.option("--node", type=ID, required=True, help="Node id.")
+COLUMNS = ("cluster", "node", "url", "state", "ping_retries", "priority", "sip_addr", "flags",
+           "description")  # fmt: skip
+
+
+@click.group(short_help="Create and change the table of provisioned nodes.")
+def db() -> None:
+    """Create and change the table of provisioned nodes."""
+
+
+@contextmanager
+def _provisioning(path: str | None) -> Iterator[Provisioning]:
+    settings: ProvisioningSettings = load_config(path).provisioning
+    if settings.mode != "database":
+        raise Misuse(
+            'the configuration says mode = "static" in [provisioning], so no database is used; '
+            "nodes stand in its [[cluster]] tables"
+        )
+    from ..storage.provisioning import Provisioning
+
+    provisioning = Provisioning(settings)
+    try:
+        yield provisioning
+    finally:
+        provisioning.close()
+
+
+@db.command()
+@config_option
+def init(path: str | None) -> None:
+    """Create the tables that are missing; what is there stays untouched."""
+    with _provisioning(path) as provisioning:
+        created = provisioning.init()
+        name = provisioning.name
+    click.echo(f"{name}: created {', '.join(created)}" if created else f"{name}: nothing to do")
+
+
+@db.command()
+@config_option
+@cluster_option
+@node_option
+@click.option("--url", required=True, metavar="URL", help="bins:host[:port], where it listens.")
+@click.option("--description", metavar="TEXT", help="Free text.")
+@click.option("--flags", metavar="TEXT", help='"seed", or nothing.')
+@click.option("--sip-addr", metavar="TEXT", help="Address of the SIP service there.")
+@click.option("--priority", type=click.IntRange(0, MAX_ID), default=50, show_default=True)
+@click.option(
+    "--ping-retries", type=click.IntRange(0, 1000), default=3, show_default=True,
+    help="Pings sent after the first unanswered one.",
+)  # fmt: skip
+@click.option("--disabled", is_flag=True, help="The node may not join yet.")
+def add(path: str | None, cluster: int, node: int, url: str, disabled: bool, **texts: Any) -> None:
+    """Provision a node, so that it may join."""
+    record = NodeRecord(
+        cluster_id=ClusterId(cluster),
+        node_id=NodeId(node),
+        url=BinsUrl.parse(url),
+        enabled=not disabled,
+        **texts,
+    )
+    with _provisioning(path) as provisioning:
+        provisioning.add(record)
+    click.echo(f"added node {node} to cluster {cluster} at {record.url}")
+
+
+@db.command(name="list")
+@config_option
+@click.option("--cluster", type=ID, help="Only this cluster.")
+@output_option
+def list_command(path: str | None, cluster: int | None, output: str) -> None:
+    """List the provisioned nodes; rows that cannot be used are named on stderr."""
+    with _provisioning(path) as provisioning:
+        snapshot = provisioning.rows(None if cluster is None else ClusterId(cluster))
+    if output == "json":
+        nodes = [dict(zip(COLUMNS, _row(record), strict=True)) for record in snapshot.records]
+        invalid = [
+            {"id": bad.db_id, "cluster": bad.cluster_id, "node": bad.node_id, "reason": bad.reason}
+            for bad in snapshot.invalid
+        ]
+        print_json({"nodes": nodes, "invalid": invalid})
+        return
+    header = [column.replace("_", " ").upper() for column in COLUMNS]
+    print_columns(header, [_row(record) for record in snapshot.records])
+    for bad in snapshot.invalid:
+        click.echo(f"row {bad.db_id} cannot be used: {bad.reason}", err=True)
+
+
+def _row(record: NodeRecord) -> tuple[object, ...]:
+    return (
+        record.cluster_id,
+        record.node_id,
+        str(record.url),
+        "enabled" if record.enabled else "disabled",
+        record.ping_retries,
+        record.priority,
+        record.sip_addr,
+        record.flags,
+        record.description,
+    )
+
+
+@db.command()
+@config_option
+@cluster_option
+@node_option
+def rm(path: str | None, cluster: int, node: int) -> None:
+    """Remove a node; running nodes then drop their links with it."""
+    with _provisioning(path) as provisioning:
+        try:
+            provisioning.remove(ClusterId(cluster), NodeId(node))
+        except Misuse as misuse:  # it has one cause: there is no such row
+            raise Unknown(str(misuse)) from misuse
+    click.echo(f"removed node {node} from cluster {cluster}")
