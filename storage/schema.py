@@ -36,7 +36,7 @@ class Schema:
             "version",
             metadata,
             Column("table_name", sa.CHAR(32), nullable=False, unique=True),
-            Column("table_version", sa.Integer, nullable=False, server_default="0"),
+            Column("table_version", sa.Integer, nullable=False, server_default=sa.text("0")),
         )
         self.identity = Table(
             "cluster_identity",
@@ -72,10 +72,10 @@ class Schema:
         inspector = sa.inspect(connection)
         if not inspector.has_table(self.nodes.name):
             return [f"table {self.nodes.name} is missing"]
-        found = [*_differences(inspector, self.nodes), *_key_differences(inspector, self.nodes)]
+        found = [*differences(inspector, self.nodes)]
         found += self._version_differences(connection, inspector)
         if inspector.has_table(self.identity.name):
-            found += _differences(inspector, self.identity)
+            found += differences(inspector, self.identity)
         return found
 
     def has_identity(self, connection: Connection) -> bool:
@@ -105,9 +105,9 @@ def _clusterer(metadata: sa.MetaData, table: str, names: dict[str, str]) -> Tabl
         column("cluster_id", sa.Integer, nullable=False),
         column("node_id", sa.Integer, nullable=False),
         column("url", _TEXT, nullable=False),
-        column("state", sa.Integer, nullable=False, server_default="1"),
-        column("no_ping_retries", sa.Integer, nullable=False, server_default="3"),
-        column("priority", sa.Integer, nullable=False, server_default="50"),
+        column("state", sa.Integer, nullable=False, server_default=sa.text("1")),
+        column("no_ping_retries", sa.Integer, nullable=False, server_default=sa.text("3")),
+        column("priority", sa.Integer, nullable=False, server_default=sa.text("50")),
         column("sip_addr", _TEXT),
         column("flags", _TEXT),
         column("description", _TEXT),
@@ -116,7 +116,13 @@ def _clusterer(metadata: sa.MetaData, table: str, names: dict[str, str]) -> Tabl
     )
 
 
-def _differences(inspector: Inspector, table: Table) -> Iterator[str]:
+def differences(inspector: Inspector, table: Table) -> Iterator[str]:
+    """How the table of that name differs in columns and keys, a sentence each."""
+    yield from _column_differences(inspector, table)
+    yield from _key_differences(inspector, table)
+
+
+def _column_differences(inspector: Inspector, table: Table) -> Iterator[str]:
     present = {column["name"]: column for column in inspector.get_columns(table.name)}
     for expected in table.columns:
         label = f"column {table.name}.{expected.name}"
@@ -158,13 +164,20 @@ def _default(raw: object) -> str:
 
 
 def _key_differences(inspector: Inspector, table: Table) -> Iterator[str]:
-    primary = inspector.get_pk_constraint(table.name)["constrained_columns"]
-    if primary != [table.c["id"].name]:
-        yield f"column {table.name}.{table.c['id'].name} is not the primary key"
-    wanted = {table.c["cluster_id"].name, table.c["node_id"].name}
+    primary = {column.name for column in table.primary_key}
+    if set(inspector.get_pk_constraint(table.name)["constrained_columns"]) != primary:
+        yield f"the primary key of table {table.name} is not {_listed(primary)}"
     unique: list[set[str | None]] = [
         set(key["column_names"]) for key in inspector.get_unique_constraints(table.name)
     ]
     unique += [set(i["column_names"]) for i in inspector.get_indexes(table.name) if i["unique"]]
-    if wanted not in unique:
-        yield f"table {table.name} has no unique key of {' and '.join(sorted(wanted))}"
+    for constraint in table.constraints:
+        if not isinstance(constraint, sa.UniqueConstraint):
+            continue
+        wanted = {column.name for column in constraint.columns}
+        if wanted not in unique:
+            yield f"table {table.name} has no unique key of {_listed(wanted)}"
+
+
+def _listed(names: set[str]) -> str:
+    return " and ".join(sorted(names))

@@ -64,7 +64,7 @@ class PostgresServer:
         settings = (
             "listen_addresses=127.0.0.1", f"port={self.port}",
             f"unix_socket_directories={self.folder}", "fsync=off", "full_page_writes=off",
-            "synchronous_commit=off", "shared_buffers=16MB", "max_connections=30",
+            "shared_buffers=16MB", "max_connections=30",
         )  # fmt: skip
         options = [part for setting in settings for part in ("-c", setting)]
         with self._log.open("ab") as log:

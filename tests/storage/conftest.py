@@ -51,8 +51,9 @@ class Storage:
             "no_ping_retries": 3, "priority": 50, "sip_addr": None, "flags": None,
             "description": None,
         } | values  # fmt: skip
-        names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
-        self.run(f"INSERT INTO clusterer ({names}) VALUES ({marks})", **row)  # noqa: S608 - our own names
+        table = sa.table("clusterer", *map(sa.column, row))
+        with self.engine.begin() as connection:
+            connection.execute(table.insert().values(row))
 
     @contextmanager
     def roster(self, **changes: Any) -> Iterator[SqlRoster]:
@@ -69,6 +70,12 @@ class Storage:
             yield provisioning
         finally:
             provisioning.close()
+
+    @staticmethod
+    def node(node: int, cluster: int = 1, **changes: Any) -> NodeRecord:
+        """A row as `Provisioning.add` takes it."""
+        values = {"url": BinsUrl("127.0.0.1", 5000 + node)} | changes
+        return NodeRecord(cluster_id=ClusterId(cluster), node_id=NodeId(node), **values)
 
     def init(self, *records: NodeRecord) -> None:
         with self.provisioning() as provisioning:
@@ -88,12 +95,6 @@ class Storage:
             connection.rollback()
 
 
-def record(node: int, cluster: int = 1, **changes: Any) -> NodeRecord:
-    """A row as `Provisioning.add` takes it."""
-    values = {"url": BinsUrl("127.0.0.1", 5000 + node)} | changes
-    return NodeRecord(cluster_id=ClusterId(cluster), node_id=NodeId(node), **values)
-
-
 @pytest.fixture
 def sqlite_storage(tmp_path: Path) -> Iterator[Storage]:
     path = tmp_path / "nodes.db"
@@ -103,15 +104,17 @@ def sqlite_storage(tmp_path: Path) -> Iterator[Storage]:
     engine.dispose()
 
 
-@pytest.fixture
-def postgres_storage(postgres_server: PostgresServer) -> Iterator[Storage]:
+@pytest.fixture(scope="session")
+def postgres_engine(postgres_server: PostgresServer) -> sa.Engine:
     url = postgres_server.url.replace("postgresql:", "postgresql+psycopg:")
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    yield Storage("postgresql", ProvisioningSettings(url=postgres_server.url), engine)
-    engine.dispose()
+    return sa.create_engine(url, poolclass=NullPool)
+
+
+@pytest.fixture
+def postgres_storage(postgres_server: PostgresServer, postgres_engine: sa.Engine) -> Storage:
+    with postgres_engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return Storage("postgresql", ProvisioningSettings(url=postgres_server.url), postgres_engine)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
