@@ -95,11 +95,18 @@ class EmbeddedNode:
 
     def stop(self) -> None:
         """Tell the peers, close, and end the thread. A second call does nothing."""
+        self._end(silent=False)
+
+    def kill(self) -> None:
+        """End without a word, as a crash of the process would: for tests of what others notice."""
+        self._end(silent=True)
+
+    def _end(self, *, silent: bool) -> None:
         with self._lock:
             self._check_fork()
             if self._system is None:
                 return
-            self._call(self._shut_down)
+            self._call(lambda: self._shut_down(silent=silent))
             thread, self._thread = self._thread, None
             if thread is not None and thread is not threading.current_thread():
                 thread.join(CALL_TIMEOUT_S)
@@ -115,6 +122,8 @@ class EmbeddedNode:
     def _run(self, started: concurrent.futures.Future[None]) -> None:
         """The node's own thread: boot, serve until told to finish, take the hub down."""
         hub = gevent.get_hub()
+        keep_alive = hub.loop.async_()  # a hub with nothing to watch would give up waiting
+        keep_alive.start(_nothing)
         try:
             self._boot()
         except BaseException as error:  # noqa: BLE001 - handed to the caller of start
@@ -123,6 +132,8 @@ class EmbeddedNode:
             started.set_result(None)
             self._finished.wait()
         finally:
+            keep_alive.stop()
+            keep_alive.close()
             hub.destroy(destroy_loop=True)
 
     def _boot(self) -> None:
@@ -144,6 +155,7 @@ class EmbeddedNode:
                 roster=roster,
                 software=self.software,
             )
+            undo.callback(system.stop)
             system.context.events.subscribe(self._callbacks.put)
             system.start(snapshot)
             self._started_in_hub(system)
@@ -158,13 +170,15 @@ class EmbeddedNode:
     def _stopping_in_hub(self) -> None:
         """Hook for faces that live beside the node."""
 
-    def _shut_down(self) -> None:
+    def _shut_down(self, *, silent: bool) -> None:
         assert self._system is not None, "checked by the caller"
         assert self._transport is not None, "set with the system"
         assert self._runtime is not None, "set with the system"
         assert self._roster is not None, "set with the system"
         system, self._system = self._system, None
         self._stopping_in_hub()
+        if silent:
+            self._transport.close()
         system.stop()
         deadline = time.monotonic() + self.config.transport.close_timeout_s
         while self._transport.connections and time.monotonic() < deadline:
@@ -351,6 +365,10 @@ def _in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
 
 def _ignore(_value: object) -> None:
     """A callback has no result."""
+
+
+def _nothing() -> None:
+    """The keep-alive watcher never fires."""
 
 
 __all__ = ["EmbeddedNode", "NodeDown"]

@@ -8,7 +8,7 @@ from ..protocol.config import ClusterSettings
 from ..protocol.effects import Announce, Count, Effect, Send
 from ..protocol.events import Event
 from ..protocol.identity import Incarnation, NodeRecord
-from ..protocol.link import AnswerQuestion, AskOthers, DropConnection, Link, LinkChanged, Timing
+from ..protocol.link import AnswerQuestion, AskOthers, DropConnection, Link, LinkChanged, State, Timing
 from ..protocol.messages import ProbeAnswer
 from .actor import ClusterActor
 from .context import Context
@@ -84,7 +84,7 @@ class LinkActor(ClusterActor):
             case Question():
                 self.apply(self.rules.asked(message.asker, message.number, now))
             case ReportState():
-                self._report(LinkChanged(self.rules.state, self.rules.state, self.rules.cause))
+                self._report(self.rules.state, self.rules.state, self.rules.cause)
             case Describe():
                 return self.rules
             case _:
@@ -99,7 +99,7 @@ class LinkActor(ClusterActor):
                 tell(self._peer, Outgoing(effect.message))
             case LinkChanged():
                 self._announce(effect)
-                self._report(effect)
+                self._report(effect.before, effect.after, effect.cause)
             case AskOthers():
                 tell(self._node, HelpWanted(self.rules.peer, effect.number))
             case AnswerQuestion():
@@ -112,16 +112,16 @@ class LinkActor(ClusterActor):
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
 
-    def _report(self, changed: LinkChanged) -> None:
+    def _report(self, before: State, after: State, cause: str) -> None:
         incarnation = self.rules.incarnation
         self.context.supervisor.tell(
             self._node,
             LinkReport(
                 peer=self.rules.peer,
-                before=changed.before,
-                after=changed.after,
+                before=before,
+                after=after,
                 incarnation=Incarnation(incarnation) if incarnation is not None else None,
-                cause=changed.cause,
+                cause=cause,
             ),
         )
 

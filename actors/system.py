@@ -154,7 +154,8 @@ class NodeSystem:
         peers = []
         for record in others:
             name = ("link", cluster, record.node_id)
-            link = self._ask(name, Describe()) if self.context.supervisor.has(name) else None
+            running = self.context.supervisor.ref(name) is not None
+            link = self._ask(name, Describe()) if running else None
             peers.append(self._peer(record, link, topology))
         adjacency = [(int(n), [int(x) for x in near]) for n, near in topology.adjacency()]
         return ClusterStatus(
@@ -171,11 +172,17 @@ class NodeSystem:
             description=record.description,
             state="enabled" if record.enabled else "disabled",
             link=link.state.shown if link is not None else "Down",
-            link_state=link.state.value if link is not None else "disabled",
+            link_state=link.state.value if link is not None else "none",
             next_hop=route[0] if route else None,
             route=[int(n) for n in route],
             rtt_s=link.rtt_s if link is not None else None,
             incarnation=topology.incarnation_of(record.node_id) if topology is not None else None,
             since_s=now - link.since if link is not None else 0.0,
-            why=link.cause if link is not None else "disabled in the roster",
+            why=_why(record, link),
         )
+
+
+def _why(record: NodeRecord, link: Link | None) -> str:
+    if link is not None:
+        return link.cause
+    return "its actor restarts" if record.enabled else "disabled in the roster"

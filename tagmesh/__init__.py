@@ -1,3 +1,66 @@
-"""tagmesh: an actor-model cluster runtime for Python."""
+"""tagmesh: an actor-model cluster runtime for Python.
+
+Nodes that are provisioned in a database join over mutually authenticated TLS links (``bins:``),
+learn the topology and route around broken links. Modelled on the clustering engine of OpenSIPS.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .control.lab import LocalCluster
+    from .control.node import Node
+    from .protocol.config import Config, ConfigError
+    from .protocol.errors import (
+        ForkedRuntime,
+        Misuse,
+        NodeDown,
+        NotProvisioned,
+        StorageUnavailable,
+        TagmeshError,
+    )
+    from .protocol.events import Event, EventRecord
+    from .protocol.status import Status
+
+_HOME = {
+    "Config": "protocol.config",
+    "ConfigError": "protocol.config",
+    "Event": "protocol.events",
+    "EventRecord": "protocol.events",
+    "ForkedRuntime": "protocol.errors",
+    "LocalCluster": "control.lab",
+    "Misuse": "protocol.errors",
+    "Node": "control.node",
+    "NodeDown": "protocol.errors",
+    "NotProvisioned": "protocol.errors",
+    "Status": "protocol.status",
+    "StorageUnavailable": "protocol.errors",
+    "TagmeshError": "protocol.errors",
+}
+"""Where each public name lives. Loaded at first use, so that importing tagmesh is quick."""
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Event",
+    "EventRecord",
+    "ForkedRuntime",
+    "LocalCluster",
+    "Misuse",
+    "Node",
+    "NodeDown",
+    "NotProvisioned",
+    "Status",
+    "StorageUnavailable",
+    "TagmeshError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tagmesh' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,202 @@
+"""`LocalCluster`: a whole cluster in this process, for notebooks, tests and first tries.
+
+Real nodes with real TLS on loopback, each in a thread of its own, provisioned in a throw-away
+SQLite database with a throw-away CA. Nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..protocol.config import Config, read_config
+from ..protocol.errors import Misuse
+from ..protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
+from ..protocol.status import PeerStatus, Status
+from ..storage import Provisioning
+from . import pki
+from .node import Node
+from .ports import free_ports
+from .tables import console, status_table
+
+MAX_NODES = 32  # threads of this process, not a limit of clusters
+POLL_S = 0.01
+CLUSTER = ClusterId(1)
+
+FAST = {"ping_interval": "1s", "ping_timeout": "250ms", "digest_interval": "5s"}
+"""Times of a laboratory: trouble shows within 2 s."""
+
+
+class LocalCluster:
+    """``with LocalCluster(3) as lab:`` blocks until every link is up."""
+
+    def __init__(self, nodes: int = 3, *, timing: dict[str, str] | None = None) -> None:
+        """``timing`` overrides settings of ``[[cluster]]``. Raises `Misuse` for a bad count."""
+        if not 1 <= nodes <= MAX_NODES:
+            raise Misuse(f"a LocalCluster has 1 … {MAX_NODES} nodes, not {nodes}")
+        self._count = nodes
+        self._timing = {**FAST, **(timing or {})}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._configs: dict[int, Config] = {}
+        self._nodes: dict[int, Node] = {}
+        self._cut: set[tuple[int, int]] = set()
+
+    # Life -------------------------------------------------------------------------------------
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Make CA, database and nodes, start them and wait until all links are up."""
+        if self._folder is not None:
+            raise Misuse("this LocalCluster runs already")
+        self._folder = tempfile.TemporaryDirectory(prefix="tagmesh-lab-")
+        try:
+            self._prepare(Path(self._folder.name))
+            for node_id in self._configs:
+                self._start_node(node_id)
+            self.wait_all_up(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every node and remove every file."""
+        for node in self._nodes.values():
+            node.stop()
+        self._nodes.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def __enter__(self) -> LocalCluster:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.stop()
+
+    def _prepare(self, folder: Path) -> None:
+        pki.init_ca(folder / "ca")
+        ids = range(1, self._count + 1)
+        ports = free_ports(self._count)
+        urls = {n: f"bins:127.0.0.1:{port}" for n, port in zip(ids, ports, strict=True)}
+        for n in ids:
+            home = folder / f"node-{n}"
+            pki.issue(folder / "ca", NodeId(n), home, ips=["127.0.0.1"])
+            self._configs[n] = read_config(self._settings(folder, home, n))
+        provisioning = Provisioning(self._configs[1].provisioning)
+        provisioning.init()
+        for n, url in urls.items():
+            provisioning.add(_row(n, url))
+        provisioning.close()
+
+    def _settings(self, folder: Path, home: Path, n: int) -> dict[str, object]:
+        return {
+            "node": {"id": n, "state_dir": str(home)},
+            "provisioning": {"url": f"sqlite:///{folder / 'nodes.db'}"},
+            "tls": {
+                "ca": str(home / "ca.crt"),
+                "certificate": str(home / "node.crt"),
+                "private_key": str(home / "node.key"),
+            },
+            "cluster": [{"id": CLUSTER, **self._timing}],
+            "admin": {"fault_switch": True},
+        }
+
+    def _start_node(self, node_id: int) -> None:
+        node = Node(self._configs[node_id])
+        node.start()
+        self._nodes[node_id] = node
+
+    # Nodes ------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(list(self._nodes.values()))
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __getitem__(self, node_id: int) -> Node:
+        """The running node of that id (ids begin at 1)."""
+        if node_id not in self._nodes:
+            raise Misuse(f"node {node_id} does not run; running: {sorted(self._nodes)}")
+        return self._nodes[node_id]
+
+    def __str__(self) -> str:
+        stream = io.StringIO()
+        for node in self:
+            console(stream).print(status_table(node.status()))
+        return stream.getvalue().rstrip()
+
+    def kill(self, node_id: int) -> None:
+        """End a node without a word, as kill -9 would: its connections just break."""
+        node = self[node_id]
+        del self._nodes[node_id]
+        node.kill()
+
+    def restart(self, node_id: int) -> None:
+        """Start a killed node again."""
+        if node_id in self._nodes or node_id not in self._configs:
+            raise Misuse(f"node {node_id} was not killed")
+        self._start_node(node_id)
+
+    # Faults -----------------------------------------------------------------------------------
+
+    def cut(self, a: int, b: int) -> None:
+        """Break the direct path between two nodes, in both directions."""
+        self[a].cut(b)
+        self[b].cut(a)
+
+    def heal(self, a: int, b: int) -> None:
+        """Mend what `cut` broke."""
+        self[a].heal(b)
+        self[b].heal(a)
+
+    # Waiting ----------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until ``condition()`` holds; `TimeoutError` with the status tables otherwise."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"not so within {timeout:g} s:\n{self}")
+            time.sleep(POLL_S)
+
+    def wait_all_up(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109
+        """Wait until every running node has an Up link with, and a path to, every other one."""
+        self.until(lambda: all(self._all_up(n.status()) for n in self), timeout)
+
+    def wait_route(self, a: int, b: int, via: int | None = None, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until ``a`` reaches ``b``: through next hop ``via``, or directly without it."""
+        hop = b if via is None else via
+        self.until(lambda: self.peer(a, b).next_hop == hop, timeout)
+
+    def wait_link(self, a: int, b: int, link: str, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+        """Wait until ``a`` shows its link with ``b`` as ``Up``, ``Probe`` or ``Down``."""
+        self.until(lambda: self.peer(a, b).link == link, timeout)
+
+    def peer(self, a: int, b: int) -> PeerStatus:
+        """Node ``b`` as ``a`` sees it."""
+        for peer in self[a].status().clusters[0].peers:
+            if peer.node_id == b:
+                return peer
+        raise Misuse(f"node {a} knows no node {b}")
+
+    def _all_up(self, status: Status) -> bool:
+        return all(
+            peer.link == "Up" and peer.next_hop is not None
+            for cluster in status.clusters
+            for peer in cluster.peers
+            if peer.node_id in self._nodes
+        )
+
+
+def _row(n: int, url: str) -> NodeRecord:
+    return NodeRecord(
+        cluster_id=CLUSTER,
+        node_id=NodeId(n),
+        url=BinsUrl.parse(url),
+        flags="seed" if n == 1 else None,
+        description=f"lab-{n}",
+    )

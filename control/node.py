@@ -1,0 +1,49 @@
+"""`Node`: a node from a configuration file, with its management interface beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..actors.embedding import EmbeddedNode
+from .configfile import load_config
+
+if TYPE_CHECKING:
+    from ..actors.system import NodeSystem
+    from .http import HttpServer
+
+
+class Node(EmbeddedNode):
+    """One node of one or several clusters, embedded in this process.
+
+    Nothing is started, opened or written before `start`; see `actors.embedding` for threads.
+    """
+
+    software = f"tagmesh {__version__}"
+
+    _http: HttpServer | None = None
+
+    @classmethod
+    def from_config(cls, path: str | Path | None = None) -> Node:
+        """The node that a TOML file describes; without a path the usual places are searched.
+
+        Raises `ConfigError` with every mistake of the file.
+        """
+        return cls(load_config(path))
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the management interface answers; None = it is switched off."""
+        return self._http.url if self._http is not None else None
+
+    def _started_in_hub(self, system: NodeSystem) -> None:
+        if self.config.admin.http:
+            from .http import serve  # flask is needed only here
+
+            self._http = serve(self, self.config.admin.http)
+
+    def _stopping_in_hub(self) -> None:
+        if self._http is not None:
+            self._http.stop()
+            self._http = None
