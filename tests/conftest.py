@@ -45,8 +45,8 @@ class PostgresServer:
 
     @property
     def socket_url(self) -> str:
-        """Of its database, over the Unix socket."""
-        return f"postgresql://{USER}:{self.password}@/postgres?host={self.folder}&port={self.port}"
+        """Of its database, over the Unix socket, where no password is asked for."""
+        return f"postgresql://{USER}@/postgres?host={self.folder}&port={self.port}"
 
     def create(self) -> None:
         password_file = self.folder / "password"
@@ -54,7 +54,7 @@ class PostgresServer:
         password_file.chmod(0o644)  # inside a folder of mode 0700
         self._run(
             "initdb", "--pgdata", str(self.folder / "data"), "--username", USER,
-            "--pwfile", str(password_file), "--auth", "scram-sha-256",
+            "--pwfile", str(password_file), "--auth-host", "scram-sha-256", "--auth-local", "trust",
             "--encoding", "UTF8", "--locale", "C", "--no-sync",
         )  # fmt: skip
         password_file.unlink()

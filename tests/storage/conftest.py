@@ -106,7 +106,7 @@ def sqlite_storage(tmp_path: Path) -> Iterator[Storage]:
 
 @pytest.fixture(scope="session")
 def postgres_engine(postgres_server: PostgresServer) -> sa.Engine:
-    url = postgres_server.url.replace("postgresql:", "postgresql+psycopg:")
+    url = postgres_server.socket_url.replace("postgresql:", "postgresql+psycopg:")
     return sa.create_engine(url, poolclass=NullPool)
 
 
