@@ -1,1 +1,1 @@
-"""simulation: filled in below."""
+"""Whole clusters on virtual time: the actors of production on a simulated machine."""
