@@ -43,7 +43,7 @@ EXIT_CODES: Mapping[type[errors.TagmeshError], int] = {
 class Failure(click.ClickException):
     """Ends the program with a user's error: its text on stderr, no traceback, an exit code."""
 
-    exit_code: int  # type: ignore[misc] - click has one per class; ours depends on the cause
+    exit_code: int  # type: ignore[misc]  # click has one per class; ours depends on the cause
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(printable(text))

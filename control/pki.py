@@ -81,7 +81,7 @@ def issue(
     days: int = NODE_DAYS,
     trust_domain: str | None = None,
 ) -> tuple[Path, Path, Path]:
-    """Make ``node.key`` (mode 0600) and ``node.crt`` in ``out_dir`` and copy ``ca.crt``; their paths.
+    """Make ``node.key`` (mode 0600) and ``node.crt`` in ``out_dir``, copy ``ca.crt``; their paths.
 
     ``out_dir`` then has all that ``[tls]`` asks for.
 

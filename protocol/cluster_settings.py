@@ -103,7 +103,7 @@ NEIGHBOUR_KEYS = tuple(_NEIGHBOUR_KINDS)
 
 
 class ClusterReader:
-    """Reads ``[[cluster]]``. ``own_id`` or ``mode`` is None when its own table is wrong."""
+    """Reads ``[[cluster]]``. ``own_id`` or ``mode`` is None when it is wrong itself."""
 
     def __init__(self, reader: Reader, own_id: int | None, mode: str | None) -> None:
         self.reader = reader
@@ -135,15 +135,16 @@ class ClusterReader:
 
     def cluster(self, name: str, raw: object) -> ClusterSettings | None:
         """One cluster with its static rows; None when its own keys are wrong."""
-        cluster = self.reader.table(ClusterSettings, name, raw, ("me", "neighbours"))
+        cluster = self.reader.table(ClusterSettings, name, raw, tuple(STATIC_EXAMPLES))
         if cluster is not None:
             self.timing(name, cluster)
         if not isinstance(raw, Mapping):
             return None
         if self.mode == "database":
-            for key in {"me", "neighbours"} & raw.keys():
-                allowed = 'nothing, or mode = "static" in [provisioning]'
-                self.reader.complain(name, key, "only static mode has it", allowed)
+            for key in STATIC_EXAMPLES:
+                if key in raw:
+                    allowed = 'nothing, or mode = "static" in [provisioning]'
+                    self.reader.complain(name, key, "only static mode has it", allowed)
         if self.mode != "static":
             return cluster
         me, neighbours = self.me(name, raw), self.neighbours(name, raw)

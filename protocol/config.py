@@ -36,7 +36,7 @@ from .kinds import (
     text,
     trust_domain,
 )
-from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, setting, settings_of
+from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, peek, setting, settings_of
 
 __all__ = [
     "COLUMNS",
@@ -231,8 +231,9 @@ def read_config(raw: Mapping[str, Any], source: str = "configuration") -> Config
         for name, kind in TABLES.items()
         if name != "cluster"
     }
-    node, provisioning = parts["node"], parts["provisioning"]
-    clusters = ClusterReader(reader, node and node.id, provisioning and provisioning.mode).read(raw)
+    node_id = peek(NodeSettings, raw.get("node"), "id")
+    mode = peek(ProvisioningSettings, raw.get("provisioning", {}), "mode")
+    clusters = ClusterReader(reader, node_id, mode).read(raw)
     if reader.problems:
         raise ConfigError(reader.problems, source)
     return Config(clusters=clusters, **parts)

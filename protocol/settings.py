@@ -59,7 +59,10 @@ class Kind:
 
 def shown(value: object) -> str:
     """``value`` for an error message: ASCII, one line, bounded."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # int beyond sys.get_int_max_str_digits()
+        text = "a number too long to show"
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"
 
 
@@ -98,9 +101,18 @@ def settings_of(table: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
             yield field.metadata["key"] or field.name, field
 
 
+def peek(table: type, raw: object, key: str) -> Any:
+    """One setting, whatever else is wrong in its table; None when it is wrong or missing itself."""
+    meta = dict(settings_of(table))[key].metadata
+    try:
+        return meta["kind"].read(raw.get(key, meta["default"]) if isinstance(raw, Mapping) else raw)
+    except Misuse:
+        return None
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """The known word most like ``word``; empty when nothing is known."""
-    found = difflib.get_close_matches(str(word)[:MAX_SHOWN_CHARS], known, n=1, cutoff=0.0)
+    found = difflib.get_close_matches(shown(word).strip("'"), known, n=1, cutoff=0.0)
     return found[0] if found else ""
 
 
