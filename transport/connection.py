@@ -1,0 +1,348 @@
+"""One authenticated TLS connection on a non-blocking socket: watchers, no greenlet of its own.
+
+Reading: io watcher → recv → tls.receive → frames → wire.decode → one ``on_messages`` per batch.
+Writing: at once when nothing waits; what is sent later in the same turn of the loop is queued and
+leaves together at the end of the turn, so that many small sends become few records (H11).
+All callbacks come from the loop, never from inside a call of this class.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..protocol import wire
+from ..protocol.config import TransportSettings
+from ..protocol.errors import PeerViolation, Reason
+from ..protocol.identity import PeerIdentity
+from ..protocol.messages import Message
+from .base import Ending
+from .frames import FrameReader
+from .handshake import READ, WRITE
+from .sendqueue import DATA_KINDS, MAX_CHUNK_BYTES, SendQueue
+from .tls import TlsSession
+
+READ_AT_ONCE_BYTES = 64 * 1024
+MAX_READ_PER_TURN_BYTES = 256 * 1024
+"""After this much the loop gets its turn, whatever is left in the socket."""
+MAX_WRITE_PER_TURN_BYTES = 256 * 1024
+MAX_UNREAD_REPLY_BYTES = 256 * 1024
+"""Ciphertext a peer may make us owe it (key updates) without reading any (T20)."""
+FRAME_TIMEOUT_S = 10.0
+"""A frame once begun must be complete within this (W3)."""
+
+_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: reset instead of an orderly end
+_log = logging.getLogger("tagmesh.transport")
+
+
+class TlsConnection:
+    """See `base.Connection`. Made from a finished handshake; owns the socket from then on.
+
+    ``plaintext`` is what arrived right behind the handshake. ``on_closed`` (for the owner) is
+    called when the socket is closed. ``user_timeout_s``: TCP_USER_TIMEOUT, None = the system's.
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: socket.socket,
+        session: TlsSession,
+        settings: TransportSettings,
+        *,
+        dialled: bool,
+        address: str,
+        plaintext: Sequence[bytes] = (),
+        on_closed: Callable[[TlsConnection], None],
+        user_timeout_s: float | None = None,
+        data_kinds: frozenset[type[Message]] = DATA_KINDS,
+    ) -> None:
+        assert session.identity is not None, "a connection begins when the peer is known"
+        self.identity: PeerIdentity = session.identity
+        self.dialled = dialled
+        self.address = address
+        self.unknown_messages = 0
+        """Messages of a number this version does not know: skipped."""
+        self._loop = loop
+        self._sock = sock
+        self._session = session
+        self._close_timeout_s = settings.close_timeout_s
+        self._on_closed = on_closed
+        self._on_messages: Callable[[Sequence[Message]], None] | None = None
+        self._on_end: Callable[[Ending], None] | None = None
+        self._early = list(plaintext)
+        self._frames = FrameReader(settings.max_frame_bytes)
+        self._frame_since_s: float | None = None
+        self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes, data_kinds)
+        self._out: bytes | memoryview = b""
+        self._corked = False
+        self._paused = False
+        self._broken = False
+        self._close_cause: str | None = None
+        self._shutdown_said = False
+        self._ending: Ending | None = None
+        _set_options(sock, user_timeout_s)
+        self._reader = loop.io(sock.fileno(), READ)
+        self._writer = loop.io(sock.fileno(), WRITE)
+        self._close_timer = loop.timer(settings.close_timeout_s)
+
+    def start(
+        self,
+        on_messages: Callable[[Sequence[Message]], None],
+        on_end: Callable[[Ending], None],
+    ) -> None:
+        assert self._on_end is None, "start() is called once"
+        self._on_messages = on_messages
+        self._on_end = on_end
+        if self._ending is not None:
+            self._loop.run_callback(self._tell_end)
+        else:
+            self._read_on()
+
+    def send(self, messages: Sequence[Message]) -> bool:
+        if self._ending is not None or self._close_cause is not None or self._broken:
+            return False
+        if not messages:
+            return True
+        if not self._queue.offer(messages, len(self._out)):
+            return False
+        if not self._out and (not self._corked or self._queue.queued_bytes >= MAX_CHUNK_BYTES):
+            self._flush()
+            self._cork()
+        return True
+
+    def close(self, cause: str) -> None:
+        if self._ending is not None or self._close_cause is not None:
+            return
+        self._close_cause = cause
+        self._close_timer.start(self._guarded, self._close_timed_out)
+        self._early.clear()
+        self._reader.start(self._guarded, self._on_readable)  # drained and discarded, paused or not
+        self._flush()
+
+    def abort(self, cause: str) -> None:
+        if self._ending is None:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            self._finish(Ending(cause=cause, node_id=self.identity.node_id))
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._ending is None and self._close_cause is None:
+            self._reader.stop()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._frame_since_s = None  # the pause was ours, not the peer's
+            if self._on_messages is not None and self._ending is None:
+                self._read_on()
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queue.queued_bytes + len(self._out)
+
+    # reading
+
+    def _read_on(self) -> None:
+        if self._paused or self._close_cause is not None:
+            return
+        self._reader.start(self._guarded, self._on_readable)
+        if self._early:
+            self._loop.run_callback(self._guarded, self._deliver_early)
+
+    def _deliver_early(self) -> None:
+        if self._ending is None and not self._paused and self._early:
+            early, self._early = self._early, []
+            self._deliver(early)
+            self._conclude()
+
+    def _on_readable(self) -> None:
+        if self._early:  # what came first is delivered first
+            self._deliver_early()
+            return
+        chunks: list[bytes] = []
+        read = 0
+        while read < MAX_READ_PER_TURN_BYTES and self._session.ending is None:
+            try:
+                data = self._sock.recv(READ_AT_ONCE_BYTES)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                self._session.ending = self._lost(error)
+                break
+            if not data:
+                self._session.receive_eof()
+                break
+            chunks += self._session.receive(data)
+            read += len(data)
+            if len(data) < READ_AT_ONCE_BYTES:
+                break
+        if chunks and self._close_cause is None:
+            self._deliver(chunks)
+        self._conclude()
+
+    def _deliver(self, chunks: Sequence[bytes]) -> None:
+        """Hand all whole frames over in one call; a violation ends the connection after them."""
+        messages: list[Message] = []
+        try:
+            bodies = self._frames.receive(b"".join(chunks))
+            for body in bodies:
+                decoded = wire.decode(body)
+                messages += decoded.messages
+                self.unknown_messages += len(decoded.unknown)
+            self._check_frame_time(bool(bodies))
+        except PeerViolation as error:
+            self._session.ending = Ending(cause=str(error), reason=Reason.VIOLATION)
+        if messages:
+            assert self._on_messages is not None
+            self._on_messages(messages)
+
+    def _check_frame_time(self, completed: bool) -> None:
+        if not self._frames.pending_bytes:
+            self._frame_since_s = None
+            return
+        now_s = self._loop.now()
+        if completed or self._frame_since_s is None:
+            self._frame_since_s = now_s
+        elif now_s - self._frame_since_s > FRAME_TIMEOUT_S:
+            raise PeerViolation(f"a frame was not complete within {FRAME_TIMEOUT_S:g} s")
+
+    def _conclude(self) -> None:
+        """After reading: end if TLS or the peer did, else write what reading made TLS say (H9)."""
+        if self._ending is not None:
+            return
+        if self._session.ending is not None:
+            self._end_of_session(self._session.ending)
+        elif self._out:
+            self._out = bytes(self._out) + self._session.output()
+            if len(self._out) > MAX_UNREAD_REPLY_BYTES:
+                cause = "it makes TLS answer and reads no answer"
+                self._finish(Ending(cause=cause, reason=Reason.VIOLATION))
+        else:
+            self._flush()
+
+    def _end_of_session(self, ending: Ending) -> None:
+        if ending.clean and self._frames.pending_bytes and self._close_cause is None:
+            ending = Ending(cause=f"{ending.cause} in the middle of a frame")
+        if ending.reason is not None or ending.clean:
+            self._session.shutdown()
+            self._say_last_words()
+        self._finish(ending)
+
+    def _say_last_words(self) -> None:
+        """Our close_notify or alert; nobody waits for it."""
+        try:
+            if not self._out:
+                self._sock.send(self._session.output())
+        except OSError:
+            pass
+
+    def _lost(self, error: OSError) -> Ending:
+        return Ending(cause=f"connection lost: {error.strerror or error}")
+
+    # writing
+
+    def _flush(self) -> None:
+        """Write until nothing waits or the socket is full; the writer watches only then."""
+        written = 0
+        while not self._broken:
+            if not self._out:
+                if written >= MAX_WRITE_PER_TURN_BYTES and self._queue.queued_bytes:
+                    break
+                self._out = self._next_ciphertext()
+                if not self._out:
+                    break
+            try:
+                sent = self._sock.send(self._out)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                self._break()
+                return
+            written += sent
+            self._out = memoryview(self._out)[sent:] if sent < len(self._out) else b""
+        if self._out or self._queue.queued_bytes:
+            self._writer.start(self._guarded, self._flush)
+        else:
+            self._writer.stop()
+
+    def _next_ciphertext(self) -> bytes:
+        chunk = self._queue.take()
+        if chunk:
+            self._session.send(chunk)
+        elif self._close_cause is not None and not self._shutdown_said:
+            self._shutdown_said = True
+            self._session.shutdown()
+        return self._session.output()
+
+    def _break(self) -> None:
+        """The socket takes nothing any more. Reading goes on: it tells what the peer said last."""
+        self._broken = True
+        self._out = b""
+        self._queue.clear()
+        self._writer.stop()
+
+    def _cork(self) -> None:
+        if not self._corked and self._ending is None:
+            self._corked = True
+            self._loop.run_callback(self._guarded, self._uncork)
+
+    def _uncork(self) -> None:
+        self._corked = False
+        if self._ending is None and not self._out and self._queue.queued_bytes:
+            self._flush()
+
+    # ending
+
+    def _close_timed_out(self) -> None:
+        self._finish(Ending(cause=f"not over within {self._close_timeout_s:g} s"))
+
+    def _finish(self, ending: Ending) -> None:
+        """Release everything; `on_end` follows from the loop. The first ending counts."""
+        if self._ending is not None:
+            return
+        if self._close_cause is not None:
+            ending = msgspec.structs.replace(ending, cause=self._close_cause)
+        self._ending = msgspec.structs.replace(ending, node_id=self.identity.node_id)
+        for watcher in (self._reader, self._writer, self._close_timer):
+            watcher.stop()
+            watcher.close()
+        self._sock.close()
+        self._out = b""
+        self._queue.clear()
+        self._early.clear()
+        self._on_closed(self)
+        if self._on_end is not None:
+            self._loop.run_callback(self._tell_end)
+
+    def _tell_end(self) -> None:
+        on_end, ending = self._on_end, self._ending
+        assert on_end is not None
+        assert ending is not None
+        self._on_messages = None
+        try:
+            on_end(ending)
+        except Exception:  # noqa: BLE001 - nothing may escape into the hub
+            _log.exception("the owner of a connection failed in on_end")
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Run one step for the loop. Nothing may escape into the hub."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - nothing may escape into the hub
+            _log.exception("connection with node %d failed", self.identity.node_id)
+            self._finish(Ending(cause=f"internal error: {type(error).__name__}"))
+
+
+def _set_options(sock: socket.socket, user_timeout_s: float | None) -> None:
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if user_timeout_s is not None:
+            milliseconds = max(1, round(user_timeout_s * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    except OSError:
+        pass  # the peer is gone already; reading will tell

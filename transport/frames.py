@@ -1,0 +1,85 @@
+"""Frames: a 4-byte big-endian length, then that many bytes of body. Pure.
+
+Used by the TLS connections, the loopback and the simulator alike.
+"""
+
+from __future__ import annotations
+
+from ..protocol.errors import PeerViolation
+
+HEADER_BYTES = 4
+MAX_FRAME_LENGTH = 2**32 - 1
+
+
+def frame(body: bytes) -> bytes:
+    """``body`` (not empty) with its length in front."""
+    assert 0 < len(body) <= MAX_FRAME_LENGTH, "a frame has 1 … 2³²−1 bytes"
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frame bodies, however the stream was split.
+
+    A length is judged as soon as its four bytes are there, before anything of the body is kept,
+    so a peer can make us hold at most ``max_frame_bytes`` plus what one `receive` brought.
+    """
+
+    def __init__(self, max_frame_bytes: int) -> None:
+        self._max_frame_bytes = max_frame_bytes
+        self._kept = bytearray()
+        self._needed = HEADER_BYTES
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return len(self._kept)
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The bodies completed by ``data``, in order.
+
+        Raises `PeerViolation` for a length of 0 or above the limit; the reader is of no use
+        afterwards. What is incomplete is kept in a buffer that grows in place, so neither many
+        small pieces nor one large frame cost more than one copy of each byte.
+        """
+        if not self._kept:
+            return self._cut(data)
+        if len(self._kept) < HEADER_BYTES:
+            missing = HEADER_BYTES - len(self._kept)
+            self._kept += data[:missing]
+            data = data[missing:]
+            if len(self._kept) < HEADER_BYTES:
+                return []
+            self._needed = HEADER_BYTES + self._length(self._kept, 0)
+        missing = self._needed - len(self._kept)
+        if len(data) < missing:
+            self._kept += data
+            return []
+        self._kept += memoryview(data)[:missing]
+        first = bytes(memoryview(self._kept)[HEADER_BYTES:])
+        self._kept = bytearray()
+        return [first, *self._cut(data[missing:])]
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        bodies = []
+        start, end = 0, len(data)
+        while end - start >= HEADER_BYTES:
+            length = self._length(data, start)
+            body = start + HEADER_BYTES
+            if end - body < length:
+                self._needed = HEADER_BYTES + length
+                break
+            bodies.append(data[body : body + length])
+            start = body + length
+        self._kept = bytearray(memoryview(data)[start:])
+        return bodies
+
+    def _length(self, data: bytes | bytearray, start: int) -> int:
+        length = int.from_bytes(data[start : start + HEADER_BYTES], "big")
+        if length == 0:
+            raise PeerViolation("frame of length 0")
+        if length > self._max_frame_bytes:
+            raise PeerViolation(
+                f"frame of {length} bytes; the longest accepted has {self._max_frame_bytes}"
+                " (setting transport.max_frame)"
+            )
+        return length

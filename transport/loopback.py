@@ -1,0 +1,344 @@
+"""A network without sockets: the same contract as `TlsTransport`, on any clock, deterministic.
+
+Messages pass through the real wire, frames and send queue. What TCP does for a stream is kept:
+bytes arrive in order or not at all, lost ones are sent again with growing pauses, a receiver that
+does not read stops the sender. Time exists only as the delays given to ``defer``; there is no
+randomness here. A simulator brings both by its `Path`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Protocol
+
+from ..protocol.config import TransportSettings
+from ..protocol.errors import Misuse, Reason
+from ..protocol.identity import BinsUrl, NodeId, PeerIdentity
+from .base import Connection, Dial, Ending, Listener
+from .loopback_connection import Endpoint, Item, ItemKind
+
+FIRST_FREE_PORT = 40_000
+"""Ports given out for port 0, counting up."""
+HELLO_BYTES = 1024
+"""Size told to the `Path` for each flight of a handshake."""
+BLOCKED = "blocked by the test switch"
+_CLOSED = "the transport was closed"
+
+Defer = Callable[[float, Callable[[], None]], None]
+
+
+class Path(Protocol):
+    """What happens to bytes on the way. Asked for every chunk, and again when one is resent."""
+
+    def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:
+        """Seconds until the bytes arrive; None = they are lost (or the path is cut)."""
+
+
+class DirectPath:
+    """Everything arrives, at once."""
+
+    def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:  # noqa: ARG002
+        return 0.0
+
+
+class LoopbackNetwork:
+    """Where loopback transports meet. ``defer(delay_s, action)`` runs ``action`` later."""
+
+    def __init__(
+        self,
+        defer: Defer,
+        path: Path | None = None,
+        settings: TransportSettings | None = None,
+    ) -> None:
+        self.defer = defer
+        self.path: Path = path or DirectPath()
+        self.settings = settings or TransportSettings()
+        self._listeners: dict[BinsUrl, LoopbackListener] = {}
+        self._transports: dict[NodeId, LoopbackTransport] = {}
+        self._ports = itertools.count(FIRST_FREE_PORT)
+
+    def transport(self, node: NodeId, identity: PeerIdentity) -> LoopbackTransport:
+        """The transport of a (new incarnation of a) node whose certificate proves ``identity``."""
+        if node in self._transports:
+            raise Misuse(f"node {node} has a transport here already; kill or close it first")
+        transport = LoopbackTransport(self, node, identity)
+        self._transports[node] = transport
+        return transport
+
+    def kill(self, node: NodeId) -> None:
+        """End a node's process: its own callbacks never come, its peers' kernels hear of it."""
+        transport = self._transports.get(node)
+        if transport is None:
+            raise Misuse(f"node {node} has no transport here")
+        transport.die()
+
+    def free_port(self) -> int:
+        return next(self._ports)
+
+    def add(self, listener: LoopbackListener) -> None:
+        if listener.url in self._listeners:
+            raise Misuse(
+                f"cannot listen at {listener.url}: the address is in use. Stop what listens there"
+                " or take another port"
+            )
+        self._listeners[listener.url] = listener
+
+    def find(self, url: BinsUrl) -> LoopbackListener | None:
+        return self._listeners.get(url)
+
+    def remove(self, listener: LoopbackListener) -> None:
+        self._listeners.pop(listener.url, None)
+
+    def forget(self, node: NodeId) -> None:
+        self._transports.pop(node, None)
+
+
+class LoopbackListener:
+    """See `base.Listener`."""
+
+    def __init__(
+        self,
+        owner: LoopbackTransport,
+        url: BinsUrl,
+        on_connection: Callable[[Connection], None],
+        on_refused: Callable[[str, Ending], None],
+    ) -> None:
+        self.url = url
+        self.owner = owner
+        self.on_connection = on_connection
+        self.on_refused = on_refused
+        owner.network.add(self)
+
+    def close(self) -> None:
+        self.owner.network.remove(self)
+
+
+class LoopbackTransport:
+    """See `base.Transport`. Made by `LoopbackNetwork.transport`."""
+
+    def __init__(self, network: LoopbackNetwork, node: NodeId, identity: PeerIdentity) -> None:
+        self.network = network
+        self.node = node
+        self.identity = identity
+        self.alive = True
+        self._listeners: list[LoopbackListener] = []
+        self._dials: dict[LoopbackDial, None] = {}
+        self._endpoints: dict[Endpoint, None] = {}
+        self._blocked: dict[NodeId, None] = {}
+
+    @property
+    def connections(self) -> int:
+        """Connections that are not over yet."""
+        return len(self._endpoints)
+
+    def listen(
+        self,
+        url: BinsUrl,
+        on_connection: Callable[[Connection], None],
+        on_refused: Callable[[str, Ending], None],
+    ) -> Listener:
+        self._check()
+        if url.port == 0:
+            url = BinsUrl(url.host, self.network.free_port())
+        listener = LoopbackListener(self, url, on_connection, on_refused)
+        self._listeners.append(listener)
+        return listener
+
+    def dial(
+        self,
+        url: BinsUrl,
+        expected: NodeId,
+        on_connection: Callable[[Connection], None],
+        on_failure: Callable[[Ending], None],
+    ) -> Dial:
+        self._check()
+        dial = LoopbackDial(self, url, expected, on_connection, on_failure)
+        self._dials[dial] = None
+        dial.begin()
+        return dial
+
+    def block(self, node: NodeId) -> None:
+        self._blocked[node] = None
+        for dial in list(self._dials):
+            if dial.expected == node:
+                dial.fail(Ending(cause=BLOCKED))
+        for endpoint in list(self._endpoints):
+            if endpoint.identity.node_id == node:
+                endpoint.abort(BLOCKED)
+
+    def unblock(self, node: NodeId) -> None:
+        self._blocked.pop(node, None)
+
+    def close(self) -> None:
+        self._stop()
+        for endpoint in list(self._endpoints):
+            endpoint.abort(_CLOSED)
+
+    def die(self) -> None:
+        """The process is gone: nothing is called here any more, the peers see the end."""
+        self._stop()
+        for endpoint in list(self._endpoints):
+            endpoint.die()
+
+    def blocks(self, node: NodeId) -> bool:
+        return node in self._blocked
+
+    def endpoint(
+        self, peer: PeerIdentity, peer_node: NodeId, address: str, *, dialled: bool
+    ) -> Endpoint:
+        """A new end of a connection with ``peer``."""
+        endpoint = Endpoint(
+            self.node,
+            peer_node,
+            peer,
+            dialled=dialled,
+            address=address,
+            settings=self.network.settings,
+            defer=self.network.defer,
+            path=self.network.path,
+            on_closed=self._forget_endpoint,
+        )
+        self._endpoints[endpoint] = None
+        return endpoint
+
+    def forget_dial(self, dial: LoopbackDial) -> bool:
+        """True when ``dial`` was still under way."""
+        return self._dials.pop(dial, dial) is None
+
+    def _forget_endpoint(self, endpoint: Endpoint) -> None:
+        self._endpoints.pop(endpoint, None)
+
+    def _check(self) -> None:
+        if not self.alive:
+            raise Misuse("the transport was closed; make a new one")
+
+    def _stop(self) -> None:
+        if self.alive:
+            self.alive = False
+            self.network.forget(self.node)
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._dials.clear()
+
+
+class LoopbackDial:
+    """See `base.Dial`: TCP and TLS as four flights, each asking the `Path`."""
+
+    def __init__(
+        self,
+        owner: LoopbackTransport,
+        url: BinsUrl,
+        expected: NodeId,
+        on_connection: Callable[[Connection], None],
+        on_failure: Callable[[Ending], None],
+    ) -> None:
+        self.expected = expected
+        self._owner = owner
+        self._url = url
+        self._on_connection = on_connection
+        self._on_failure = on_failure
+        self._defer = owner.network.defer
+        self._stage = object()
+
+    def begin(self) -> None:
+        if self._owner.blocks(self.expected):
+            self.fail(Ending(cause=BLOCKED))
+            return
+        settings = self._owner.network.settings
+        self._limit(settings.connect_timeout_s, "TCP connection", "connect_timeout")
+        self._defer(0.0, self._syn)
+
+    def cancel(self) -> None:
+        self._owner.forget_dial(self)
+
+    def fail(self, ending: Ending) -> None:
+        """End the attempt; the callback follows later, unless it is cancelled first."""
+        self._defer(0.0, lambda: self._tell_failure(ending))
+
+    def _tell_failure(self, ending: Ending) -> None:
+        if self._owner.forget_dial(self):
+            self._on_failure(ending)
+
+    def _limit(self, limit_s: float, what: str, setting: str) -> None:
+        stage = self._stage = object()
+        ending = Ending(cause=f"no {what} within {limit_s:g} s ({setting})")
+
+        def strike() -> None:
+            if self._stage is stage:
+                self._tell_failure(ending)
+
+        self._defer(limit_s, strike)
+
+    def _flight(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
+        """Carry one flight if the path lets it; after a lost one the limit strikes."""
+        delay_s = self._owner.network.path.delay_s(source, target, HELLO_BYTES)
+        if delay_s is not None:
+            self._defer(delay_s, action)
+
+    def _syn(self) -> None:
+        target = self._owner.network.find(self._url)
+        # nobody listens: the machine of the expected node says so, if the path to it is whole
+        node = target.owner.node if target else self.expected
+        self._flight(self._owner.node, node, lambda: self._syn_arrived(node))
+
+    def _syn_arrived(self, node: NodeId) -> None:
+        if self._owner.network.find(self._url) is None:
+            refused = Ending(cause="connection refused", refused_tcp=True)
+            self._flight(node, self._owner.node, lambda: self._tell_failure(refused))
+        else:
+            self._flight(node, self._owner.node, lambda: self._connected(node))
+
+    def _connected(self, node: NodeId) -> None:
+        settings = self._owner.network.settings
+        self._limit(settings.handshake_timeout_s, "TLS handshake", "handshake_timeout")
+        self._flight(self._owner.node, node, lambda: self._hello_arrived(node))
+
+    def _hello_arrived(self, node: NodeId) -> None:
+        listener = self._owner.network.find(self._url)
+        if listener is not None:
+            self._flight(node, self._owner.node, lambda: self._judge(listener))
+
+    def _judge(self, listener: LoopbackListener) -> None:
+        """The acceptor showed its certificate: is it the node that was dialled?"""
+        if not self._owner.alive or not self._owner.forget_dial(self):
+            return
+        me, peer = self._owner, listener.owner.identity
+        address = f"{self._url.host}:{self._url.port}"
+        if peer.node_id != self.expected:
+            cause = (
+                f"its certificate is that of node {peer.node_id}; node {self.expected} was dialled"
+            )
+            self._on_failure(Ending(cause=cause, reason=Reason.CERT_IDENTITY, node_id=peer.node_id))
+            verdict = Ending(
+                cause="the peer refused us: our certificate is not that of the node it dialled",
+                reason=Reason.CERT_IDENTITY,
+                by_peer=True,
+            )
+            self._flight(
+                me.node,
+                listener.owner.node,
+                lambda: listener.on_refused(f"node-{me.node}:0", verdict),
+            )
+            return
+        mine = me.endpoint(peer, listener.owner.node, address, dialled=True)
+        mine.emit(Item(ItemKind.OPEN, opened=lambda: _accept(listener, mine, me)))
+        self._on_connection(mine)
+
+
+def _accept(
+    listener: LoopbackListener, far: Endpoint, dialler: LoopbackTransport
+) -> Endpoint | None:
+    """The dialler's last flight arrived: the acceptor's end, or None when it refuses."""
+    owner, identity = listener.owner, dialler.identity
+    address = f"node-{dialler.node}:0"
+    if not owner.alive or owner.network.find(listener.url) is not listener:
+        return None
+    if owner.blocks(identity.node_id):
+        listener.on_refused(address, Ending(cause=BLOCKED, node_id=identity.node_id))
+        return None
+    near = owner.endpoint(identity, dialler.node, address, dialled=False)
+    near.join(far)
+    listener.on_connection(near)
+    return near
