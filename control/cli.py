@@ -22,6 +22,8 @@ GROUPS: Mapping[str, str] = {
     "config": "cli_config:config",
     "ctl": "cli_ctl:ctl",
     "db": "cli_db:db",
+    "demo": "cli_demo:demo",
+    "node": "cli_node:node",
     "pki": "cli_pki:pki",
 }
 """Command to module:object. A new group is one line here."""

@@ -6,17 +6,18 @@ Python's start included.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
-from ..protocol.errors import Misuse, TagmeshError
+from ..protocol.errors import Misuse
+from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
+from .cli_output import output_option, print_json
 from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 
-EXIT_REFUSED, EXIT_USAGE, EXIT_UNKNOWN, EXIT_NOT_ALLOWED, EXIT_NO_ANSWER = 1, 2, 3, 4, 5
+EXIT_UNKNOWN = 3
 _EXIT_BY_CODE = {
     404: EXIT_UNKNOWN,
     403: EXIT_NOT_ALLOWED,
@@ -24,46 +25,17 @@ _EXIT_BY_CODE = {
     -32602: EXIT_USAGE,
 }
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
 
 class _Group(click.Group):
-    """Turns our errors into a message on stderr and the exit code of their cause."""
+    """Gives what the instance said, or that it said nothing, its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except TagmeshError as error:
-            click.echo(f"Error: {_printable(str(error))}", err=True)
-            ctx.exit(_exit_code(error))
-
-
-def _exit_code(error: TagmeshError) -> int:
-    if isinstance(error, NoAnswer):
-        return EXIT_NO_ANSWER
-    if isinstance(error, MiError):
-        return _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)
-    return EXIT_USAGE  # raised here: by the arguments or the configuration file
-
-
-def _printable(text: str) -> str:
-    """An error may quote what a peer said: line ends stay, other codes are escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
-def _output(function: _Function) -> _Function:
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(["table", "json"]),
-        default="table",
-        show_default=True,
-        help="For people, or for programs.",
-    )(function)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+        except NoAnswer as error:
+            raise Failure(str(error), EXIT_NO_ANSWER) from error
+        except MiError as error:
+            raise Failure(str(error), _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)) from error
 
 
 def _print_table(renderable: Any) -> None:
@@ -78,24 +50,28 @@ def _client(ctx: click.Context) -> MiClient:
 
 
 def instance_url(url: str | None, config: str | None, environ: Mapping[str, str]) -> str:
-    """Where the instance answers: flag, configuration named by a flag, environment, default.
+    """Where the instance answers: ``--url``, ``--config``, $TAGMESH_URL, a configuration, default.
 
-    Raises `Misuse` when the configuration named has no ``[admin] http``, `ConfigError` when it has
-    mistakes.
+    Raises `Misuse` when the file named by ``--config`` has no ``[admin] http``, and `ConfigError`
+    when the file has mistakes.
     """
+    if url is None and config is None:
+        url = environ.get("TAGMESH_URL")
     if url is not None:
         return url
-    if config is None:
-        return environ.get("TAGMESH_URL") or DEFAULT_URL
-    from .configfile import load_config
+    from .configfile import ConfigFileError, find_config, load_config
 
-    address = load_config(config).admin.http
-    if not address:
+    try:
+        file = find_config(config, environ)
+    except ConfigFileError:  # nobody named one, and none is in the usual places
+        return DEFAULT_URL
+    address = load_config(file, environ).admin.http
+    if not address and config is not None:
         raise Misuse(
             f"{config}: [admin] http is empty, so the instance cannot be asked; "
-            f'set http = "127.0.0.1:8888" and restart it, or name one with --url'
+            'set http = "127.0.0.1:8888" and restart it, or name another with --url'
         )
-    return f"http://{address}"
+    return f"http://{address}" if address else DEFAULT_URL
 
 
 @click.group(cls=_Group, short_help="Ask or change a running instance.")
@@ -108,13 +84,13 @@ def ctl(ctx: click.Context, url: str | None, config: str | None) -> None:
 
 
 @ctl.command()
-@_output
+@output_option
 @click.pass_context
 def status(ctx: click.Context, output: str) -> None:
     """Clusters, links, routes and refused joins, as this instance sees them."""
     snapshot, raw = _client(ctx).state()
     if output == "json":
-        _print_json(raw)
+        print_json(raw)
         return
     from .tables import status_table
 
@@ -122,13 +98,13 @@ def status(ctx: click.Context, output: str) -> None:
 
 
 @ctl.command()
-@_output
+@output_option
 @click.pass_context
 def nodes(ctx: click.Context, output: str) -> None:
     """The other nodes, as clusterer_list of OpenSIPS tells them."""
     listed = _client(ctx).call("clusterer_list")
     if output == "json":
-        _print_json(listed)
+        print_json(listed)
         return
     from .tables import nodes_table
 
@@ -136,13 +112,13 @@ def nodes(ctx: click.Context, output: str) -> None:
 
 
 @ctl.command()
-@_output
+@output_option
 @click.pass_context
 def topology(ctx: click.Context, output: str) -> None:
     """Who is linked to whom, as clusterer_list_topology tells it."""
     listed = _client(ctx).call("clusterer_list_topology")
     if output == "json":
-        _print_json(listed)
+        print_json(listed)
         return
     from .tables import topology_table
 
@@ -152,7 +128,7 @@ def topology(ctx: click.Context, output: str) -> None:
 @ctl.command()
 @click.argument("node", type=int)
 @click.option("--cluster", type=int, help="Needed when the node is in several clusters.")
-@_output
+@output_option
 @click.pass_context
 def trace(ctx: click.Context, node: int, cluster: int | None, output: str) -> None:
     """Ask the nodes on the way to NODE and show those passed."""
@@ -161,7 +137,7 @@ def trace(ctx: click.Context, node: int, cluster: int | None, output: str) -> No
         cluster = _cluster_of(client, node)
     traced = client.call("tagmesh_trace", [cluster, node])
     if output == "json":
-        _print_json(traced)
+        print_json(traced)
     else:
         click.echo(" > ".join(str(hop) for hop in [traced["from"], *traced["route"]]))
 
@@ -181,13 +157,14 @@ def _cluster_of(client: MiClient, node: int) -> int:
 @ctl.command(context_settings={"ignore_unknown_options": True})
 @click.argument("method")
 @click.argument("params", nargs=-1)
+@click.option("-o", "--output", type=click.Choice(["json"]), default="json", expose_value=False)
 @click.pass_context
 def mi(ctx: click.Context, method: str, params: Sequence[str]) -> None:
     """Run a management command and print its result as JSON.
 
     PARAMS are all values, in order, or all name=value. 'tagmesh ctl mi which' lists the commands.
     """
-    _print_json(_client(ctx).call(method, _mi_params(params)))
+    print_json(_client(ctx).call(method, _mi_params(params)))
 
 
 def _mi_params(params: Sequence[str]) -> list[str] | dict[str, str]:
@@ -204,7 +181,7 @@ def link() -> None:
 
 @link.command()
 @click.argument("node", type=int)
-@_output
+@output_option
 @click.pass_context
 def cut(ctx: click.Context, node: int, output: str) -> None:
     """Block the direct path to NODE; traffic goes round, if there is a way."""
@@ -213,7 +190,7 @@ def cut(ctx: click.Context, node: int, output: str) -> None:
 
 @link.command()
 @click.argument("node", type=int)
-@_output
+@output_option
 @click.pass_context
 def heal(ctx: click.Context, node: int, output: str) -> None:
     """Open the direct path to NODE again."""
@@ -223,6 +200,6 @@ def heal(ctx: click.Context, node: int, output: str) -> None:
 def _switch(client: MiClient, command: str, node: int, done: str, output: str) -> None:
     result = client.call(command, [node])
     if output == "json":
-        _print_json(result)
+        print_json(result)
     else:
         click.echo(done)

@@ -12,22 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..protocol.config import Config, read_config
+from ..protocol.config import Config
 from ..protocol.errors import Misuse
-from ..protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from ..protocol.status import PeerStatus, Status
-from ..storage import Provisioning
-from . import pki
+from .configfile import load_config
 from .node import Node
-from .ports import free_ports
 from .tables import console, status_table
+from .workspace import Workspace
 
 MAX_NODES = 32  # threads of this process, not a limit of clusters
 POLL_S = 0.01
-CLUSTER = ClusterId(1)
-
-FAST = {"ping_interval": "1s", "ping_timeout": "250ms", "digest_interval": "5s"}
-"""Times of a laboratory: trouble shows within 2 s."""
 
 
 class LocalCluster:
@@ -38,11 +32,10 @@ class LocalCluster:
         if not 1 <= nodes <= MAX_NODES:
             raise Misuse(f"a LocalCluster has 1 … {MAX_NODES} nodes, not {nodes}")
         self._count = nodes
-        self._timing = {**FAST, **(timing or {})}
+        self._timing = timing
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._configs: dict[int, Config] = {}
         self._nodes: dict[int, Node] = {}
-        self._cut: set[tuple[int, int]] = set()
 
     # Life -------------------------------------------------------------------------------------
 
@@ -52,7 +45,9 @@ class LocalCluster:
             raise Misuse("this LocalCluster runs already")
         self._folder = tempfile.TemporaryDirectory(prefix="tagmesh-lab-")
         try:
-            self._prepare(Path(self._folder.name))
+            folder = Path(self._folder.name)
+            space = Workspace(folder, self._count, timing=self._timing, admin=False, names="lab")
+            self._configs = {n: load_config(space.config(n)) for n in space.ids}
             for node_id in self._configs:
                 self._start_node(node_id)
             self.wait_all_up(timeout)
@@ -75,34 +70,6 @@ class LocalCluster:
 
     def __exit__(self, *_exc_info: object) -> None:
         self.stop()
-
-    def _prepare(self, folder: Path) -> None:
-        pki.init_ca(folder / "ca")
-        ids = range(1, self._count + 1)
-        ports = free_ports(self._count)
-        urls = {n: f"bins:127.0.0.1:{port}" for n, port in zip(ids, ports, strict=True)}
-        for n in ids:
-            home = folder / f"node-{n}"
-            pki.issue(folder / "ca", NodeId(n), home, ips=["127.0.0.1"])
-            self._configs[n] = read_config(self._settings(folder, home, n))
-        provisioning = Provisioning(self._configs[1].provisioning)
-        provisioning.init()
-        for n, url in urls.items():
-            provisioning.add(_row(n, url))
-        provisioning.close()
-
-    def _settings(self, folder: Path, home: Path, n: int) -> dict[str, object]:
-        return {
-            "node": {"id": n, "state_dir": str(home)},
-            "provisioning": {"url": f"sqlite:///{folder / 'nodes.db'}"},
-            "tls": {
-                "ca": str(home / "ca.crt"),
-                "certificate": str(home / "node.crt"),
-                "private_key": str(home / "node.key"),
-            },
-            "cluster": [{"id": CLUSTER, **self._timing}],
-            "admin": {"fault_switch": True},
-        }
 
     def _start_node(self, node_id: int) -> None:
         node = Node(self._configs[node_id])
@@ -190,13 +157,3 @@ class LocalCluster:
             for peer in cluster.peers
             if peer.node_id in self._nodes
         )
-
-
-def _row(n: int, url: str) -> NodeRecord:
-    return NodeRecord(
-        cluster_id=CLUSTER,
-        node_id=NodeId(n),
-        url=BinsUrl.parse(url),
-        flags="seed" if n == 1 else None,
-        description=f"lab-{n}",
-    )
