@@ -58,11 +58,6 @@ class TlsTransport:
         """Connections that are not over yet, those being closed included."""
         return len(self._connections)
 
-    @property
-    def connections(self) -> int:
-        """Connections whose socket is not closed yet."""
-        return len(self._connections)
-
     def listen(
         self,
         url: BinsUrl,
