@@ -46,7 +46,7 @@ class _Known(NamedTuple):
 
     incarnation: int
     sequence: int
-    """−1: this incarnation is known from its link, but no link state of it was received yet."""
+    """−1: known from my link alone, and only as long as it is up; no link state received yet."""
     neighbours: frozenset[NodeId]
 
 
@@ -93,7 +93,10 @@ class Topology:
         if peer == self._me or peer not in self._members:
             return [Count("G-4")]
         own = self._known[self._me]
-        restarted = incarnation > self._known.get(peer, _NOTHING).incarnation
+        known = self._known.get(peer, _NOTHING)
+        # A life known from the link alone is no evidence against what the link says now.
+        unheard = known.sequence < 0 and incarnation != known.incarnation
+        restarted = unheard or incarnation > known.incarnation
         if peer in own.neighbours and not restarted:
             return []
         if restarted:
@@ -111,6 +114,8 @@ class Topology:
         if peer not in own.neighbours:
             return []
         effects = self._publish(own.neighbours - {peer})
+        if self._known[peer].sequence < 0:
+            self._forget(peer)
         return effects + self._settle(f"link with node {peer}: {cause}", {peer: cause})
 
     def receive(
@@ -119,14 +124,11 @@ class Topology:
         """A message of this cluster from the authenticated peer ``sender`` (G-12)."""
         if sender not in self._members or sender == self._me:
             return [Count("G-4")]
-        match message:
-            case LinkState():
-                return self._on_link_state(sender, message, now)
-            case Digest():
-                return self._on_digest(sender, message, now)
-            case Want():
-                known = {NodeId(origin) for origin in message.origins} & self._known.keys()
-                return self._tell(sender, known)
+        if isinstance(message, LinkState):
+            return self._on_link_state(sender, message, now)
+        if isinstance(message, Digest):
+            return self._on_digest(sender, message, now)
+        return self._tell(sender, {NodeId(n) for n in message.origins} & self._known.keys())
 
     def set_members(self, members: Mapping[NodeId, NodeRecord], now: float) -> list[Effect]:  # noqa: ARG002 - the shape of all inputs
         """The roster changed: forget who left, ask again for what was refused, route anew.
@@ -141,8 +143,7 @@ class Topology:
         if neighbours & removed:
             effects += self._publish(neighbours - removed)
         for node in removed & self._known.keys():
-            self._store(node, _NOTHING)
-            del self._known[node], self._links[node]
+            self._forget(node)
         effects += self._ask_again()
         return effects + self._settle("the roster changed", dict.fromkeys(removed, _REMOVED))
 
@@ -310,6 +311,10 @@ class Topology:
             moved = moved or self._distance(node) != self._distance(origin)
         self._links[origin] = set(new.neighbours) if origin == self._me else both
         return moved
+
+    def _forget(self, node: NodeId) -> None:
+        self._store(node, _NOTHING)
+        del self._known[node], self._links[node]
 
     def _distance(self, node: NodeId) -> int:
         """Hops from me; −1 = unreachable."""

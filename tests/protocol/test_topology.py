@@ -1,15 +1,10 @@
-"""Topology: one node by hand, then whole networks of them, with losses, shuffles and restarts."""
+"""Topology: what one node does with each input. Whole networks: test_topology_network."""
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Iterable
 
-import networkx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tagmesh.protocol.effects import Announce, Count, Effect, RefreshRoster, SendTo
 from tagmesh.protocol.errors import Misuse
@@ -17,45 +12,40 @@ from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from tagmesh.protocol.messages import MAX_HOPS, MAX_NODES, Digest, LinkState, Message, Want
 from tagmesh.protocol.topology import MAX_INCARNATION, Topology
-from tagmesh.protocol.wire import decode, encode
 
 DIGEST_S = 10.0
 UP, DOWN, MOVED = Event.NODE_UP, Event.NODE_DOWN, Event.ROUTE_CHANGED
 
 
-def roster(*nodes: int, **priorities: int) -> dict[NodeId, NodeRecord]:
+def roster(*nodes: int, priorities: dict[int, int] | None = None) -> dict[NodeId, NodeRecord]:
     return {
         NodeId(n): NodeRecord(
             cluster_id=ClusterId(1),
             node_id=NodeId(n),
             url=BinsUrl("host", n),
-            priority=priorities.get(f"n{n}", 50),
+            priority=(priorities or {}).get(n, 50),
         )
         for n in nodes
     }
 
 
-def topology(me: int, *members: int, incarnation: int = 100, rerouting: bool = True) -> Topology:
-    return Topology(
+def linked(*to: int, members: Iterable[int] = range(1, 6), rerouting: bool = True) -> Topology:
+    """Node 1 in incarnation 100, its links with ``to`` up, the peers in incarnation 100."""
+    node = Topology(
         cluster_id=ClusterId(1),
-        me=NodeId(me),
-        incarnation=incarnation,
+        me=NodeId(1),
+        incarnation=100,
         members=roster(*members),
         rerouting=rerouting,
         digest_interval_s=DIGEST_S,
     )
+    for peer in to:
+        node.link_up(NodeId(peer), 100, 0.0, "answered")
+    return node
 
 
 def state(origin: int, version: tuple[int, int], *neighbours: int, hops: int = 0) -> LinkState:
     return LinkState(1, origin, *version, neighbours=list(neighbours), hops=hops)
-
-
-def linked(me: int, *members: int, to: Iterable[int], rerouting: bool = True) -> Topology:
-    """A node whose links with ``to`` are up, the peers being in incarnation 100."""
-    node = topology(me, *members, rerouting=rerouting)
-    for peer in to:
-        node.link_up(NodeId(peer), 100, 0.0, "up")
-    return node
 
 
 def hear(node: Topology, sender: int, *messages: LinkState | Digest | Want) -> list[Effect]:
@@ -64,242 +54,347 @@ def hear(node: Topology, sender: int, *messages: LinkState | Digest | Want) -> l
 
 def edges(effects: list[Effect]) -> list[tuple[Event, int | None, int | None, str]]:
     """(kind, node, via, cause) of each announcement."""
-    found = [e for e in effects if isinstance(e, Announce)]
-    return [(e.kind, e.node_id, e.via, e.cause) for e in found]
+    return [(e.kind, e.node_id, e.via, e.cause) for e in effects if isinstance(e, Announce)]
 
 
-def sends(effects: list[Effect]) -> list[tuple[int, Message]]:
+def sent(effects: list[Effect]) -> list[tuple[int, Message]]:
     return [(e.node_id, e.message) for e in effects if isinstance(e, SendTo)]
 
 
-def without(node: Topology, effects: list[Effect], *expected: Effect) -> bool:
-    """Nothing came of it but these, and ``node`` knows what it knew."""
-    return effects == list(expected)
+def lives(effects: list[Effect]) -> list[tuple[Event, int | None, int | None]]:
+    return [(e.kind, e.node_id, e.incarnation) for e in effects if isinstance(e, Announce)]
 
 
-class Network:
-    """Nodes 1 … size and the links between them; delivers what they send each other."""
-
-    def __init__(self, size: int, *, rerouting: bool = True) -> None:
-        self.ids = [NodeId(n) for n in range(1, size + 1)]
-        self.rerouting = rerouting
-        self.lives = dict.fromkeys(self.ids, 100)
-        self.nodes = {n: self.born(n) for n in self.ids}
-        self.up: set[tuple[NodeId, NodeId]] = set()
-        """(a, b): the link of a with b is up at a."""
-        self.flying: list[tuple[NodeId, NodeId, LinkState | Digest | Want]] = []
-        self.events: dict[tuple[NodeId, NodeId], list[Announce]] = {}
-        self.counts: Counter[str] = Counter()
-        self.sent = 0
-        self.now = 0.0
-
-    def born(self, node: NodeId) -> Topology:
-        life = self.lives[node]
-        return topology(node, *self.ids, incarnation=life, rerouting=self.rerouting)
-
-    def perform(self, node: NodeId, effects: list[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, SendTo):
-                assert isinstance(effect.message, LinkState | Digest | Want)
-                self.sent += 1
-                if (node, effect.node_id) in self.up:
-                    self.flying.append((node, effect.node_id, effect.message))
-            elif isinstance(effect, Announce):
-                assert effect.node_id is not None
-                self.events.setdefault((node, effect.node_id), []).append(effect)
-            elif isinstance(effect, Count):
-                self.counts[effect.rule] += 1
-            else:
-                raise AssertionError(f"all are members, yet {effect}")
-
-    def link(self, a: NodeId, b: NodeId, *, up: bool) -> None:
-        """The link of a with b, at a's end."""
-        if up and (a, b) not in self.up:
-            self.up.add((a, b))
-            self.perform(a, self.nodes[a].link_up(b, self.lives[b], self.now, "answered"))
-        elif not up and (a, b) in self.up:
-            self.up.remove((a, b))
-            self.perform(a, self.nodes[a].link_down(b, self.now, "cut"))
-
-    def both(self, a: NodeId, b: NodeId, *, up: bool) -> None:
-        self.link(a, b, up=up)
-        self.link(b, a, up=up)
-
-    def connect(self, pairs: Iterable[tuple[int, int]]) -> None:
-        for a, b in pairs:
-            self.both(NodeId(a), NodeId(b), up=True)
-            self.settle()
-
-    def restart(self, node: NodeId, life: int) -> None:
-        """A new process: it knows nothing, the others lose their links with it."""
-        self.up = {pair for pair in self.up if pair[0] != node}
-        self.lives[node] = life
-        self.nodes[node] = self.born(node)
-        for key in [key for key in self.events if key[0] == node]:
-            del self.events[key]
-        self.flying = [f for f in self.flying if node not in f[:2]]
-        for other in self.ids:
-            self.link(other, node, up=False)
-
-    def deliver(self, index: int = 0) -> None:
-        """Over the wire and back: what a rule sends must pass the bounds of the decoder."""
-        sender, receiver, message = self.flying.pop(index)
-        assert decode(encode([message])).messages == [message]
-        self.perform(receiver, self.nodes[receiver].receive(sender, message, self.now))
-
-    def settle(self) -> None:
-        while self.flying:
-            self.deliver()
-
-    def digests(self, rounds: int) -> None:
-        for _ in range(rounds):
-            self.now += DIGEST_S
-            for n in self.ids:
-                self.perform(n, self.nodes[n].tick(self.now))
-            self.settle()
-
-    def check(self) -> None:
-        """Everybody knows exactly what networkx computes from the links that are there."""
-        graph = networkx.Graph([(a, b) for a, b in self.up if (b, a) in self.up])
-        graph.add_nodes_from(self.ids)
-        for n in self.ids:
-            node = self.nodes[n]
-            hops = networkx.single_source_shortest_path_length(graph, n)
-            assert {m: len(node.route(m)) for m in {n, *node.reachable}} == hops
-            shown = dict(node.adjacency())
-            assert {m: shown[m] for m in hops} == {m: sorted(graph[m]) for m in hops}
-            self.check_events(n)
-
-    def check_events(self, n: NodeId) -> None:
-        """I8: UP and DOWN alternate, and the last one is true."""
-        for other in self.ids:
-            told = [e for e in self.events.get((n, other), ()) if e.kind is not MOVED]
-            assert [e.kind for e in told] == [UP, DOWN] * (len(told) // 2) + [UP] * (len(told) % 2)
-            assert (len(told) % 2 == 1) == (other in self.nodes[n].reachable)
-            if other in self.nodes[n].reachable:
-                assert told[-1].incarnation == self.nodes[n].incarnation_of(other)
+def via_2() -> Topology:
+    """1 – 2 – 3 – 4, all links reported by both ends."""
+    node = linked(2)
+    hear(node, 2, state(2, (100, 2), 1, 3), state(3, (100, 2), 2, 4), state(4, (100, 1), 3))
+    return node
 
 
-def line(size: int) -> list[tuple[int, int]]:
-    return [(n, n + 1) for n in range(1, size)]
+def test_a_first_link_tells_the_newcomer_my_links_and_what_else_i_know() -> None:
+    node = linked()
+    effects = node.link_up(NodeId(2), 7, 0.0, "answered")
+    assert sent(effects) == [(2, state(1, (100, 1), 2)), (2, Digest(1, [(1, 100, 1)]))]
+    assert edges(effects) == [(UP, 2, 2, "answered")]
+    assert node.incarnation_of(NodeId(2)) == 7
+    assert node.incarnation_of(NodeId(3)) is None
 
 
-def ring(size: int) -> list[tuple[int, int]]:
-    return [*line(size), (size, 1)] if size > 2 else line(size)
+def test_the_others_hear_of_a_link_that_comes_and_goes() -> None:
+    node = linked(2, 3)
+    effects = node.link_up(NodeId(4), 100, 0.0, "answered")
+    assert sent(effects)[:3] == [(n, state(1, (100, 3), 2, 3, 4)) for n in (2, 3, 4)]
+    effects = node.link_down(NodeId(3), 0.0, "ping timeout")
+    assert sent(effects) == [(n, state(1, (100, 4), 2, 4)) for n in (2, 4)]
+    assert edges(effects) == [(DOWN, 3, 3, "ping timeout")]
 
 
-def star(size: int) -> list[tuple[int, int]]:
-    return [(1, n) for n in range(2, size + 1)]
+def test_a_link_that_does_not_change_is_no_news() -> None:
+    node = via_2()
+    assert node.link_up(NodeId(2), 100, 0.0, "answered") == []
+    assert node.link_up(NodeId(2), 99, 0.0, "a late answer of a life before") == []
+    assert node.link_down(NodeId(3), 0.0, "was not up") == []
 
 
-def mesh(size: int) -> list[tuple[int, int]]:
-    return list(itertools.combinations(range(1, size + 1), 2))
+@pytest.mark.parametrize("peer", [1, 9])
+def test_a_link_with_a_stranger_or_myself_does_not_count(peer: int) -> None:
+    node = linked()
+    assert node.link_up(NodeId(peer), 100, 0.0, "answered") == [Count("G-4")]
+    assert node.adjacency()[0] == (1, [])
 
 
-@pytest.mark.parametrize("size", [2, 3, 8, 30])
-@pytest.mark.parametrize("shape", [line, ring, star, mesh])
-def test_every_shape_agrees(shape: object, size: int) -> None:
-    assert callable(shape)
-    net = Network(size)
-    net.connect(shape(size))
-    net.digests(1)
-    net.check()
-    before = net.sent
-    net.digests(1)
-    assert net.sent - before == len(net.up), "in agreement a digest is answered with nothing"
+def test_a_link_of_others_counts_when_both_ends_report_it() -> None:
+    """T-12: what one end says may be all that is left of a dead node."""
+    node = linked(2)
+    assert edges(hear(node, 2, state(2, (100, 2), 1, 3))) == []
+    assert node.adjacency() == [(1, [2]), (2, [1]), (3, []), (4, []), (5, [])]
+    effects = hear(node, 2, state(3, (100, 1), 2))
+    assert edges(effects) == [(UP, 3, 2, "path found: links of node 3 changed")]
+    assert node.adjacency() == [(1, [2]), (2, [1, 3]), (3, [2]), (4, []), (5, [])]
+    assert (node.next_hop(NodeId(3)), node.route(NodeId(3))) == (2, (2, 3))
+    for other in (1, 4):
+        assert (node.next_hop(NodeId(other)), node.route(NodeId(other))) == (None, ())
+    assert node.reachable == {2, 3}
 
 
-def test_one_link_change_in_a_full_mesh_costs_about_n_messages_per_end() -> None:
-    """T-8, T-10: the budget is 3 × links = 1305; a flood without suppression takes 24 000."""
-    net = Network(30)
-    net.connect(mesh(30))
-    for up in (False, True):
-        before = net.sent
-        net.both(NodeId(1), NodeId(2), up=up)
-        net.settle()
-        net.check()
-        assert net.sent - before <= 4 * 30
+def test_my_own_link_counts_before_the_peer_reports_it() -> None:
+    node = linked(2)
+    hear(node, 2, state(2, (100, 1)))
+    assert node.reachable == {2}
 
 
-def test_a_line_longer_than_the_hop_limit_is_completed_by_digests() -> None:
-    net = Network(MAX_HOPS + 5)
-    net.connect(line(MAX_HOPS + 5))
-    last = net.ids[-1]
-    assert net.counts["G-14"] > 0
-    assert last not in net.nodes[NodeId(1)].reachable
-    net.digests(1)
-    assert net.nodes[NodeId(1)].route(last) == tuple(net.ids[1:])
+def test_a_new_neighbour_set_replaces_the_old_one_whole() -> None:
+    """1.23 row 26: nothing of the old set survives, whatever was lost in between."""
+    node = via_2()
+    effects = hear(node, 2, state(3, (100, 9), 5))
+    assert edges(effects) == [
+        (DOWN, 3, 2, "path lost: links of node 3 changed"),
+        (DOWN, 4, 2, "path lost: links of node 3 changed"),
+    ]
+    assert dict(node.adjacency())[NodeId(3)] == []
 
 
-_ids = st.integers(0, 5)
-_steps = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["cut", "heal", "half", "deliver", "lose"]), _ids, _ids),
-        st.tuples(st.sampled_from(["restart", "forget", "digest"]), _ids, _ids),
-        st.tuples(st.just("deliver"), st.integers(0, 99), _ids),
-    ),
-    max_size=60,
+@pytest.mark.parametrize("version", [(100, 2), (100, 1), (99, 50)])
+def test_what_is_not_newer_is_dropped_and_not_sent_on(version: tuple[int, int]) -> None:
+    """T-10; T-9: a life before never wins, however often it spoke (1.23 row 36: no clock)."""
+    node = via_2()
+    node.link_up(NodeId(5), 100, 0.0, "answered")
+    before = node.adjacency()
+    assert hear(node, 2, state(3, version)) == [Count("T-10")]
+    assert node.adjacency() == before
+
+
+def test_news_goes_to_all_neighbours_but_those_who_have_it() -> None:
+    """T-6: 2 sent it, the origin 3 knows it, and 3 told its own neighbour 4 itself."""
+    node = linked(2, 3, 4, 5)
+    effects = hear(node, 2, state(3, (100, 5), 1, 4, hops=2))
+    assert sent(effects) == [(5, state(3, (100, 5), 1, 4, hops=3))]
+
+
+def test_news_at_the_hop_limit_is_used_but_not_sent_on() -> None:
+    node = linked(2, 5)
+    at_limit = state(2, (100, 2), 1, hops=MAX_HOPS - 1)
+    assert sent(hear(node, 2, at_limit)) == [(5, state(2, (100, 2), 1, hops=MAX_HOPS))]
+    assert hear(node, 2, state(2, (100, 3), 1, 3, hops=MAX_HOPS)) == [Count("G-14")]
+    assert edges(hear(node, 2, state(3, (100, 1), 2))) != []
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "why"),
+    [
+        ([1, 2, 9], "node 3 lists node 9, which is no member here"),
+        ([2, 3], "node 3 lists itself or a node twice"),
+        ([2, 2], "node 3 lists itself or a node twice"),
+        ([*range(4, 133)], "node 3 lists node 6, which is no member here"),
+    ],
 )
+def test_an_impossible_neighbour_set_is_refused_whole(neighbours: list[int], why: str) -> None:
+    """S11, W13."""
+    node = via_2()
+    before = node.adjacency()
+    effects = hear(node, 2, state(3, (100, 3), *neighbours))
+    assert effects == [Count("S11"), RefreshRoster(why)]
+    assert node.adjacency() == before
+    assert sent(hear(node, 2, Want(1, [3]))) == [(2, state(3, (100, 2), 2, 4))]
 
 
-def disturb(net: Network, kind: str, a: int, b: int) -> None:
-    size = len(net.ids)
-    one, two = net.ids[a % size], net.ids[b % size]
-    if kind in ("deliver", "lose") and net.flying:
-        net.deliver(a % len(net.flying)) if kind == "deliver" else net.flying.pop(
-            a % len(net.flying)
-        )
-    elif kind in ("cut", "heal") and one != two:
-        net.both(one, two, up=kind == "heal")
-    elif kind == "half" and one != two:
-        net.link(one, two, up=(one, two) not in net.up)
-    elif kind == "restart":
-        net.restart(one, max(net.lives[one], net.nodes[one].incarnation_of(one) or 0) + 1)
-    elif kind == "forget":
-        net.restart(one, 1)
-    elif kind == "digest":
-        net.now += DIGEST_S / 2
-        net.perform(one, net.nodes[one].tick(net.now))
-    for n in net.ids:
-        net.check_events(n)
+def test_strangers_are_neither_heard_nor_believed() -> None:
+    node = via_2()
+    assert hear(node, 9, state(2, (100, 9))) == [Count("G-4")]
+    assert hear(node, 1, state(2, (100, 9))) == [Count("G-4")]
+    effects = hear(node, 2, state(9, (100, 1), 2))
+    assert effects == [Count("T-7"), RefreshRoster("node 9 is no member here")]
+    assert node.incarnation_of(NodeId(9)) is None
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(2, 6), st.booleans(), _steps)
-def test_after_any_disturbance_all_agree_within_two_digest_rounds(
-    size: int, meshed: bool, steps: list[tuple[str, int, int]]
-) -> None:
-    """I2, I8, B2. Messages arrive in any order or not at all, links fail at one end only, nodes
-    restart, some with an older incarnation because they lost their clock and their state."""
-    net = Network(size)
-    if meshed:
-        net.connect(mesh(size))
-    for kind, a, b in steps:
-        disturb(net, kind, a, b)
-    for a, b in sorted(net.up):
-        if (b, a) not in net.up:  # its pings are not answered
-            net.link(a, b, up=False)
-    net.settle()
-    amnesia = any(kind == "forget" for kind, _, _ in steps)
-    net.digests(4 if amnesia else 2)
-    net.check()
+def test_a_digest_is_answered_with_what_is_newer_on_either_side() -> None:
+    node = via_2()
+    entries = [(1, 100, 1), (2, 100, 1), (3, 100, 3), (5, 100, 1), (9, 100, 1)]
+    assert hear(node, 2, Digest(1, entries)) == [
+        SendTo(NodeId(2), state(2, (100, 2), 1, 3)),
+        SendTo(NodeId(2), state(4, (100, 1), 3)),
+        SendTo(NodeId(2), Want(1, [3, 5])),
+        Count("T-7"),
+    ]
 
 
-def test_each_single_message_of_a_restart_may_be_lost() -> None:
-    """1.23 row 1, exhaustively for three nodes: a lost first update makes nobody deaf."""
-    for lost in itertools.count():
-        net = Network(3)
-        net.connect(line(3))
-        net.restart(NodeId(3), 101)
-        net.settle()
-        net.both(NodeId(2), NodeId(3), up=True)
-        for _ in range(lost):
-            if net.flying:
-                net.deliver()
-        if not net.flying:
-            break
-        net.flying.pop(0)
-        net.settle()
-        net.digests(1)
-        net.check()
-    assert lost > 4
+def test_a_want_is_answered_with_what_there_is() -> None:
+    node = linked(2)
+    known = state(1, (100, 1), 2)  # of 2 only its life is known, of 5 nothing
+    assert hear(node, 2, Want(1, [5, 2, 1, 1])) == [SendTo(NodeId(2), known)]
+
+
+def test_digests_go_to_each_neighbour_as_long_as_there_is_one() -> None:
+    node = linked()
+    assert (node.deadline, node.tick(1e9)) == (None, [])
+    node.link_up(NodeId(3), 100, 5.0, "answered")
+    node.link_up(NodeId(2), 100, 9.0, "answered")
+    assert node.deadline == 5.0 + DIGEST_S
+    assert node.tick(14.9) == []
+    digest = Digest(1, [(1, 100, 2)])
+    assert node.tick(15.5) == [SendTo(NodeId(2), digest), SendTo(NodeId(3), digest)]
+    assert node.deadline == 15.5 + DIGEST_S
+    node.link_down(NodeId(2), 16.0, "cut")
+    assert node.deadline == 15.5 + DIGEST_S
+    node.link_down(NodeId(3), 16.0, "cut")
+    assert node.deadline is None
+
+
+def test_a_cut_with_a_path_left_is_no_down() -> None:
+    node = linked(2, 3)
+    hear(node, 2, state(2, (100, 1), 1, 3))
+    hear(node, 3, state(3, (100, 1), 1, 2))
+    effects = node.link_down(NodeId(3), 0.0, "cut")
+    assert edges(effects) == [(MOVED, 3, 2, "cut")]
+    (moved,) = [e for e in effects if isinstance(e, Announce)]
+    assert (moved.before, moved.after) == ("3", "2")
+    assert edges(node.link_up(NodeId(3), 100, 0.0, "answered")) == [(MOVED, 3, 3, "answered")]
+
+
+def test_the_last_cut_is_one_down_for_each_node_behind_it() -> None:
+    node = via_2()
+    lost = "path lost: link with node 2: ping timeout"
+    assert edges(node.link_down(NodeId(2), 0.0, "ping timeout")) == [
+        (DOWN, 2, 2, "ping timeout"),
+        (DOWN, 3, 2, lost),
+        (DOWN, 4, 2, lost),
+    ]
+    found = "path found: link with node 2 is up"
+    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == [
+        (UP, 2, 2, "answered"),
+        (UP, 3, 2, found),
+        (UP, 4, 2, found),
+    ]
+
+
+def test_a_longer_way_round_is_a_change_of_route_with_its_cause() -> None:
+    node = linked(2, 3, 4)
+    hear(node, 2, state(2, (100, 1), 1, 5), state(5, (100, 1), 2, 3), state(3, (100, 1), 1, 5))
+    assert node.route(NodeId(5)) == (2, 5)
+    effects = hear(node, 2, state(2, (100, 2), 1))
+    assert edges(effects) == [(MOVED, 5, 3, "links of node 2 changed")]
+
+
+def test_a_restart_while_reachable_is_down_then_up() -> None:
+    """N-1. 3 restarted so fast that its neighbour 2 reports nothing but the new link."""
+    node = via_2()
+    effects = hear(node, 2, state(3, (101, 1), 2, 4))
+    assert lives(effects) == [(DOWN, 3, 100), (UP, 3, 101)]
+    assert {cause for *_, cause in edges(effects)} == {"restarted"}
+
+
+def test_a_restart_of_a_neighbour_ends_what_its_life_before_said() -> None:
+    node = via_2()
+    effects = node.link_up(NodeId(2), 101, 0.0, "answered")
+    assert lives(effects) == [(DOWN, 2, 100), (UP, 2, 101), (DOWN, 3, 100), (DOWN, 4, 100)]
+    assert hear(node, 2, state(2, (100, 99), 1, 3)) == [Count("T-10")]
+    assert lives(hear(node, 2, state(2, (101, 1), 1, 3))) == [(UP, 3, 100), (UP, 4, 100)]
+
+
+def test_a_restart_that_ends_the_path_is_one_down() -> None:
+    assert lives(hear(via_2(), 2, state(3, (101, 0)))) == [(DOWN, 3, 100), (DOWN, 4, 100)]
+
+
+def test_the_first_update_of_a_restarted_node_may_be_lost() -> None:
+    """1.23 row 1: (101, 1) never came."""
+    node = via_2()
+    assert lives(hear(node, 2, state(4, (101, 2), 3))) == [(DOWN, 4, 100), (UP, 4, 101)]
+
+
+def test_a_neighbour_that_lost_its_clock_is_believed_when_only_its_link_was_known() -> None:
+    node = linked(2)
+    assert lives(node.link_up(NodeId(2), 50, 0.0, "answered")) == [(DOWN, 2, 100), (UP, 2, 50)]
+    node.link_down(NodeId(2), 0.0, "cut")
+    assert node.incarnation_of(NodeId(2)) is None
+
+
+@pytest.mark.parametrize("version", [(100, 3), (101, 0), (MAX_INCARNATION - 1, 2**63 - 1)])
+def test_a_newer_claim_in_my_name_is_overruled(version: tuple[int, int]) -> None:
+    """An earlier life of mine lost its clock or its state; its neighbours are not mine."""
+    claim = state(1, version, 4, 5)
+    mine = state(1, (version[0] + 1, 0), 2, 3)
+    entries = [(1, *version), (2, 100, 1), (3, 100, 1)]
+    for message in (claim, Digest(1, entries)):
+        node = linked(2, 3)
+        hear(node, 2, state(2, (100, 1), 1), state(3, (100, 1), 1))
+        assert hear(node, 2, message) == [SendTo(NodeId(2), mine), SendTo(NodeId(3), mine)]
+        assert node.adjacency()[0] == (1, [2, 3])
+        assert node.incarnation_of(NodeId(1)) == version[0] + 1
+
+
+def test_my_own_echo_is_no_claim() -> None:
+    node = linked(2, 3)
+    echo = state(1, (100, 2), 3, 2)
+    assert hear(node, 2, echo, state(1, (100, 1), 2)) == [Count("T-10")] * 2
+    same_version = hear(node, 2, state(1, (100, 2), 4))
+    assert sent(same_version) == [(n, state(1, (101, 0), 2, 3)) for n in (2, 3)]
+
+
+def test_two_processes_with_my_id_cannot_drive_each_other() -> None:
+    """One answer per digest interval; and none to a claim that nothing can be above."""
+    node = linked(2)
+    assert sent(node.receive(NodeId(2), state(1, (200, 0)), 0.0)) != []
+    assert node.receive(NodeId(2), state(1, (300, 0)), DIGEST_S - 0.1) == [Count("T-9")]
+    assert sent(node.receive(NodeId(2), state(1, (300, 0)), DIGEST_S)) != []
+    last = state(1, (MAX_INCARNATION, 0))
+    assert node.receive(NodeId(2), last, 10 * DIGEST_S) == [Count("T-9")]
+
+
+def test_a_removed_neighbour_is_forgotten_and_the_others_are_told() -> None:
+    node = via_2()
+    node.link_up(NodeId(5), 100, 0.0, "answered")
+    effects = node.set_members(roster(1, 3, 4, 5), 0.0)
+    assert sent(effects) == [(5, state(1, (100, 3), 5))]
+    lost = "path lost: the roster changed"
+    assert edges(effects) == [
+        (DOWN, 2, 2, "removed or disabled in the roster"),
+        (DOWN, 3, 2, lost),
+        (DOWN, 4, 2, lost),
+    ]
+    assert node.adjacency() == [(1, [5]), (3, [4]), (4, [3]), (5, [])]
+    assert node.incarnation_of(NodeId(2)) is None
+    assert node.link_down(NodeId(2), 0.0, "closed: removed") == []
+
+
+def test_a_removed_node_far_away_is_forgotten_for_good() -> None:
+    """I7: neither a late message nor its return to the roster brings back what it said."""
+    node = via_2()
+    effects = node.set_members(roster(1, 2, 4, 5), 0.0)
+    assert edges(effects)[0] == (DOWN, 3, 2, "removed or disabled in the roster")
+    assert hear(node, 2, state(3, (100, 9), 2, 4))[0] == Count("T-7")
+    assert edges(node.set_members(roster(1, 2, 3, 4, 5), 0.0)) == []
+    assert node.reachable == {2}
+
+
+def test_what_an_old_roster_refused_is_asked_for_under_the_new_one() -> None:
+    """A node added elsewhere first must not wait here for the next digest."""
+    node = linked(2, 3)
+    hear(node, 3, state(7, (100, 1), 2), state(8, (100, 1), 2), state(9, (100, 1), 2))
+    hear(node, 2, state(2, (100, 2), 1, 7))
+    hear(node, 4, state(4, (100, 2), 7))  # not a neighbour, so not asked
+    effects = node.set_members(roster(*range(1, 9)), 0.0)
+    assert sent(effects) == [(2, Want(1, [2])), (3, Want(1, [7, 8]))]
+    assert node.set_members(roster(*range(1, 10)), 0.0) == []
+
+
+def test_refused_ids_are_remembered_up_to_a_limit() -> None:
+    node = linked(2)
+    hear(node, 2, *[state(n, (100, 1)) for n in range(10, 10 + MAX_NODES + 1)])
+    effects = node.set_members(roster(1, 2, 9 + MAX_NODES, 10 + MAX_NODES), 0.0)
+    assert sent(effects) == [(2, Want(1, [9 + MAX_NODES]))]
+
+
+def test_a_changed_priority_moves_routes() -> None:
+    node = linked(2, 3)
+    hear(node, 2, state(2, (100, 1), 1, 4), state(3, (100, 1), 1, 4), state(4, (100, 1), 2, 3))
+    assert node.route(NodeId(4)) == (2, 4)
+    effects = node.set_members(roster(1, 2, 3, 4, 5, priorities={2: 60}), 0.0)
+    assert edges(effects) == [(MOVED, 4, 3, "the roster changed")]
+
+
+def test_a_node_that_is_no_member_has_no_topology() -> None:
+    with pytest.raises(Misuse, match="leave the cluster instead"):
+        linked(members=[2, 3])
+    node = linked(2)
+    with pytest.raises(Misuse, match="node 1 is not among the enabled nodes of cluster 1"):
+        node.set_members(roster(2, 3), 0.0)
+    assert node.reachable == {2}
+
+
+def test_without_rerouting_direct_links_are_all_there_is() -> None:
+    """1.23 row 7: in OpenSIPS nobody is visible then."""
+    node = linked(2, 3, rerouting=False)
+    assert node.reachable == {2, 3}
+    assert edges(hear(node, 2, state(2, (100, 1), 1, 4, 3), state(4, (100, 1), 2))) == []
+    assert edges(hear(node, 3, state(3, (100, 1), 1, 2))) == []
+    assert edges(node.link_down(NodeId(3), 0.0, "cut")) == [(DOWN, 3, 3, "cut")]
+    assert node.reachable == {2}
+
+
+def test_a_stepping_clock_changes_nothing() -> None:
+    """1.23 row 36: an hour forth or back is a digest sent early or late, nothing else."""
+    node = via_2()
+    assert all(edges(node.tick(now)) == [] for now in (3600.0, -3600.0))
+    assert node.receive(NodeId(2), state(4, (100, 1), 3), -3600.0) == [Count("T-10")]
+    assert node.reachable == {2, 3, 4}
