@@ -42,6 +42,7 @@ _HINTS: Mapping[str, str] = {
     "mysql 1142": _GRANT,
     "mysql 1146": _INIT,
     "mysql 1205": _LOCKED,
+    "mysql 2013": "the connection broke, or the answer took longer than query_timeout",
     "mysql 2003": "check host and port, and that the server runs",
 }
 
@@ -59,6 +60,8 @@ def sentence(error: Exception, secrets: Iterable[str]) -> str:
 
 
 def _code(cause: BaseException) -> str:
+    if cause.args and isinstance(cause.args[0], int) and not isinstance(cause, OSError):
+        return f"mysql {cause.args[0]}"
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate:
         return str(sqlstate)
@@ -69,7 +72,7 @@ def _code(cause: BaseException) -> str:
             if text.startswith(missing):
                 return f"sqlite {missing}"
         return f"sqlite {sqlite_code & 0xFF}"  # the low byte is the primary result code
-    return f"mysql {cause.args[0]}" if cause.args else ""
+    return ""
 
 
 def printable(text: str, max_chars: int) -> str:

@@ -23,12 +23,19 @@ def connect(*, query_timeout_s: float, read_only: bool, **params: Any) -> psycop
         "tcp_user_timeout": timeout_ms,
         "client_encoding": "UTF8",
     }
-    connection = _BoundedConnection.connect(**params)
+    connection = _BoundedConnection.connect(autocommit=True, **params)
     connection.query_timeout_s = query_timeout_s
-    # SET, not the start-up option: that one belongs to the user's URL (search_path).
-    connection.execute(f"SET statement_timeout = {timeout_ms:d}")
-    connection.execute(f"SET default_transaction_read_only = {'on' if read_only else 'off'}")
-    connection.commit()
+    try:
+        # Not as start-up options: those belong to the user's URL (search_path).
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false),"
+            " set_config('default_transaction_read_only', %s, false)",
+            (str(timeout_ms), "on" if read_only else "off"),
+        )
+        connection.autocommit = False
+    except psycopg.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -48,10 +48,11 @@ class Provisioning:
         database = Database(self._settings, "create")
         try:
             with database.transaction() as connection:
-                created = self._schema.create(connection)
-                differences = self._schema.check(connection)
+                # Before creating: MySQL cannot take tables back when a later one does not fit.
+                differences = self._schema.check_present(connection)
                 if differences:
                     raise StorageUnavailable(f"{self.name} does not fit: {'; '.join(differences)}")
+                created = self._schema.create(connection)
         finally:
             database.close()
         return created

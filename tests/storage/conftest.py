@@ -114,7 +114,9 @@ def postgres_engine(postgres_server: PostgresServer) -> sa.Engine:
 def postgres_storage(postgres_server: PostgresServer, postgres_engine: sa.Engine) -> Storage:
     with postgres_engine.begin() as connection:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    return Storage("postgresql", ProvisioningSettings(url=postgres_server.url), postgres_engine)
+    return Storage(
+        "postgresql", ProvisioningSettings(url=postgres_server.socket_url), postgres_engine
+    )
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

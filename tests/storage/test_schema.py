@@ -174,9 +174,9 @@ def test_a_missing_table_is_a_difference(storage: Storage) -> None:
 
 
 def test_columns_of_others_are_no_difference(storage: Storage) -> None:
-    _make_opensips(storage, "description CHAR(64)", "description CHAR(64), rack CHAR(8)") if (
-        storage.kind == "sqlite"
-    ) else _make_opensips(storage, "description VARCHAR(64)", "description VARCHAR(64), rack INT")
+    _make_opensips(
+        storage, "CHAR(64),\n        CONSTRAINT", "CHAR(64), rack INT,\n        CONSTRAINT"
+    )
     assert _check(storage) == []
 
 

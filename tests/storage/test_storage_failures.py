@@ -228,7 +228,7 @@ def test_a_crashed_server_is_an_error_until_it_is_back(
     postgres_storage: Storage, postgres_server: PostgresServer
 ) -> None:
     postgres_storage.init(postgres_storage.node(1))
-    with postgres_storage.roster() as roster:
+    with postgres_storage.roster(url=postgres_server.url) as roster:
         assert len(roster.load(ME).records) == 1
         postgres_server.stop()
         try:
