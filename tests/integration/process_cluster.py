@@ -1,0 +1,97 @@
+"""Real node processes for tests: started, watched over HTTP, stopped by process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tagmesh.control.client import MiClient, NoAnswer
+from tagmesh.control.workspace import Workspace
+from tagmesh.protocol.status import PeerStatus, Status
+
+POLL_S = 0.005
+
+
+class ProcessCluster:
+    """``count`` nodes of a `Workspace`; a context manager that leaves no process behind."""
+
+    def __init__(self, folder: Path, count: int = 3, **space: object) -> None:
+        self.space = Workspace(folder, count, **space)  # type: ignore[arg-type]
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> ProcessCluster:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        for process in self.processes.values():
+            process.kill()
+            os.kill(process.pid, signal.SIGCONT) if process.poll() is None else None
+        for process in self.processes.values():
+            process.wait(10)
+
+    def start(self, *nodes: int) -> None:
+        """Start the processes (all when none is named)."""
+        for node in nodes or self.space.ids:
+            config = str(self.space.config(node))
+            with self.log(node).open("ab") as log:
+                self.processes[node] = subprocess.Popen(
+                    [sys.executable, "-m", "tagmesh", "node", "run", "-c", config],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+
+    def log(self, node: int) -> Path:
+        return self.space.folder / f"node-{node}" / "log"
+
+    def kill(self, node: int) -> None:
+        """SIGKILL."""
+        process = self.processes.pop(node)
+        process.kill()
+        process.wait(10)
+
+    def signal(self, node: int, number: signal.Signals) -> None:
+        self.processes[node].send_signal(number)
+
+    def client(self, node: int) -> MiClient:
+        return MiClient(f"http://{self.space.admin[node]}", timeout_s=2.0)
+
+    def status(self, node: int) -> Status:
+        return self.client(node).state()[0]
+
+    def peer(self, node: int, other: int) -> PeerStatus:
+        (found,) = [p for p in self.status(node).clusters[0].peers if p.node_id == other]
+        return found
+
+    def listening(self, node: int) -> bool:
+        try:
+            self.status(node)
+        except NoAnswer:
+            return False
+        return True
+
+    def all_up(self) -> bool:
+        """Every running node shows an Up link with, and a direct route to, every running one."""
+        for node in self.processes:
+            if not self.listening(node):
+                return False
+            peers = {p.node_id: p for p in self.status(node).clusters[0].peers}
+            others = [n for n in self.processes if n != node]
+            if not all(peers[n].link == "Up" and peers[n].next_hop == n for n in others):
+                return False
+        return True
+
+    def until(self, condition: Callable[[], bool], timeout: float) -> float:
+        """Seconds until ``condition()`` held; fails with every node's log after ``timeout``."""
+        begin = time.monotonic()
+        while not condition():
+            if time.monotonic() - begin > timeout:
+                logs = "\n".join(f"--- {n}\n{self.log(n).read_text()}" for n in self.space.ids)
+                raise AssertionError(f"not so within {timeout:g} s\n{logs}")
+            time.sleep(POLL_S)
+        return time.monotonic() - begin
