@@ -6,12 +6,17 @@ The snapshot is replaced whole; the difference to the one before tells what to s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from .cluster_settings import MAX_NODES
 from .errors import Reason
 from .identity import ClusterId, IdentityPolicy, InvalidRow, NodeId, NodeRecord, PeerIdentity
 
 Key = tuple[ClusterId, NodeId]
+
+_ANY = IdentityPolicy()
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -33,7 +38,7 @@ class RosterDiff(msgspec.Struct, frozen=True, kw_only=True):
     added: tuple[NodeRecord, ...] = ()
     removed: tuple[NodeRecord, ...] = ()
     changed: tuple[NodeRecord, ...] = ()
-    """The new rows of nodes whose row differs."""
+    """The rows of nodes whose row, or what is demanded of their certificates, differs."""
 
     @property
     def empty(self) -> bool:
@@ -52,33 +57,41 @@ class Membership:
         self.storage_error: str | None = None
         """Why the roster could not be read the last time; None = it could (J-3)."""
         self._identities: dict[Key, IdentityPolicy] = {}
+        self._learned: dict[Key, NodeRecord] = {}
+        """Nodes that joined dynamically and have no row (J-4); they are in ``records`` too."""
 
     def update(
         self,
         records: tuple[NodeRecord, ...],
         invalid: tuple[InvalidRow, ...],
-        identities: dict[Key, IdentityPolicy],
+        identities: Mapping[Key, IdentityPolicy],
         *,
         dynamic: bool,
     ) -> RosterDiff:
         """Take a new snapshot. Nodes learned dynamically stay while the mode is dynamic."""
-        fresh = {(r.cluster_id, r.node_id): r for r in records}
-        if dynamic:
-            fresh = {**{k: r for k, r in self.records.items() if k not in fresh}, **fresh}
-        before, self.records = self.records, dict(sorted(fresh.items()))
-        self.invalid, self._identities, self.dynamic = invalid, identities, dynamic
+        rows = {(r.cluster_id, r.node_id): r for r in records}
+        taken = rows.keys() | {(i.cluster_id, i.node_id) for i in invalid}
+        self._learned = {k: r for k, r in self._learned.items() if dynamic and k not in taken}
+        before, self.records = self.records, dict(sorted({**self._learned, **rows}.items()))
+        demanded, self._identities = self._identities, dict(identities)
+        self.invalid, self.dynamic = invalid, dynamic
         self.storage_error = None
+        same = {k for k, r in self.records.items() if before.get(k) == r}
+        same -= {k for k in same if demanded.get(k, _ANY) != self._identities.get(k, _ANY)}
         return RosterDiff(
             added=tuple(r for k, r in self.records.items() if k not in before),
-            removed=tuple(r for k, r in sorted(before.items()) if k not in self.records),
-            changed=tuple(r for k, r in self.records.items() if k in before and before[k] != r),
+            removed=tuple(r for k, r in before.items() if k not in self.records),
+            changed=tuple(r for k, r in self.records.items() if k in before and k not in same),
         )
 
     def learn(self, record: NodeRecord) -> RosterDiff:
         """A node that joined dynamically (J-4); its first description stands."""
-        key = (record.cluster_id, record.node_id)
-        if not self.dynamic or key in self.records:
+        if self._unlearnable(record.cluster_id, record.node_id) is not None:
             return RosterDiff()
+        key = (record.cluster_id, record.node_id)
+        if key in self.records or record.cluster_id not in self.clusters():
+            return RosterDiff()
+        self._learned[key] = record
         self.records = dict(sorted({**self.records, key: record}.items()))
         return RosterDiff(added=(record,))
 
@@ -106,10 +119,12 @@ class Membership:
         key = (cluster, peer.node_id)
         record = self.records.get(key)
         if record is None:
-            return None if self.dynamic else self._unknown(cluster, peer.node_id)
-        if not record.enabled:
+            unknown = self._unlearnable(cluster, peer.node_id)
+            if unknown is not None:
+                return unknown
+        elif not record.enabled:
             return Denied(Reason.DISABLED, f"node {peer.node_id} is disabled in cluster {cluster}")
-        policy = self._identities.get(key, IdentityPolicy())
+        policy = self._identities.get(key, _ANY)
         if policy.revoked:
             return Denied(Reason.CERT_REVOKED, f"certificates of node {peer.node_id} are revoked")
         if policy.fingerprints and peer.fingerprint not in policy.fingerprints:
@@ -119,10 +134,15 @@ class Membership:
             return Denied(Reason.CERT_FINGERPRINT, detail)
         return None
 
-    def _unknown(self, cluster: ClusterId, node: NodeId) -> Denied:
+    def _unlearnable(self, cluster: ClusterId, node: NodeId) -> Denied | None:
+        """Why a node without a row may not join; None = it may, the mode is dynamic (J-4)."""
         bad = [i for i in self.invalid if (i.cluster_id, i.node_id) == (cluster, node)]
         if bad:
             return Denied(Reason.INVALID_ROW, f"the row of node {node} is invalid: {bad[0].reason}")
+        if self.dynamic:
+            if sum(c == cluster for c, _ in self.records) < MAX_NODES:
+                return None
+            return Denied(Reason.CLUSTER_FULL, f"cluster {cluster} has {MAX_NODES} nodes already")
         if self.storage_error is not None:
             return Denied(Reason.STORAGE_UNAVAILABLE, f"node {node} is not in the last snapshot")
         return Denied(Reason.UNKNOWN_NODE, f"node {node} is not provisioned in cluster {cluster}")
