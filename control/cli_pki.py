@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from ..protocol.errors import Misuse
 from ..protocol.identity import MAX_ID, NodeId
 from .cli_config import config_option
 from .cli_output import output_option, print_columns, print_json
@@ -56,8 +55,6 @@ def issue(
     """Issue key and certificate of a node: node.key (0600) and node.crt, with a copy of ca.crt."""
     from . import pki as files
 
-    if trust_domain == "":
-        raise Misuse("--trust-domain is empty; leave it out to take that of the CA")
     written = files.issue(
         ca,
         NodeId(node),

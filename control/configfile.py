@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..protocol.cluster_settings import STATIC_EXAMPLES, row_of
+from ..protocol.cluster_settings import ME_KEYS, STATIC_EXAMPLES, row_of
 from ..protocol.config import (
     TABLES,
     Config,
@@ -172,7 +172,7 @@ def tables_of(config: Config) -> dict[str, Any]:
     for cluster in config.clusters:
         shown = _table_of(type(cluster), cluster)
         if cluster.me is not None:
-            shown["me"] = row_of(cluster.me)
+            shown["me"] = row_of(cluster.me, ME_KEYS)
             shown["neighbours"] = [row_of(record) for record in cluster.neighbours]
         tables["cluster"].append(shown)
     return tables

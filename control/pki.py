@@ -89,7 +89,7 @@ def issue(
     an argument cannot be.
     """
     ca_key, ca = _read_ca(Path(ca_dir))
-    domain = check_trust_domain(trust_domain) if trust_domain else _trust_domain_of(ca)
+    domain = check_trust_domain(_trust_domain_of(ca) if trust_domain is None else trust_domain)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"node {node}")])
     names: list[x509.GeneralName] = [

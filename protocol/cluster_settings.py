@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .identity import ClusterId, NodeRecord
@@ -221,8 +221,8 @@ def _field(key: str) -> str:
     return "ping_retries" if key == "no_ping_retries" else key
 
 
-def row_of(record: NodeRecord) -> dict[str, Any]:
-    """A static row in the notation of the file."""
-    values = {key: getattr(record, _field(key)) for key in NEIGHBOUR_KEYS}
+def row_of(record: NodeRecord, keys: Sequence[str] = NEIGHBOUR_KEYS) -> dict[str, Any]:
+    """A static row in the notation of the file; with `ME_KEYS` the own one."""
+    values = {key: getattr(record, _field(key)) for key in keys}
     kinds = _NEIGHBOUR_KINDS
     return {key: kinds[key].write(value) for key, value in values.items() if value is not None}
