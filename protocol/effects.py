@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .events import Event
-from .identity import NodeId
+from .identity import NodeId, NodeRecord
 from .messages import Message, Trace
 
 
@@ -54,3 +54,9 @@ class Arrived(Effect, frozen=True):
     """A trace that this node started has come back; ``visited`` holds the nodes on the way out."""
 
     trace: Trace
+
+
+class Learn(Effect, frozen=True):
+    """A node without a row described itself (db_mode 0, J-4): take it as a member and dial it."""
+
+    record: NodeRecord

@@ -118,10 +118,10 @@ def test_a_link_of_others_counts_when_both_ends_report_it() -> None:
     assert node.reachable == {2, 3}
 
 
-def test_my_own_link_counts_before_the_peer_reports_it() -> None:
+def test_my_own_link_counts_whatever_the_peer_reports() -> None:
     node = linked(2)
-    hear(node, 2, state(2, (100, 1)))
-    assert node.reachable == {2}
+    assert edges(hear(node, 2, state(2, (100, 1), 1), state(2, (100, 2)))) == []
+    assert node.adjacency()[:2] == [(1, [2]), (2, [])]
 
 
 def test_a_new_neighbour_set_replaces_the_old_one_whole() -> None:
