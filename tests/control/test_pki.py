@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -217,3 +217,28 @@ def test_a_ca_that_cannot_be_used(ca: Path, tmp_path: Path) -> None:
     (broken / "ca.crt").write_bytes((tmp_path / "node" / "node.crt").read_bytes())
     with pytest.raises(Misuse, match="do not belong together"):  # it has signed nothing, nor may it
         issue(broken, ONE, tmp_path / "never")
+
+
+def test_a_ca_made_elsewhere_gets_the_default_trust_domain(tmp_path: Path) -> None:
+    """It has no SPIFFE name of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "elsewhere")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=9))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    )
+    pem = serialization.Encoding.PEM
+    (tmp_path / "ca.crt").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    (tmp_path / "ca.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    path = issue(tmp_path, ONE, tmp_path / "tls", days=5)[1]
+    names = certificate(path).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert "spiffe://tagmesh/node/1" in str(names.value)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tagmesh.control.pki import init_ca, issue
-from tagmesh.control.pki_check import WARN_DAYS, Verdict, check
+from tagmesh.control.pki_check import MAX_CHAIN, WARN_DAYS, Verdict, check
 from tagmesh.protocol.config import TlsSettings
 from tagmesh.protocol.identity import NodeId
 
@@ -286,3 +286,19 @@ def test_revocation_lists(
     found = {c.name: c for c in check(leaf.settings([own], ca, str(path)), ONE, NOW)}
     assert found["crl"].verdict.value == verdict
     assert text in found["crl"].text
+
+
+def test_a_chain_longer_than_any_is_not_followed(tmp_path: Path) -> None:
+    """MAX_CHAIN: the CA counts too."""
+    makers = [Maker(tmp_path / str(number)) for number in range(MAX_CHAIN)]
+    root = makers[0]
+    ca = root.certificate("0", ("0", root.key), IS_CA)
+    chain = [
+        maker.certificate(str(number), (str(number - 1), makers[number - 1].key), IS_CA, *GOOD)
+        for number, maker in enumerate(makers[1:], 1)
+    ]
+    longest = makers[-1].settings(chain[::-1], ca)
+    assert failed(longest) == {}
+    leaf = Maker(tmp_path / "leaf")
+    own = leaf.certificate("own", (str(MAX_CHAIN - 1), makers[-1].key), *GOOD)
+    assert failed(leaf.settings([own, *chain[::-1]], ca)).keys() == {"chain"}
