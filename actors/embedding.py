@@ -23,7 +23,7 @@ import gevent.event
 from ..protocol.config import Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
 from ..protocol.events import Event, EventRecord
-from ..protocol.identity import ClusterId, Incarnation, NodeId, next_incarnation
+from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, next_incarnation
 from ..protocol.status import Status
 from ..storage import FixedRoster, SqlRoster
 from ..storage.base import Roster, RosterSnapshot
@@ -262,6 +262,11 @@ class EmbeddedNode:
 
         runtime.call_soon(lambda: _ignore(gevent.spawn(work)))
         return result.result(CALL_TIMEOUT_S)
+
+    @property
+    def url(self) -> BinsUrl:
+        """Where this node listens for other nodes."""
+        return self._running().url
 
     def status(self) -> Status:
         """The node and its clusters as they are now."""

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from ..protocol.config import ProvisioningSettings
 from ..protocol.errors import Misuse, StorageUnavailable
-from .failures import FAILURES, sentence
+from .failures import FAILURES, may_pass, sentence
 
 Access = Literal["read", "write", "create"]
 """``create`` also makes the file of an SQLite database that does not exist."""
@@ -61,7 +61,8 @@ class Database:
         """
         if self._file and self._access != "create" and not self._file.exists():
             raise StorageUnavailable(
-                f"database {self.name}: there is no such file; create it with `tagmesh db init`"
+                f"database {self.name}: there is no such file; create it with `tagmesh db init`",
+                may_pass=False,
             )
         try:
             with self._engine.begin() as connection:
@@ -69,7 +70,9 @@ class Database:
         except FAILURES as error:
             said = sentence(error, self._secrets)
             # None: the chain would carry the statement, its values and the connection's options.
-            raise StorageUnavailable(f"database {self.name}: {said}") from None
+            raise StorageUnavailable(
+                f"database {self.name}: {said}", may_pass=may_pass(error)
+            ) from None
 
     def close(self) -> None:
         """Give connections back. A later transaction opens them again."""

@@ -47,6 +47,15 @@ _HINTS: Mapping[str, str] = {
 }
 
 
+_PASSING = frozenset({"sqlite 5", "sqlite 6", "55P03", "57014", "mysql 1205", "mysql 2003"})
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether asking again may help: not for what only a person can put right."""
+    code = _code(getattr(error, "orig", None) or error)
+    return code not in _HINTS or code in _PASSING
+
+
 def sentence(error: Exception, secrets: Iterable[str]) -> str:
     """One printable line: what the driver said, and what to do where that is known."""
     cause = getattr(error, "orig", None) or error

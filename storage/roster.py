@@ -59,12 +59,14 @@ class SqlRoster:
             if count > MAX_NODES:
                 raise StorageUnavailable(
                     f"{self.name} has more than {MAX_NODES} rows of cluster {cluster};"
-                    f" a cluster has at most {MAX_NODES} nodes: remove rows with `tagmesh db rm`"
+                    f" a cluster has at most {MAX_NODES} nodes: remove rows with `tagmesh db rm`",
+                    may_pass=False,
                 )
         if len(counts) > MAX_CLUSTERS:
             raise StorageUnavailable(
                 f"{self.name} puts this node in more than {MAX_CLUSTERS} clusters, the most"
-                f" possible: remove rows with `tagmesh db rm`"
+                f" possible: remove rows with `tagmesh db rm`",
+                may_pass=False,
             )
 
     def _snapshot(
