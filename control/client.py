@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,10 +39,14 @@ class MiClient:
     """Talks to one instance. ``url``: ``http://host:port``, a path ``/mi`` at its end is fine."""
 
     def __init__(self, url: str = DEFAULT_URL, timeout_s: float = TIMEOUT_S) -> None:
-        base = url.rstrip("/").removesuffix("/mi")
-        if not base.startswith(("http://", "https://")) or not base.partition("://")[2]:
+        self.url = url.rstrip("/").removesuffix("/mi")
+        try:
+            parts = urllib.parse.urlsplit(self.url)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is none, a bracket that does not close
+            good = False
+        if not good:
             raise Misuse(f"{url!a} is no address of an instance; write {DEFAULT_URL}")
-        self.url = base
         self._timeout_s = timeout_s
         # No proxy: the instance listens on loopback, and $http_proxy must not see the requests.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -83,8 +89,10 @@ class MiClient:
                 raise self._refused(error.code, error.read(MAX_REPLY_BYTES)) from error
         except urllib.error.URLError as error:
             raise self._silent(error.reason) from error
-        except (OSError, ValueError, ArithmeticError) as error:
+        except OSError as error:
             raise self._silent(error) from error
+        except http.client.HTTPException as error:
+            raise self._stranger(f"it does not speak HTTP ({type(error).__name__})") from error
         if len(reply) > MAX_REPLY_BYTES:
             raise self._stranger(f"its reply is longer than {MAX_REPLY_BYTES} bytes")
         return reply
