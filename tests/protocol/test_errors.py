@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tagmesh.protocol import errors
-from tagmesh.protocol.errors import Reason, Refused, TagmeshError
+from tagmesh.protocol.errors import Reason, Refused, StorageUnavailable, TagmeshError
 
 REASONS = [
     "unknown_node", "disabled", "invalid_row", "duplicate_id", "version",
@@ -34,3 +34,9 @@ def test_a_refusal_reads_as_code_and_sentence(detail: str, text: str) -> None:
     refused = Refused(Reason.UNKNOWN_NODE, detail)
     assert str(refused) == text
     assert (refused.reason, refused.detail) == (Reason.UNKNOWN_NODE, detail)
+
+
+def test_a_storage_error_says_whether_trying_again_may_help() -> None:
+    assert StorageUnavailable("locked").may_pass
+    assert not StorageUnavailable("another schema", may_pass=False).may_pass
+    assert str(StorageUnavailable("locked")) == "locked"
