@@ -159,7 +159,7 @@ def served(node: FakeNode, address: str = "127.0.0.1:0") -> Iterator[str]:
         server.stop()
         hub.destroy(destroy_loop=True)
 
-    thread = threading.Thread(target=run, name="http")
+    thread = threading.Thread(target=run, name="http", daemon=True)
     thread.start()
     try:
         assert started.wait(10), "the server did not start"

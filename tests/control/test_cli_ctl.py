@@ -220,6 +220,13 @@ def test_an_instance_that_never_answers() -> None:
             client.call("which")
 
 
+def test_a_reply_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagmesh.control.client.MAX_REPLY_BYTES", 1000)
+    result = ctl("status")
+    assert result.exit_code == 5
+    assert "longer than 1000 bytes" in result.stderr
+
+
 def test_a_port_that_does_not_speak_http() -> None:
     def hang_up() -> None:
         connection, _ = server.accept()
@@ -309,11 +316,11 @@ def test_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
         ours, theirs = pty.openpty()
         try:
             process = subprocess.run([*PROGRAM, "ctl", "status"], stdout=theirs, timeout=30)
-            assert process.returncode == 0
-            return os.read(ours, 65536)
         finally:
-            os.close(ours)
             os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            assert process.returncode == 0
+            return terminal.read(65536)
 
     assert b"\x1b[31mDown" in on_terminal()
     monkeypatch.setenv("NO_COLOR", "1")

@@ -291,6 +291,37 @@ def test_a_client_that_stalls_is_dropped(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_log_line_about_a_client_has_a_longest_length(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "tagmesh.http"):
+        with socket.create_connection(address_of(url), timeout=10) as client:
+            client.sendall(b"x" * 4000 + b"\r\n\r\n")
+            assert client.recv(100)
+        (line,) = [record.getMessage() for record in caplog.records]
+    assert "xxxx" in line
+    assert len(line) < face.MAX_LOGGED_CHARS + 60
+
+
+def test_connections_over_the_limit_wait_for_their_turn(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "MAX_CONNECTIONS", 2)
+    with served(node) as url, ThreadPoolExecutor(1) as pool:
+        first = socket.create_connection(address_of(url), timeout=5)
+        second = socket.create_connection(address_of(url), timeout=5)
+        with first, second:
+            request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            for client in (first, second):  # answered, and kept alive
+                client.sendall(request)
+                assert client.recv(100).startswith(b"HTTP/1.1 200")
+            third = pool.submit(rpc, url, "version")
+            with pytest.raises(TimeoutError):
+                third.result(timeout=0.2)
+            first.close()
+            assert third.result(timeout=5)[0] == 200
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:8888", "[::]:0", "example.org:80"])
 def test_off_loopback_is_refused(node: FakeNode, address: str) -> None:
     with pytest.raises(Misuse, match=r"only a loopback address.*use 127\.0\.0\.1"):

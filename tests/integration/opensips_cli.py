@@ -1,0 +1,42 @@
+"""Runs the real ``opensips-cli`` from PyPI, unchanged, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PROGRAM = Path(sys.executable).with_name("opensips-cli")
+TIMEOUT_S = 30.0
+
+
+class OpenSipsCli:
+    """``home``: an empty folder, so that no configuration or history of this machine is used."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self._home = home
+        self._config = home / "opensips-cli.cfg"
+        self._config.write_text("[default]\nlog_level: ERROR\n")
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """One call: ``run("mi", "clusterer_list")``."""
+        options = ["communication_type=http", f"url={self.url}/mi"]
+        arguments = [argument for option in options for argument in ("-o", option)]
+        return subprocess.run(
+            [str(PROGRAM), "-f", str(self._config), *arguments, "-x", "--", *command],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            cwd=self._home,
+            env={"HOME": str(self._home), "PATH": "/usr/bin:/bin"},
+        )
+
+    def mi(self, *command: str) -> Any:
+        """The result of a management command that must succeed."""
+        done = self.run("mi", *command)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return json.loads(done.stdout)

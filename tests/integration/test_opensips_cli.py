@@ -1,0 +1,77 @@
+"""What an OpenSIPS operator types, works: the real opensips-cli against our HTTP face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tagmesh.control.commands import COMMANDS
+from tests.control.fake_node import FakeNode, served
+from tests.integration.opensips_cli import OpenSipsCli
+
+NODE_KEYS = ["node_id", "db_id", "url", "link_state", "state", "next_hop", "description"]
+
+
+@pytest.fixture(scope="module")
+def node() -> FakeNode:
+    return FakeNode()
+
+
+@pytest.fixture(scope="module")
+def cli(node: FakeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSipsCli]:
+    with served(node) as url:
+        yield OpenSipsCli(url, Path(tmp_path_factory.mktemp("home")))
+
+
+def test_clusterer_list(cli: OpenSipsCli) -> None:
+    (cluster,) = cli.mi("clusterer_list")["Clusters"]
+    assert cluster["cluster_id"] == 1
+    assert [list(listed) for listed in cluster["Nodes"]] == [NODE_KEYS, NODE_KEYS]
+    assert [(n["node_id"], n["link_state"], n["next_hop"]) for n in cluster["Nodes"]] == [
+        (2, "Up", "2"),
+        (3, "Down", "2"),
+    ]
+
+
+def test_clusterer_list_topology(cli: OpenSipsCli) -> None:
+    (cluster,) = cli.mi("clusterer_list_topology")["Clusters"]
+    assert cluster["Nodes"][0] == {"node_id": 1, "Neighbours": [2]}
+
+
+def test_which_in_both_forms_and_by_name(cli: OpenSipsCli) -> None:
+    assert cli.mi("which") == list(COMMANDS)
+    assert cli.mi("which", "help") == [[], ["mi_cmd"]]
+    assert cli.mi("which", "command=help") == [[], ["mi_cmd"]]
+
+
+def test_help_version_and_uptime(cli: OpenSipsCli) -> None:
+    assert cli.mi("help", "clusterer_list")["Exported by"] == "clusterer"
+    assert cli.mi("version")["Server"].startswith("tagmesh (")
+    assert set(cli.mi("uptime")) == {"Now", "Up since", "Up time"}
+
+
+def test_numbers_typed_on_the_command_line_are_numbers(cli: OpenSipsCli, node: FakeNode) -> None:
+    assert cli.mi("tagmesh_cut", "3") == "OK"
+    assert cli.mi("tagmesh_heal", "node_id=3") == "OK"
+    assert cli.mi("-j", "tagmesh_cut", "2") == "OK"
+    assert node.switched == [("cut", 3), ("heal", 3), ("cut", 2)]
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (["clusterer_fly"], "no command 'clusterer_fly' in module 'mi'"),
+        (["which", "a", "b"], "-32602: Invalid params (Too few or too many parameters)"),
+        (["which", "cmd=a"], "-32602: Invalid params (Named parameters do not match)"),
+        (["tagmesh_cut", "x"], "-32602: Invalid params (Bad type for parameter 'node_id')"),
+        (["help", "clusterer_fly"], "404: unknown MI command"),
+        (["tagmesh_trace", "9", "2"], "404: Cluster id not found"),
+    ],
+)
+def test_mistakes_are_told(cli: OpenSipsCli, command: list[str], text: str) -> None:
+    done = cli.run("mi", *command)
+    assert done.returncode != 0
+    assert text in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
