@@ -76,6 +76,8 @@ class ReplyFuture(pykka.Future[Any]):
 
     def get(self, *, timeout: float | None = None) -> Any:
         """The reply, or the exception the handler raised; `pykka.Timeout` after ``timeout`` s."""
+        if self._get_hook is not None:  # made by `map` and its kin, which `stop` uses
+            return super().get(timeout=timeout)
         try:
             return self._result.get(timeout=timeout)
         except gevent.Timeout:
