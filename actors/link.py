@@ -8,7 +8,15 @@ from ..protocol.config import ClusterSettings
 from ..protocol.effects import Announce, Count, Effect, Send
 from ..protocol.events import Event
 from ..protocol.identity import Incarnation, NodeRecord
-from ..protocol.link import AnswerQuestion, AskOthers, DropConnection, Link, LinkChanged, State, Timing
+from ..protocol.link import (
+    AnswerQuestion,
+    AskOthers,
+    DropConnection,
+    Link,
+    LinkChanged,
+    State,
+    Timing,
+)
 from ..protocol.messages import ProbeAnswer
 from .actor import ClusterActor
 from .context import Context

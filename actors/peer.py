@@ -7,7 +7,7 @@ arrives to the link and node actors of the cluster it is about.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 from ..protocol.effects import Count, Effect
 from ..protocol.errors import PeerViolation, Reason
@@ -274,7 +274,7 @@ class PeerActor(ClusterActor):
                 elif key == self.rules.established:
                     self._sort(message, by_target)
                 elif key in self._connections:
-                    raise PeerViolation("a message before WELCOME")
+                    _too_early()
             self._deliver(by_target)
         except PeerViolation as violation:
             self._violated(key, violation)
@@ -395,3 +395,7 @@ class PeerActor(ClusterActor):
                 detail=detail,
             ),
         )
+
+
+def _too_early() -> NoReturn:
+    raise PeerViolation("a message before WELCOME")

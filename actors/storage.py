@@ -1,4 +1,4 @@
-"""The storage actor: asked before anyone joins. Its answers come from memory; a worker refreshes it.
+"""The storage actor: asked before anyone joins; answers from memory, which a worker refreshes.
 
 A database that is slow, locked or gone changes nothing for a running cluster: the last good
 snapshot goes on deciding, and the error is shown (J-3, P19).
@@ -36,13 +36,14 @@ logger = logging.getLogger("tagmesh.storage")
 
 
 class StorageActor(ClusterActor):
-    """Owns `Membership`; reads the roster every ``refresh_interval`` and when somebody doubts it."""
+    """Owns `Membership`; reads the roster every ``refresh_interval`` and when it is doubted."""
 
     def __init__(self, context: Context, first: RosterSnapshot) -> None:
         super().__init__(context, ("storage",))
         self.rules = Membership(context.me)
         self.loaded_at: float | None = None
         self._first = first
+        self._warnings: tuple[str, ...] = ()
         self._reading = False
         self._next_read = 0.0
         self._waiting: list[AskAdmission] = []
@@ -58,7 +59,7 @@ class StorageActor(ClusterActor):
         self._loaded(self._first)
         self._next_read = self.now + self.context.config.provisioning.refresh_interval_s
 
-    def on_tick(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:  # noqa: ARG002 - the shape of all shells
         """Read again."""
         self._read()
 
@@ -133,6 +134,10 @@ class StorageActor(ClusterActor):
             dynamic=snapshot.dynamic,
         )
         self.loaded_at = self.now
+        if snapshot.warnings != self._warnings:
+            for warning in snapshot.warnings:
+                logger.warning("%s", warning)
+            self._warnings = snapshot.warnings
         self._tell_gate(diff)
 
     def _trouble(self, error: str) -> None:

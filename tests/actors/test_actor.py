@@ -1,4 +1,4 @@
-"""The base actor: a crash stays local (P14, H1, H2), inboxes are bounded (H3), nobody blocks (H4)."""
+"""The base actor: a crash stays local (P14, H1, H2), inboxes are bounded (H3), none blocks (H4)."""
 
 from __future__ import annotations
 
