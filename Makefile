@@ -1,14 +1,15 @@
-# make demo · make test · make check · make bench · make soak
+# make demo · make test · make check · make bench · make soak · make docs · make clean
+# Options of the program behind a target: make demo ARGS="--exit-after 10"
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench soak docs clean
 
+# Made anew when the metadata changes, so that nothing stays that is no longer asked for.
 $(VENV)/.installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --upgrade pip
-	$(RUN)/pip install --quiet --editable '.[dev]'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/.installed
@@ -26,6 +27,14 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(RUN)/python -m benchmarks $(ARGS)
+
+# Histories of the simulator beyond those of make test: make soak ARGS="--seeds 1000-1999"
+soak: $(VENV)/.installed
+	$(RUN)/python -m tests.simulation.soak $(ARGS)
+
+# What is derived from the declarations in the code.
+docs: $(VENV)/.installed
+	$(RUN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
