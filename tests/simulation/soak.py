@@ -27,9 +27,7 @@ def seeds(text: str) -> range:
     """``7`` or ``20-519`` as a range."""
     first, _, last = text.partition("-")
     if not (first.isdigit() and (last or first).isdigit()):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a seed like 7 nor a range like 20-99"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed like 7 and no range like 20-99")
     return range(int(first), int(last or first) + 1)
 
 
