@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.opensips_cli import OpenSipsCli
 from tests.integration.process_cluster import ProcessCluster
 
 PING_INTERVAL_S, PING_TIMEOUT_S, RETRIES = 1.0, 0.25, 3
@@ -39,6 +40,31 @@ def test_all_links_come_up_soon_after_the_last_start(tmp_path: Path) -> None:
         fresh.until(lambda: all(fresh.listening(n) for n in fresh.space.ids), 30)
         took = fresh.until(fresh.all_up, 10)
         assert took <= 1.5
+
+
+def test_the_real_opensips_cli_sees_two_peers_up(cluster: ProcessCluster, tmp_path: Path) -> None:
+    for node in cluster.space.ids:
+        cli = OpenSipsCli(f"http://{cluster.space.admin[node]}", tmp_path)
+        (listed,) = cli.mi("clusterer_list")["Clusters"]
+        assert listed["cluster_id"] == 1
+        others = [n for n in cluster.space.ids if n != node]
+        assert [row["node_id"] for row in listed["Nodes"]] == others
+        for row in listed["Nodes"]:
+            n = row["node_id"]
+            assert row == {
+                "node_id": n,
+                "db_id": n,
+                "url": cluster.space.urls[n],
+                "link_state": "Up",
+                "state": "enabled",
+                "next_hop": str(n),
+                "description": f"node-{n}",
+            }
+        (topology,) = cli.mi("clusterer_list_topology")["Clusters"]
+        assert topology["Nodes"] == [
+            {"node_id": n, "Neighbours": [x for x in cluster.space.ids if x != n]}
+            for n in (node, *others)
+        ]
 
 
 def test_kill_9_is_noticed_at_once_and_the_node_comes_back(cluster: ProcessCluster) -> None:
