@@ -1,0 +1,533 @@
+"""Real sockets: what strangers cost, slow readers, sudden ends, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import resource
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+from OpenSSL import SSL
+
+from tagmesh.protocol import wire
+from tagmesh.protocol.config import TransportSettings
+from tagmesh.protocol.errors import Misuse, Reason
+from tagmesh.protocol.identity import BinsUrl
+from tagmesh.transport import Connection, Ending, TlsTransport
+from tagmesh.transport import connection as connection_module
+from tagmesh.transport.addresses import RESOLVE_TIMEOUT_S
+from tagmesh.transport.frames import frame
+from tagmesh.transport.handshake import MAX_PREAUTH_BYTES
+from tagmesh.transport.listener import TlsListener, TokenBucket
+from tests.pki import DAY, TestCa, now
+from tests.transport.links import ANY_PORT, Pair, Recorder, TlsNetwork, node, ping, text, until
+
+SETTINGS = TransportSettings(
+    connect_timeout_s=0.3, handshake_timeout_s=0.4, close_timeout_s=0.3, half_open=8
+)
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[TlsNetwork]:
+    with made(tmp_path, SETTINGS) as network:
+        yield network
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[TlsNetwork]:
+    """As configured by default: the limits of S8."""
+    with made(tmp_path, TransportSettings()) as network:
+        yield network
+
+
+@contextlib.contextmanager
+def made(folder: Path, settings: TransportSettings) -> Iterator[TlsNetwork]:
+    network = TlsNetwork(folder, settings)
+    try:
+        yield network
+    finally:
+        network.close()
+
+
+class Server:
+    """Node 2 listening; notes what comes."""
+
+    def __init__(self, network: TlsNetwork) -> None:
+        self.transport = network.transport(2)
+        self.connections: list[Connection] = []
+        self.refused: list[Ending] = []
+        self.addresses: list[str] = []
+        self.listener = self.transport.listen(ANY_PORT, self.connections.append, self._refuse)
+        assert isinstance(self.listener, TlsListener)
+        self.real = self.listener
+        self.address = (self.listener.url.host, self.listener.url.port)
+
+    def _refuse(self, address: str, ending: Ending) -> None:
+        self.addresses.append(address)
+        self.refused.append(ending)
+
+    def stranger(self) -> socket.socket:
+        """A plain TCP connection to it; non-blocking."""
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(self.address)
+        until(lambda: connected(sock))
+        return sock
+
+
+def connected(sock: socket.socket) -> bool:
+    """TCP is up, or was already: the other end may have hung up since."""
+    return bool(select.select([], [sock], [], 0)[1])
+
+
+@pytest.fixture
+def server(network: TlsNetwork) -> Server:
+    return Server(network)
+
+
+@contextlib.contextmanager
+def strangers(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    sockets: list[socket.socket] = []
+    try:
+        while len(sockets) < count:
+            sockets += [server.stranger() for _ in range(min(16, count - len(sockets)))]
+            gevent.sleep(0.001)  # below the backlog, so that no SYN is dropped
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def closed(sock: socket.socket) -> bool:
+    """The other end hung up."""
+    try:
+        while sock.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def join_s(client: TlsTransport, server: Server) -> float:
+    """Seconds an honest node needs to be connected at both ends."""
+    done: list[Connection] = []
+    failures: list[Ending] = []
+    before = len(server.connections)
+    started_s = time.monotonic()
+    client.dial(server.listener.url, node(2), done.append, failures.append)
+    until(lambda: bool(failures) or (bool(done) and len(server.connections) > before))
+    assert not failures, failures
+    return time.monotonic() - started_s
+
+
+def test_the_oldest_half_open_connection_is_evicted(server: Server) -> None:
+    with strangers(server, 9) as sockets:
+        until(lambda: server.real.half_open == 8 and bool(server.refused))
+        assert "half_open" in server.refused[0].cause
+        until(lambda: closed(sockets[0]))
+        assert not closed(sockets[1])
+
+
+def test_the_handshake_has_a_time_limit(server: Server) -> None:
+    with strangers(server, 1) as sockets:
+        until(lambda: bool(server.refused))
+        assert "handshake_timeout" in server.refused[0].cause
+        host, port = sockets[0].getsockname()
+        assert server.addresses == [f"{host}:{port}"]
+        until(lambda: closed(sockets[0]))
+        assert server.real.half_open == 0
+
+
+@pytest.mark.parametrize("drip", [b"", b"\x16"])
+def test_an_honest_node_joins_among_600_idle_or_dripping_strangers(
+    patient: TlsNetwork, drip: bytes
+) -> None:
+    server, client = Server(patient), patient.transport(1)
+    with strangers(server, 600) as sockets:
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                sock.send(drip)
+        assert join_s(client, server) <= 0.5
+        assert server.real.half_open <= 64
+
+
+def test_over_the_rate_handshakes_wait_and_nobody_is_dropped(tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        SETTINGS, handshake_burst=2, handshakes_per_s=20, handshake_timeout_s=5.0
+    )
+    with made(tmp_path, settings) as network:
+        server, client = Server(network), network.transport(1)
+        started_s = time.monotonic()
+        done: list[Connection] = []
+        for _ in range(8):
+            client.dial(server.listener.url, node(2), done.append, lambda _: None)
+        until(lambda: len(done) == len(server.connections) == 8)
+        assert 6 / 20 * 0.9 <= time.monotonic() - started_s <= 1.5
+        assert not server.refused
+
+
+def test_a_waiting_stranger_that_leaves_does_not_stop_accepting(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, handshake_burst=1, handshakes_per_s=5)
+    with made(tmp_path, settings) as network:
+        server, client = Server(network), network.transport(1)
+        join_s(client, server)
+        with strangers(server, 1) as sockets:
+            sockets[0].send(b"\x16\x03\x01\x00\x01\x00")
+            until(lambda: server.real.half_open == 1)
+        assert join_s(client, server) < 2.0
+
+
+def test_token_bucket() -> None:
+    bucket = TokenBucket(10, 3, 100.0)
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+    assert bucket.wait_s == pytest.approx(0.1)
+    assert not bucket.take(100.09)
+    assert bucket.take(100.11)
+    assert [bucket.take(500.0) for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"SSH-2.0-x\r\n", b"\0" * 99]
+)
+def test_plaintext_is_hung_up_on_at_once(server: Server, junk: bytes) -> None:
+    with strangers(server, 1) as sockets:
+        started_s = time.monotonic()
+        sockets[0].send(junk)
+        until(lambda: bool(server.refused))
+        assert time.monotonic() - started_s < 0.1
+        assert server.refused[0].reason is Reason.TLS_ERROR
+        assert "not TLS" in server.refused[0].cause
+
+
+def test_a_stranger_is_read_only_so_far(server: Server) -> None:
+    with strangers(server, 1) as sockets:
+        sockets[0].send(b"\x16\x03\x01\xff\xff" + b"x" * (MAX_PREAUTH_BYTES - 5))
+        gevent.sleep(0.05)
+        assert not server.refused
+        sockets[0].send(b"x")
+        until(lambda: bool(server.refused))
+        assert f"more than {MAX_PREAUTH_BYTES} bytes" in server.refused[0].cause
+        until(lambda: closed(sockets[0]))
+
+
+def test_a_refused_dialler_learns_why_on_the_connection(network: TlsNetwork) -> None:
+    server = Server(network)
+    credentials = network.ca.issue(1, not_after=now() + DAY)
+    client = TlsTransport(credentials.settings(), SETTINGS, node(1))
+    revoking = TlsTransport(
+        network.ca.issue(3).settings(crl=network.ca.revoke(credentials)), SETTINGS, node(3)
+    )
+    refused: list[Ending] = []
+    listener = revoking.listen(
+        ANY_PORT, server.connections.append, lambda _, ending: refused.append(ending)
+    )
+    dialled: list[Connection] = []
+    client.dial(listener.url, node(3), dialled.append, lambda _: None)
+    until(lambda: bool(dialled))
+    recorder = Recorder(dialled[0])
+    assert dialled[0].send([ping(1)]), "TLS 1.3: it looks established"
+    ending = recorder.ending
+    assert (ending.reason, ending.by_peer) == (Reason.CERT_REVOKED, True)
+    assert ending.node_id == 3
+    until(lambda: bool(refused))
+    assert (refused[0].reason, refused[0].by_peer) == (Reason.CERT_REVOKED, False)
+    assert not server.connections
+    client.close()
+    revoking.close()
+
+
+def test_a_killed_peer_is_noticed_at_once(network: TlsNetwork) -> None:
+    """What kill -9 does: the kernel closes the socket without a word of TLS."""
+    pair = Pair(network)
+    started_s = time.monotonic()
+    sock = pair.right.connection._sock  # type: ignore[attr-defined]
+    sock.shutdown(socket.SHUT_RDWR)
+    ending = pair.left.ending
+    assert time.monotonic() - started_s < 0.2
+    assert (ending.cause, ending.clean, ending.reason) == ("closed by the peer", False, None)
+
+
+class RawPeer:
+    """A node with a good certificate whose bytes are up to the test."""
+
+    def __init__(self, network: TlsNetwork, server: Server) -> None:
+        issuer = network.ca.as_issuer(network.ca.issue(1))
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(issuer.certificate)
+        context.use_privatekey(issuer.key)
+        self.tls = SSL.Connection(context, None)
+        self.tls.set_connect_state()
+        self.sock = server.stranger()
+        while not server.connections:
+            with contextlib.suppress(SSL.WantReadError):
+                self.tls.do_handshake()
+            self.pump()
+            gevent.sleep(0.001)
+        self.recorder = Recorder(server.connections[0])
+
+    def pump(self) -> None:
+        with contextlib.suppress(SSL.WantReadError):
+            self.sock.send(self.tls.bio_read(256 * 1024))
+        with contextlib.suppress(BlockingIOError, OSError):
+            if data := self.sock.recv(65536):
+                self.tls.bio_write(data)
+
+    def write(self, data: bytes) -> None:
+        self.tls.sendall(data)
+        self.pump()
+
+
+@pytest.fixture
+def raw(network: TlsNetwork, server: Server) -> Iterator[RawPeer]:
+    peer = RawPeer(network, server)
+    yield peer
+    peer.sock.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "the longest accepted"),
+        (b"\0\0\0\0", "frame of length 0"),
+        (b"\xff\xff\xff\xff", "frame of 4294967295 bytes"),
+        (struct.pack(">I", 1024 * 1024 + 1), "frame of 1048577 bytes"),
+        (frame(b"\xc1"), "cannot be decoded"),
+        (frame(wire.encode([ping(1)]) + b"\0"), "cannot be decoded"),
+    ],
+)
+def test_a_violation_ends_the_connection_with_its_sentence(
+    raw: RawPeer, data: bytes, sentence: str
+) -> None:
+    raw.write(data)
+    ending = raw.recorder.ending
+    assert ending.reason is Reason.VIOLATION
+    assert sentence in ending.cause
+    assert not raw.recorder.messages
+
+
+def test_unknown_messages_are_counted_and_skipped(raw: RawPeer) -> None:
+    body = (
+        b"\x93" + wire.encode([ping(1)])[1:] + b"\x92\xcd\x27\x0f\x01" + wire.encode([ping(2)])[1:]
+    )
+    raw.write(frame(body))
+    until(lambda: raw.recorder.messages == [ping(1), ping(2)])
+    assert raw.recorder.connection.unknown_messages == 1  # type: ignore[attr-defined]
+
+
+def test_an_end_in_the_middle_of_a_frame_is_not_clean(raw: RawPeer) -> None:
+    raw.write(frame(wire.encode([ping(1)])) + b"\0\0\0\x09half")
+    until(lambda: raw.recorder.messages == [ping(1)])
+    raw.tls.shutdown()
+    raw.pump()
+    ending = raw.recorder.ending
+    assert not ending.clean
+    assert "middle of a frame" in ending.cause
+
+
+def test_a_dripping_frame_has_a_time_limit(raw: RawPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "FRAME_TIMEOUT_S", 0.1)
+    raw.write(b"\0\0\0\xff")
+    while not raw.recorder.endings:
+        raw.write(b"x")
+        gevent.sleep(0.01)
+    assert "not complete within" in raw.recorder.ending.cause
+    assert raw.recorder.ending.reason is Reason.VIOLATION
+
+
+def test_a_consumer_that_fails_ends_its_connection_only(
+    network: TlsNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Pair(network, start=False)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    pair.left.start()
+    pair.right.connection.start(fail, pair.right.endings.append)
+    assert pair.left.connection.send([ping(1)])
+    assert "internal error" in pair.right.ending.cause
+    assert pair.left.ending
+    assert "a bug" in caplog.text
+
+
+def test_many_small_sends_of_one_turn_leave_together(network: TlsNetwork) -> None:
+    pair = Pair(network)
+    for number in range(1_000):
+        assert pair.left.connection.send([ping(number)])
+    until(lambda: len(pair.right.messages) == 1_000)
+    assert len(pair.right.batches) <= 10
+
+
+def test_a_peer_that_reads_nothing_costs_a_bounded_queue(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, send_queue_bytes=1024 * 1024)
+    with made(tmp_path, settings) as network:
+        pair = Pair(network)
+        pair.right.connection.pause()
+        while pair.left.connection.send([text(250)] * 100):
+            gevent.sleep(0)
+        assert pair.left.connection.queued_bytes <= 1024 * 1024 + 2048
+        pair.left.connection.abort("too slow")
+        assert pair.left.ending.cause == "too slow"
+
+
+def test_names_that_do_not_resolve_fail_in_time(network: TlsNetwork) -> None:
+    client = network.transport(1)
+    failures: list[Ending] = []
+    started_s = time.monotonic()
+    client.dial(BinsUrl("no-such-host.invalid", 1), node(2), lambda _: None, failures.append)
+    until(lambda: bool(failures))
+    assert time.monotonic() - started_s < RESOLVE_TIMEOUT_S + 0.5
+    assert "'no-such-host.invalid' cannot be resolved" in failures[0].cause
+    assert not failures[0].refused_tcp
+
+
+def test_every_address_of_a_name_is_tried(
+    network: TlsNetwork, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address),
+    ]
+    resolver = type("Resolver", (), {"getaddrinfo": staticmethod(lambda *_: found)})()
+    monkeypatch.setattr(gevent.get_hub(), "resolver", resolver)
+    dialled: list[Connection] = []
+    failures: list[Ending] = []
+    client = network.transport(1)
+    client.dial(BinsUrl("some-name", server.address[1]), node(2), dialled.append, failures.append)
+    until(lambda: bool(dialled))
+    found.pop()
+    client.dial(BinsUrl("some-name", 1), node(2), dialled.append, failures.append)
+    until(lambda: bool(failures))
+    assert failures[0].refused_tcp, "the last address refused"
+
+
+def test_a_listener_that_never_answers_is_given_up(network: TlsNetwork) -> None:
+    client = network.transport(1)
+    failures: list[Ending] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = BinsUrl("127.0.0.1", silent.getsockname()[1])
+        client.dial(url, node(2), lambda _: None, failures.append)
+        until(lambda: bool(failures))
+    assert "handshake_timeout" in failures[0].cause
+    assert failures[0].reason is None
+
+
+def test_a_full_backlog_is_a_connect_timeout(network: TlsNetwork) -> None:
+    client = network.transport(1)
+    failures: list[Ending] = []
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        client.dial(BinsUrl(*full.getsockname()), node(2), lambda _: None, failures.append)
+        until(lambda: bool(failures))
+        for sock in waiting:
+            sock.close()
+    assert "connect_timeout" in failures[0].cause
+
+
+def test_addresses_that_cannot_be_had_are_told_clearly(network: TlsNetwork) -> None:
+    transport = network.transport(1)
+    with pytest.raises(Misuse, match="no such address"):
+        transport.listen(BinsUrl("192.0.2.1", 0), lambda _: None, lambda *_: None)
+    with pytest.raises(Misuse, match="cannot be resolved"):
+        transport.listen(BinsUrl("no-such-host.invalid", 0), lambda _: None, lambda *_: None)
+
+
+def test_a_foreign_thread_is_refused(network: TlsNetwork) -> None:
+    transport = network.transport(1)
+    told: list[str] = []
+
+    def use() -> None:
+        try:
+            transport.listen(ANY_PORT, lambda _: None, lambda *_: None)
+        except Misuse as error:
+            told.append(str(error))
+        finally:
+            gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert "the thread it was made in" in told[0]
+
+
+def test_without_descriptors_old_links_live_and_new_ones_come_later(network: TlsNetwork) -> None:
+    pair = Pair(network)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    address = (pair.listener.url.host, pair.listener.url.port)
+    late = [socket.socket() for _ in range(3)]
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    fillers = [socket.socket() for _ in range(highest - open_descriptors() + 2)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+        for sock in late:
+            sock.connect(address)
+            sock.setblocking(False)
+        until(lambda: closed(late[0]))
+        assert pair.left.connection.send([ping(1)])
+        until(lambda: pair.right.messages == [ping(1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for sock in late + fillers:
+            sock.close()
+    done: list[Connection] = []
+    pair.one.dial(pair.listener.url, node(2), done.append, lambda _: None)
+    until(lambda: bool(done), patience_s=2.0)
+    assert not pair.left.endings
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    network = TlsNetwork(tmp_path, SETTINGS)
+    Pair(network)  # what gevent and OpenSSL open once
+    network.close()
+    gc.collect()
+    before = open_descriptors()
+    for number in range(3):
+        _live_a_little(tmp_path / str(number))
+    gc.collect()
+    assert open_descriptors() <= before
+
+
+def _live_a_little(folder: Path) -> None:
+    with made(folder, SETTINGS) as network:
+        pair = Pair(network)
+        server = Server(network)
+        with strangers(server, 5):
+            failures: list[Ending] = []
+            pair.one.dial(server.listener.url, node(7), lambda _: None, failures.append)
+            pair.one.dial(server.listener.url, node(2), lambda _: None, lambda _: None)
+            until(lambda: bool(failures))
+            assert pair.left.connection.send([text(200)] * 1_000)
+            pair.left.connection.close("over")
+            assert pair.left.ending
+
+
+def test_a_certificate_authority_of_another_cluster_is_refused(
+    network: TlsNetwork, server: Server, tmp_path: Path
+) -> None:
+    other = TlsTransport(TestCa(tmp_path / "x", name="x").issue(1).settings(), SETTINGS, node(1))
+    failures: list[Ending] = []
+    other.dial(server.listener.url, node(2), lambda _: None, failures.append)
+    until(lambda: bool(failures and server.refused))
+    assert (failures[0].reason, failures[0].by_peer) == (Reason.CERT_UNTRUSTED, False)
+    assert (server.refused[0].reason, server.refused[0].by_peer) == (Reason.CERT_UNTRUSTED, True)
+    other.close()
