@@ -9,7 +9,7 @@ RUN := $(VENV)/bin
 # Made anew when the metadata changes, so that nothing stays that is no longer asked for.
 $(VENV)/.installed: pyproject.toml setup.py
 	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN)/pip install -qq --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/.installed
