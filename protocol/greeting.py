@@ -16,7 +16,8 @@ CONTESTED               all was good, but an older process of that id holds a co
 ESTABLISHED             both WELCOMEs are through: links use it
 ======================  =========================================================================
 
-What comes out of turn is a `PeerViolation` (W17, W18).
+A HELLO that is not good is refused with a reason; what comes out of turn is a `PeerViolation`
+(W17, W18).
 """
 
 from __future__ import annotations
@@ -111,9 +112,10 @@ class Greeting:
         """The peer's HELLO: None when it is good, else why it is refused."""
         if self._hello is not None:
             raise PeerViolation("a second HELLO")
-        if hello.node_id != peer:
-            raise PeerViolation(f"HELLO of node {hello.node_id} on a connection of node {peer}")
         self._hello = hello
+        if hello.node_id != peer:
+            detail = f"HELLO of node {hello.node_id}, certificate of node {peer}"
+            return Reason.CERT_IDENTITY, detail
         if not hello.protocol_min <= PROTOCOL_VERSION <= hello.protocol_max:
             spoken = f"{hello.protocol_min} … {hello.protocol_max}"
             return Reason.VERSION, f"you speak protocol {spoken}, we speak {PROTOCOL_VERSION}"
