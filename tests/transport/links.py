@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +16,7 @@ from tagmesh.protocol.config import TransportSettings
 from tagmesh.protocol.identity import BinsUrl, NodeId, PeerIdentity
 from tagmesh.protocol.messages import Goodbye, Message, Ping
 from tagmesh.transport import Connection, Ending, LoopbackNetwork, TlsTransport, Transport
+from tagmesh.transport.listener import TlsListener
 from tests.pki import TestCa
 
 ANY_PORT = BinsUrl("127.0.0.1", 0)
@@ -38,6 +42,10 @@ def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None
     while not condition():
         assert time.monotonic() < deadline_s, "it did not happen in time"
         gevent.sleep(0.001)
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Recorder:
@@ -139,3 +147,74 @@ class Pair:
         assert not failures, failures
         self.left = Recorder(dialled[0], start)
         self.right = Recorder(accepted[0], start)
+
+
+# short limits, so that tests reach them soon
+SETTINGS = TransportSettings(
+    connect_timeout_s=0.3, handshake_timeout_s=0.4, close_timeout_s=0.3, half_open=8
+)
+
+
+@contextlib.contextmanager
+def made(folder: Path, settings: TransportSettings) -> Iterator[TlsNetwork]:
+    network = TlsNetwork(folder, settings)
+    try:
+        yield network
+    finally:
+        network.close()
+
+
+class Server:
+    """Node 2 listening; notes what comes."""
+
+    def __init__(self, network: TlsNetwork) -> None:
+        self.transport = network.transport(2)
+        self.connections: list[Connection] = []
+        self.refused: list[Ending] = []
+        self.addresses: list[str] = []
+        self.listener = self.transport.listen(ANY_PORT, self.connections.append, self._refuse)
+        assert isinstance(self.listener, TlsListener)
+        self.real = self.listener
+        self.address = (self.listener.url.host, self.listener.url.port)
+
+    def _refuse(self, address: str, ending: Ending) -> None:
+        self.addresses.append(address)
+        self.refused.append(ending)
+
+    def stranger(self) -> socket.socket:
+        """A plain TCP connection to it; non-blocking."""
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(self.address)
+        until(lambda: connected(sock))
+        return sock
+
+
+def connected(sock: socket.socket) -> bool:
+    """TCP is up, or was already: the other end may have hung up since."""
+    return bool(select.select([], [sock], [], 0)[1])
+
+
+@contextlib.contextmanager
+def strangers(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    sockets: list[socket.socket] = []
+    try:
+        while len(sockets) < count:
+            sockets += [server.stranger() for _ in range(min(16, count - len(sockets)))]
+            gevent.sleep(0.001)  # below the backlog, so that no SYN is dropped
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def closed(sock: socket.socket) -> bool:
+    """The other end hung up."""
+    try:
+        while sock.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

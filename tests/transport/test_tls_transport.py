@@ -1,12 +1,10 @@
-"""Real sockets: what strangers cost, slow readers, sudden ends, and that nothing is left behind."""
+"""A connection on real sockets: violations, sudden ends, names, and that nothing is left."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import gc
-import resource
-import select
 import socket
 import struct
 import threading
@@ -19,25 +17,28 @@ import pytest
 from OpenSSL import SSL
 
 from tagmesh.protocol import wire
-from tagmesh.protocol.config import TransportSettings
 from tagmesh.protocol.errors import Misuse, Reason
 from tagmesh.protocol.identity import BinsUrl
 from tagmesh.transport import Connection, Ending, TlsTransport
 from tagmesh.transport import connection as connection_module
 from tagmesh.transport.addresses import RESOLVE_TIMEOUT_S
 from tagmesh.transport.frames import frame
-from tagmesh.transport.handshake import MAX_PREAUTH_BYTES
-from tagmesh.transport.listener import TlsListener, TokenBucket
 from tests.pki import DAY, TestCa, now
-from tests.transport.links import ANY_PORT, Pair, Recorder, TlsNetwork, node, ping, text, until
-
-SETTINGS = TransportSettings(
-    connect_timeout_s=0.3, handshake_timeout_s=0.4, close_timeout_s=0.3, half_open=8
+from tests.transport.links import (
+    ANY_PORT,
+    SETTINGS,
+    Pair,
+    Recorder,
+    Server,
+    TlsNetwork,
+    made,
+    node,
+    open_descriptors,
+    ping,
+    strangers,
+    text,
+    until,
 )
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture
@@ -47,182 +48,8 @@ def network(tmp_path: Path) -> Iterator[TlsNetwork]:
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[TlsNetwork]:
-    """As configured by default: the limits of S8."""
-    with made(tmp_path, TransportSettings()) as network:
-        yield network
-
-
-@contextlib.contextmanager
-def made(folder: Path, settings: TransportSettings) -> Iterator[TlsNetwork]:
-    network = TlsNetwork(folder, settings)
-    try:
-        yield network
-    finally:
-        network.close()
-
-
-class Server:
-    """Node 2 listening; notes what comes."""
-
-    def __init__(self, network: TlsNetwork) -> None:
-        self.transport = network.transport(2)
-        self.connections: list[Connection] = []
-        self.refused: list[Ending] = []
-        self.addresses: list[str] = []
-        self.listener = self.transport.listen(ANY_PORT, self.connections.append, self._refuse)
-        assert isinstance(self.listener, TlsListener)
-        self.real = self.listener
-        self.address = (self.listener.url.host, self.listener.url.port)
-
-    def _refuse(self, address: str, ending: Ending) -> None:
-        self.addresses.append(address)
-        self.refused.append(ending)
-
-    def stranger(self) -> socket.socket:
-        """A plain TCP connection to it; non-blocking."""
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.connect_ex(self.address)
-        until(lambda: connected(sock))
-        return sock
-
-
-def connected(sock: socket.socket) -> bool:
-    """TCP is up, or was already: the other end may have hung up since."""
-    return bool(select.select([], [sock], [], 0)[1])
-
-
-@pytest.fixture
 def server(network: TlsNetwork) -> Server:
     return Server(network)
-
-
-@contextlib.contextmanager
-def strangers(server: Server, count: int) -> Iterator[list[socket.socket]]:
-    sockets: list[socket.socket] = []
-    try:
-        while len(sockets) < count:
-            sockets += [server.stranger() for _ in range(min(16, count - len(sockets)))]
-            gevent.sleep(0.001)  # below the backlog, so that no SYN is dropped
-        yield sockets
-    finally:
-        for sock in sockets:
-            sock.close()
-
-
-def closed(sock: socket.socket) -> bool:
-    """The other end hung up."""
-    try:
-        while sock.recv(4096):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def join_s(client: TlsTransport, server: Server) -> float:
-    """Seconds an honest node needs to be connected at both ends."""
-    done: list[Connection] = []
-    failures: list[Ending] = []
-    before = len(server.connections)
-    started_s = time.monotonic()
-    client.dial(server.listener.url, node(2), done.append, failures.append)
-    until(lambda: bool(failures) or (bool(done) and len(server.connections) > before))
-    assert not failures, failures
-    return time.monotonic() - started_s
-
-
-def test_the_oldest_half_open_connection_is_evicted(server: Server) -> None:
-    with strangers(server, 9) as sockets:
-        until(lambda: server.real.half_open == 8 and bool(server.refused))
-        assert "half_open" in server.refused[0].cause
-        until(lambda: closed(sockets[0]))
-        assert not closed(sockets[1])
-
-
-def test_the_handshake_has_a_time_limit(server: Server) -> None:
-    with strangers(server, 1) as sockets:
-        until(lambda: bool(server.refused))
-        assert "handshake_timeout" in server.refused[0].cause
-        host, port = sockets[0].getsockname()
-        assert server.addresses == [f"{host}:{port}"]
-        until(lambda: closed(sockets[0]))
-        assert server.real.half_open == 0
-
-
-@pytest.mark.parametrize("drip", [b"", b"\x16"])
-def test_an_honest_node_joins_among_600_idle_or_dripping_strangers(
-    patient: TlsNetwork, drip: bytes
-) -> None:
-    server, client = Server(patient), patient.transport(1)
-    with strangers(server, 600) as sockets:
-        for sock in sockets:
-            with contextlib.suppress(OSError):
-                sock.send(drip)
-        assert join_s(client, server) <= 0.5
-        assert server.real.half_open <= 64
-
-
-def test_over_the_rate_handshakes_wait_and_nobody_is_dropped(tmp_path: Path) -> None:
-    settings = dataclasses.replace(
-        SETTINGS, handshake_burst=2, handshakes_per_s=20, handshake_timeout_s=5.0
-    )
-    with made(tmp_path, settings) as network:
-        server, client = Server(network), network.transport(1)
-        started_s = time.monotonic()
-        done: list[Connection] = []
-        for _ in range(8):
-            client.dial(server.listener.url, node(2), done.append, lambda _: None)
-        until(lambda: len(done) == len(server.connections) == 8)
-        assert 6 / 20 * 0.9 <= time.monotonic() - started_s <= 1.5
-        assert not server.refused
-
-
-def test_a_waiting_stranger_that_leaves_does_not_stop_accepting(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, handshake_burst=1, handshakes_per_s=5)
-    with made(tmp_path, settings) as network:
-        server, client = Server(network), network.transport(1)
-        join_s(client, server)
-        with strangers(server, 1) as sockets:
-            sockets[0].send(b"\x16\x03\x01\x00\x01\x00")
-            until(lambda: server.real.half_open == 1)
-        assert join_s(client, server) < 2.0
-
-
-def test_token_bucket() -> None:
-    bucket = TokenBucket(10, 3, 100.0)
-    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
-    assert bucket.wait_s == pytest.approx(0.1)
-    assert not bucket.take(100.09)
-    assert bucket.take(100.11)
-    assert [bucket.take(500.0) for _ in range(4)] == [True, True, True, False]
-
-
-@pytest.mark.parametrize(
-    "junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"SSH-2.0-x\r\n", b"\0" * 99]
-)
-def test_plaintext_is_hung_up_on_at_once(server: Server, junk: bytes) -> None:
-    with strangers(server, 1) as sockets:
-        started_s = time.monotonic()
-        sockets[0].send(junk)
-        until(lambda: bool(server.refused))
-        assert time.monotonic() - started_s < 0.1
-        assert server.refused[0].reason is Reason.TLS_ERROR
-        assert "not TLS" in server.refused[0].cause
-
-
-def test_a_stranger_is_read_only_so_far(server: Server) -> None:
-    with strangers(server, 1) as sockets:
-        sockets[0].send(b"\x16\x03\x01\xff\xff" + b"x" * (MAX_PREAUTH_BYTES - 5))
-        gevent.sleep(0.05)
-        assert not server.refused
-        sockets[0].send(b"x")
-        until(lambda: bool(server.refused))
-        assert f"more than {MAX_PREAUTH_BYTES} bytes" in server.refused[0].cause
-        until(lambda: closed(sockets[0]))
 
 
 def test_a_refused_dialler_learns_why_on_the_connection(network: TlsNetwork) -> None:
@@ -444,14 +271,6 @@ def test_a_full_backlog_is_a_connect_timeout(network: TlsNetwork) -> None:
     assert "connect_timeout" in failures[0].cause
 
 
-def test_addresses_that_cannot_be_had_are_told_clearly(network: TlsNetwork) -> None:
-    transport = network.transport(1)
-    with pytest.raises(Misuse, match="no such address"):
-        transport.listen(BinsUrl("192.0.2.1", 0), lambda _: None, lambda *_: None)
-    with pytest.raises(Misuse, match="cannot be resolved"):
-        transport.listen(BinsUrl("no-such-host.invalid", 0), lambda _: None, lambda *_: None)
-
-
 def test_a_foreign_thread_is_refused(network: TlsNetwork) -> None:
     transport = network.transport(1)
     told: list[str] = []
@@ -468,31 +287,6 @@ def test_a_foreign_thread_is_refused(network: TlsNetwork) -> None:
     thread.start()
     thread.join()
     assert "the thread it was made in" in told[0]
-
-
-def test_without_descriptors_old_links_live_and_new_ones_come_later(network: TlsNetwork) -> None:
-    pair = Pair(network)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    address = (pair.listener.url.host, pair.listener.url.port)
-    late = [socket.socket() for _ in range(3)]
-    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-    fillers = [socket.socket() for _ in range(highest - open_descriptors() + 2)]
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
-        for sock in late:
-            sock.connect(address)
-            sock.setblocking(False)
-        until(lambda: closed(late[0]))
-        assert pair.left.connection.send([ping(1)])
-        until(lambda: pair.right.messages == [ping(1)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for sock in late + fillers:
-            sock.close()
-    done: list[Connection] = []
-    pair.one.dial(pair.listener.url, node(2), done.append, lambda _: None)
-    until(lambda: bool(done), patience_s=2.0)
-    assert not pair.left.endings
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
