@@ -6,10 +6,13 @@ import copy
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
+import pytest
+
 from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.errors import PeerViolation, Reason
 from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
-from tagmesh.protocol.messages import Message
+from tagmesh.protocol.messages import Hello, Message, Welcome
 from tagmesh.protocol.peering import (
     CancelDial,
     Close,
@@ -298,3 +301,59 @@ def explore(first: Net) -> list[Net]:
                 seen.add(mark)
                 todo.append(world)
     return ends
+
+
+BOTH = pytest.mark.parametrize("me", [ONE, TWO], ids=["chooser", "follower"])
+"""Each test for both roles: the lower id chooses."""
+
+
+def sent(effects: list[Effect], kind: type[Message]) -> list[Message]:
+    return [e.message for e in effects if isinstance(e, SendOn) and isinstance(e.message, kind)]
+
+
+def without_sends(effects: list[Effect]) -> list[Effect]:
+    return [e for e in effects if not isinstance(e, SendOn)]
+
+
+def connected() -> Net:
+    net = Net().start(ONE).settle()
+    net.start(TWO)
+    net.assert_one_connection()
+    return net
+
+
+HELLO = Hello(
+    protocol_min=1,
+    protocol_max=1,
+    node_id=1,
+    incarnation=1,
+    session=b"\xee" * 8,
+    lost_session=b"",
+    clusters=[],
+    max_frame_bytes=4096,
+    software="test",
+)
+
+
+def waiting(me: int) -> tuple[Peering, Hello]:
+    """A side that took a HELLO and waits for WELCOME."""
+    side = peering(ONE, TWO) if me == ONE else peering(TWO, ONE)
+    (hello,) = sent(side.opened(1, 0.0, dialled=True), Hello)
+    assert isinstance(hello, Hello)
+    theirs = msgspec.structs.replace(
+        hello, node_id=other(side.identity.node_id), session=b"\xee" * 8
+    )
+    side.receive(1, theirs, 0.0)
+    return side, hello
+
+
+def knock(net: Net, side: Peering, key: int, incarnation: int) -> tuple[int, list[Effect]]:
+    (ours,) = sent(side.opened(key, net.now, dialled=False), Hello)
+    assert isinstance(ours, Hello)
+    theirs = msgspec.structs.replace(
+        ours, node_id=side.peer, incarnation=incarnation, session=b"intruder"
+    )
+    effects = side.receive(key, theirs, net.now)
+    if side.identity.node_id == TWO:  # the peer chooses: it says WELCOME first
+        effects += side.receive(key, Welcome(1, ours.session, [1]), net.now)
+    return key, effects
