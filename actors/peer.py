@@ -6,7 +6,6 @@ arrives to the link and node actors of the cluster it is about.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NoReturn
 
 from ..protocol.effects import Count, Effect
@@ -68,8 +67,6 @@ PAUSE_AT = 1000
 
 _GREETING = (Hello, Welcome, Refusal)
 
-logger = logging.getLogger("tagmesh.peer")
-
 
 class PeerActor(ClusterActor):
     """Owns one `Peering` and the connections it speaks of."""
@@ -89,6 +86,8 @@ class PeerActor(ClusterActor):
         """Served by the established connection."""
         self.incarnation: Incarnation | None = None
         self._connections: dict[int, transport.Connection] = {}
+        self._closing: dict[int, transport.Connection] = {}
+        """Closed by the rules, not over yet: a refusal is noted after its connection is closed."""
         self._pending: dict[int, transport.Connection] = {}
         """Waiting for the storage actor's verdict."""
         self._dial: transport.Dial | None = None
@@ -235,7 +234,7 @@ class PeerActor(ClusterActor):
             self._paused.clear()
 
     def _ended(self, key: int, ending: transport.Ending) -> None:
-        if key not in self._connections:
+        if self._closing.pop(key, None) is not None or key not in self._connections:
             return
         by_us, now = not ending.by_peer, self.now
         self.apply(self.rules.closed(key, ending.cause, now, reason=ending.reason, by_us=by_us))
@@ -243,15 +242,9 @@ class PeerActor(ClusterActor):
 
     def _dial_failed(self, ending: transport.Ending) -> None:
         self._dial = None
-        self.apply(
-            self.rules.dial_failed(
-                ending.cause,
-                self.now,
-                gone=ending.refused_tcp,
-                reason=ending.reason,
-                by_us=not ending.by_peer,
-            )
-        )
+        by_us, now, gone = not ending.by_peer, self.now, ending.refused_tcp
+        cause, reason = ending.cause, ending.reason
+        self.apply(self.rules.dial_failed(cause, now, gone=gone, reason=reason, by_us=by_us))
 
     def _changed(self, changed: PeerChanged) -> None:
         """New rows: another url or other clusters mean another connection; else nothing happens."""
@@ -340,6 +333,7 @@ class PeerActor(ClusterActor):
             case Close():
                 connection = self._connections.pop(effect.connection, None)
                 if connection is not None:
+                    self._closing[effect.connection] = connection
                     connection.close(effect.cause)
             case Established():
                 self.clusters, self.incarnation = effect.clusters, effect.incarnation
@@ -377,8 +371,8 @@ class PeerActor(ClusterActor):
         self.context.supervisor.tell(("link", cluster, self.peer), mail)
 
     def _noted(self, refusal: NoteRefusal) -> None:
-        key = refusal.connection
-        connection = self._connections.get(key) if key is not None else None
+        key = refusal.connection or 0  # keys begin at 1
+        connection = self._connections.get(key) or self._closing.get(key)
         self._note(connection, refusal.reason, refusal.detail, by_us=refusal.by_us)
 
     def _note(

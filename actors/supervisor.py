@@ -85,6 +85,10 @@ class Supervisor:
         """Names of all children of a kind, sorted."""
         return sorted(name for name in self._factories if name[0] == kind)
 
+    def count(self) -> dict[str, int]:
+        """How many children of each kind there are."""
+        return dict(Counter(str(name[0]) for name in sorted(self._factories)))
+
     def ref(self, name: Name) -> pykka.ActorRef[Any] | None:
         """The running actor of that name."""
         return self._refs.get(name)

@@ -142,6 +142,7 @@ class NodeSystem:
             ],
             refusals=list(gate.refusals.values()),
             crashes=context.supervisor.crashes,
+            actors=context.supervisor.count(),
         )
 
     def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:

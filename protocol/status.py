@@ -79,3 +79,5 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[RefusalStatus]
     crashes: int
     """Actors restarted since start."""
+    actors: dict[str, int] = {}
+    """Actors that exist, by kind (``gate``, ``storage``, ``node``, ``peer``, ``link``)."""

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tagmesh.control.client import MiClient, NoAnswer
@@ -20,8 +20,17 @@ POLL_S = 0.005
 class ProcessCluster:
     """``count`` nodes of a `Workspace`; a context manager that leaves no process behind."""
 
-    def __init__(self, folder: Path, count: int = 3, **space: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        count: int = 3,
+        *,
+        environ: Mapping[str, str] | None = None,
+        **space: object,
+    ) -> None:
+        """``environ``: variables added to that of the processes."""
         self.space = Workspace(folder, count, **space)  # type: ignore[arg-type]
+        self._environ = {**os.environ, **(environ or {})}
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> ProcessCluster:
@@ -44,6 +53,7 @@ class ProcessCluster:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env=self._environ,
                 )
 
     def log(self, node: int) -> Path:
