@@ -55,13 +55,15 @@ class Connection(Protocol):
     def send(self, messages: Sequence[Message]) -> bool:
         """Queue messages, in order, control before data; False when the queue is full or it ended.
 
-        Either all of them are queued or none.
+        Either all of them are queued or none. Raises `Misuse` for what can never be sent: a message
+        longer than a frame may be, a batch larger than the send queue.
         """
 
     def close(self, cause: str) -> None:
         """Flush what is queued, shut TLS down and drain to end of file, all within close_timeout.
 
-        ``on_end`` is called with ``cause`` when it is over. A second call does nothing.
+        ``on_end`` is called with ``cause`` when it is over; what still arrives until then is
+        discarded. A second call does nothing.
         """
 
     def abort(self, cause: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tagmesh.protocol import wire
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.messages import Goodbye, LinkState, Message, Ping, Trace
+from tagmesh.protocol.messages import Goodbye, Message, Ping, Trace
 from tagmesh.transport.frames import FrameReader
 from tagmesh.transport.sendqueue import MAX_CHUNK_BYTES, SendQueue
 
@@ -20,14 +20,10 @@ def ping(number: int) -> Ping:
     return Ping(cluster_id=1, number=number)
 
 
-def link_state(nodes: int) -> LinkState:
-    return LinkState(
-        cluster_id=1,
-        origin=1,
-        incarnation=2**60,
-        sequence=2**60,
-        neighbours=[2**31 - 1] * nodes,
-    )
+def trace(nodes: int = 0) -> Trace:
+    """Five bytes for each node."""
+    visited = [2**31 - 1] * nodes
+    return Trace(cluster_id=1, source=1, destination=2, number=1, ttl=1, visited=visited)
 
 
 def frames_of(queue: SendQueue) -> list[list[Message]]:
@@ -70,7 +66,7 @@ def test_frames_are_filled_to_64_kib_and_not_beyond() -> None:
 
 def test_a_long_message_travels_alone_in_pieces() -> None:
     queue = SendQueue(LIMIT, MAX_FRAME)
-    long = [link_state(1024)] * 60
+    long = [trace(1024)] * 60
     assert queue.offer([ping(1), *long, ping(2)])
     frames = frames_of(queue)
     assert [m for frame in frames for m in frame] == [ping(1), *long, ping(2)]
@@ -81,7 +77,7 @@ def test_a_long_message_travels_alone_in_pieces() -> None:
 
 def test_control_goes_before_data() -> None:
     queue = SendQueue(LIMIT, MAX_FRAME, data_kinds=frozenset({Trace}))
-    data = Trace(cluster_id=1, source=1, destination=2, number=1, ttl=1, visited=[])
+    data = trace()
     assert queue.offer([data, ping(1)])
     assert queue.offer([data])
     assert queue.offer([ping(2)])
@@ -108,7 +104,7 @@ def test_the_limit_counts_what_waits() -> None:
 def test_what_can_never_be_sent_is_our_mistake() -> None:
     queue = SendQueue(64 * 1024, 4096)
     with pytest.raises(Misuse, match=r"longer than a frame may be \(4096, transport.max_frame\)"):
-        queue.offer([link_state(1024)])
+        queue.offer([trace(1024)])
     with pytest.raises(Misuse, match="can never fit the send queue"):
         queue.offer([ping(number) for number in range(20_000)])
     assert queue.queued_bytes == 0

@@ -325,3 +325,23 @@ def test_a_certificate_authority_of_another_cluster_is_refused(
     assert (failures[0].reason, failures[0].by_peer) == (Reason.CERT_UNTRUSTED, False)
     assert (server.refused[0].reason, server.refused[0].by_peer) == (Reason.CERT_UNTRUSTED, True)
     other.close()
+
+
+def test_a_peer_cannot_make_us_hoard_answers_it_does_not_read(
+    network: TlsNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key updates ask for answers; here each thing read makes TLS owe 10 KiB (T20)."""
+    pair = Pair(network)
+    pair.right.connection.pause()
+    while pair.left.connection.send([text(250)] * 100):
+        gevent.sleep(0)
+    session = pair.left.connection._session  # type: ignore[attr-defined]
+    monkeypatch.setattr(session, "output", lambda: b"x" * 10 * 1024)
+    asked = 0
+    while not pair.left.endings:
+        assert pair.right.connection.send([ping(asked)])
+        asked += 1
+        until(lambda: bool(pair.left.endings) or len(pair.left.messages) == asked)  # noqa: B023
+        assert asked <= connection_module.MAX_UNREAD_REPLY_BYTES // (10 * 1024) + 1
+    assert pair.left.ending.reason is Reason.VIOLATION
+    assert asked > 10
