@@ -35,6 +35,9 @@ class Bench:
         self.now = 100.0
         self.link = Link(CLUSTER, PEER, timing(retries), self.now)
         self.log: list[tuple[float, Effect]] = []
+        self.pongs: list[tuple[float, int]] = []
+        """On their way: when they arrive, and their number."""
+        self.scheduled = 0
 
     def do(self, effects: Sequence[Effect]) -> list[Effect]:
         self.log += [(self.now, effect) for effect in effects]
@@ -82,31 +85,33 @@ class Bench:
         return self
 
     def run(self, until: float, reply: Reply) -> None:
-        """Let time pass; the peer answers each ping as ``reply`` says."""
-        pongs: list[tuple[float, int]] = []
-        seen = len(self.log)
-        if self.log and isinstance(self.log[-1][1], Send):
-            seen -= 1
+        """Let time pass; the peer answers each ping, once, as ``reply`` says."""
         while True:
-            for at, effect in self.log[seen:]:
-                if isinstance(effect, Send) and isinstance(effect.message, Ping):
-                    delay = reply(effect.message)
-                    if delay is not None:
-                        pongs.append((at + delay, effect.message.number))
-            seen = len(self.log)
-            events = [at for at, _ in pongs]
+            self._schedule(reply)
+            events = [at for at, _ in self.pongs]
             if self.link.deadline is not None:
                 events.append(self.link.deadline)
             if not events or min(events) > until:
                 self.now = until
                 return
+            assert min(events) >= self.now, "time goes forward"
             self.now = min(events)
-            due = [p for p in pongs if p[0] == self.now]
+            due = [pong for pong in self.pongs if pong[0] == self.now]
             if due:
-                pongs.remove(due[0])
+                self.pongs.remove(due[0])
                 self.receive(Pong(CLUSTER, due[0][1]))
             else:
                 self.tick()
+
+    def _schedule(self, reply: Reply) -> None:
+        """The answers to the pings sent since the last call, unless the test gave them itself."""
+        for at, effect in self.log[self.scheduled :]:
+            if isinstance(effect, Send) and isinstance(effect.message, Ping):
+                outstanding = effect.message.number == self.link._number
+                delay = reply(effect.message)
+                if delay is not None and outstanding and self.link._pinged_at is not None:
+                    self.pongs.append((max(at + delay, self.now), effect.message.number))
+        self.scheduled = len(self.log)
 
     def last_ping(self) -> Ping:
         return self.pings()[-1]
