@@ -15,6 +15,8 @@ from tagmesh.control.workspace import Workspace
 from tagmesh.protocol.status import PeerStatus, Status
 
 POLL_S = 0.005
+CALM_POLL_S = 0.03
+"""For tests that do not measure: each look costs the nodes some milliseconds."""
 
 
 class ProcessCluster:
@@ -26,9 +28,11 @@ class ProcessCluster:
         count: int = 3,
         *,
         environ: Mapping[str, str] | None = None,
+        poll_s: float = POLL_S,
         **space: object,
     ) -> None:
         """``environ``: variables added to that of the processes."""
+        self._poll_s = poll_s
         self.space = Workspace(folder, count, **space)  # type: ignore[arg-type]
         self._environ = {**os.environ, **(environ or {})}
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -101,7 +105,7 @@ class ProcessCluster:
         begin = time.monotonic()
         while not condition():
             if time.monotonic() - begin > timeout:
-                logs = "\n".join(f"--- {n}\n{self.log(n).read_text()}" for n in self.space.ids)
+                logs = "\n".join(f"--- {n}\n{self.log(n).read_text()}" for n in self.processes)
                 raise AssertionError(f"not so within {timeout:g} s\n{logs}")
-            time.sleep(POLL_S)
+            time.sleep(self._poll_s)
         return time.monotonic() - begin

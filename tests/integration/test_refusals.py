@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from tagmesh.control.workspace import CLUSTER
 from tagmesh.protocol.identity import NodeId, NodeRecord
 from tagmesh.storage import Provisioning
-from tests.integration.process_cluster import ProcessCluster
+from tests.integration.process_cluster import CALM_POLL_S, ProcessCluster
 from tests.integration.stranger import Stranger
 from tests.integration.watch import (
     Verdict,
@@ -153,7 +153,7 @@ CELLS = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessCluster]:
     environ = {"TAGMESH_PROVISIONING_REFRESH_INTERVAL": "200ms"}
     folder = tmp_path_factory.mktemp("cluster")
-    with ProcessCluster(folder, 2, environ=environ) as running:
+    with ProcessCluster(folder, 2, environ=environ, poll_s=CALM_POLL_S) as running:
         running.start()
         running.until(running.all_up, 30)
         yield running

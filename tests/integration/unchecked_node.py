@@ -5,13 +5,10 @@ Run as a program, with the arguments of ``tagmesh``.
 
 from __future__ import annotations
 
+from unittest import mock
+
 from tagmesh.control import cli
 from tagmesh.transport import tls
 
-
-def _no_check(*_anything: object) -> None:
-    """Whatever the certificate says."""
-
-
-tls.check_own = _no_check
-cli.main()
+with mock.patch.object(tls, "check_own"):
+    cli.main()

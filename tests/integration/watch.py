@@ -87,5 +87,6 @@ def topology_nodes(cluster: ProcessCluster, node: int) -> set[int]:
 
 
 def link_of(status: Status | None, node: int) -> str:
-    peers = status.clusters[0].peers if status is not None else []
-    return next((peer.link for peer in peers if peer.node_id == node), "no peer")
+    clusters = status.clusters if status is not None else []
+    links = (p.link for cluster in clusters for p in cluster.peers if p.node_id == node)
+    return next(links, "no peer")
