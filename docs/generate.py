@@ -41,7 +41,8 @@ def configuration() -> str:
     ]
     for name, table in config.TABLES.items():
         lines += ["", f"## `{'[[cluster]]' if name == 'cluster' else f'[{name}]'}`", ""]
-        lines += [inspect.cleandoc(table.__doc__ or "").partition(": ")[2].capitalize(), ""]
+        about = inspect.cleandoc(table.__doc__ or "").partition(": ")[2]
+        lines += [about[:1].upper() + about[1:], ""]
         lines += ["| key | default | allowed | OpenSIPS | meaning |", "|---|---|---|---|---|"]
         for key, field in settings_of(table):
             meta = field.metadata
