@@ -1,0 +1,1 @@
+"""What the budgets of tagmesh are measured with: ``python -m benchmarks --help``."""

@@ -1,0 +1,177 @@
+"""What a node costs that has nothing to do: CPU time and memory per link.
+
+Method: `LINKS` peers run as nodes in one other process, linked with each other as in any cluster,
+and pinging every second. They stay for all runs. Per run three fresh processes of
+``tagmesh node run`` are measured in the same window, `SETTLE_S` after all is as it shall be:
+
+- ``linked``: provisioned together with the peers, a link with each of them;
+- ``absent``: provisioned together with as many peers, of which none runs: it dials in vain;
+- ``alone``: the only node of its cluster.
+
+CPU time is read from the kernel's CPU clock of the process at both ends of the window (nanoseconds;
+``/proc/PID/stat`` has steps of 10 ms), memory at its end. A run in which a link changed during the
+window was not idle, and fails. Memory per link is what ``linked`` has more of private memory
+(``Anonymous`` of ``/proc/PID/smaps_rollup``) than the others, divided by the number of links:
+against ``absent`` it is the link itself, against ``alone`` also what being provisioned costs.
+Pages of files are left out, because code that is loaded with the first link is no cost per link;
+the whole resident memory is shown too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagmesh.control.client import MiClient
+from tagmesh.control.workspace import Workspace
+
+from .processes import Nodes, clean_environment, temporary_folder
+from .report import BenchmarkFailed, Figure
+
+LINKS = 30
+WINDOW_S = 10.0
+SETTLE_S = 3.0
+MESH_TIMEOUT_S = 120.0
+POLL_S = 0.5
+TIMING = {"ping_interval": "1s", "ping_timeout": "900ms", "digest_interval": "10s"}
+MEASURED = 1
+
+CPU_BUDGET_PERCENT = 1.0
+LINK_BUDGET_KIB = 100.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process. CPU in percent of one core, memory in KiB."""
+
+    cpu: float
+    private: float
+    resident: float
+
+
+def measure(runs: int, links: int = LINKS, window_s: float = WINDOW_S) -> list[Figure]:
+    """Figures of ``runs`` windows, each with fresh processes."""
+    linked: list[Cost] = []
+    absent: list[Cost] = []
+    alone: list[Cost] = []
+    with temporary_folder() as folder:
+        spaces = [
+            _space(folder / name, count)
+            for name, count in (("linked", links + 1), ("absent", links + 1), ("alone", 1))
+        ]
+        with _peers(spaces[0]):
+            for _ in range(runs):
+                costs = _run(spaces, links, window_s)
+                for found, cost in zip((linked, absent, alone), costs, strict=True):
+                    found.append(cost)
+    against = [
+        (name, [(c.private - o.private) / links for c, o in zip(linked, others, strict=True)])
+        for name, others in (("such peers absent", absent), ("a node alone", alone))
+    ]
+    return [
+        Figure(f"CPU, {links} idle links", "%", [c.cpu for c in linked], CPU_BUDGET_PERCENT),
+        Figure(f"CPU, {links} absent peers", "%", [c.cpu for c in absent]),
+        Figure("CPU, a node alone", "%", [c.cpu for c in alone]),
+        *(
+            Figure(f"private memory per link, against {name}", "KiB", values, LINK_BUDGET_KIB)
+            for name, values in against
+        ),
+        Figure("private memory, a node alone", "KiB", [c.private for c in alone]),
+        Figure(f"resident memory, {links} links", "KiB", [c.resident for c in linked]),
+    ]
+
+
+def _space(folder: Path, count: int) -> Workspace:
+    folder.mkdir()
+    return Workspace(folder, count, timing=TIMING)
+
+
+def _run(spaces: Sequence[Workspace], links: int, window_s: float) -> list[Cost]:
+    with contextlib.ExitStack() as stack:
+        clusters = [stack.enter_context(Nodes(space)) for space in spaces]
+        for cluster in clusters:
+            cluster.start(MEASURED)
+        for cluster in clusters:
+            cluster.wait_answering(MEASURED)
+        _wait_mesh(clusters[0], links)
+        time.sleep(SETTLE_S)
+        pids = [cluster.pid(MEASURED) for cluster in clusters]
+        begin = time.monotonic()
+        shares = _cpu_percent(pids, window_s)
+        costs = [
+            Cost(cpu, memory_kib(pid, "Anonymous"), memory_kib(pid, "Rss"))
+            for pid, cpu in zip(pids, shares, strict=True)
+        ]
+        pairs = [(MEASURED, peer) for peer in spaces[0].ids if peer != MEASURED]
+        if clusters[0].wait_links(pairs, "Up") > begin:
+            raise clusters[0].fail("links changed while the node should have been idle")
+        return costs
+
+
+@contextlib.contextmanager
+def _peers(space: Workspace) -> Iterator[None]:
+    """Every node of ``space`` but the measured one, in one process."""
+    configs = [str(space.config(n)) for n in space.ids if n != MEASURED]
+    script = Path(__file__).with_name("peers.py")
+    with (space.folder / "peers.log").open("wb") as log:
+        process = subprocess.Popen(
+            # -P: the modules beside the script are not importable by their short names
+            [sys.executable, "-P", str(script), *configs],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env={**clean_environment(), "TAGMESH_ADMIN_HTTP": ""},
+        )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_mesh(nodes: Nodes, links: int) -> None:
+    """Wait until every link of the measured node is Up and it knows all the others to be."""
+    client = MiClient(f"http://{nodes.space.admin[MEASURED]}")
+    deadline = time.monotonic() + MESH_TIMEOUT_S
+    while True:
+        cluster = client.state()[0].clusters[0]
+        up = sum(peer.link == "Up" for peer in cluster.peers)
+        edges = sum(len(near) for _, near in cluster.topology) // 2
+        if up == links and edges == links * (links + 1) // 2:
+            return
+        if time.monotonic() > deadline:
+            raise nodes.fail(
+                f"{up} of {links} links Up and {edges} links in the cluster known after "
+                f"{MESH_TIMEOUT_S:g} s; the peers say:\n"
+                + (nodes.space.folder / "peers.log").read_text(encoding="utf-8")
+            )
+        time.sleep(POLL_S)
+
+
+def _cpu_percent(pids: Sequence[int], window_s: float) -> list[float]:
+    """Share of one core that each process used in the next ``window_s``."""
+    begin = time.monotonic()
+    used = [cpu_s(pid) for pid in pids]
+    time.sleep(window_s)
+    took = time.monotonic() - begin
+    return [100 * (cpu_s(pid) - was) / took for pid, was in zip(pids, used, strict=True)]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of all threads of a process, user and system, ended ones too."""
+    # What clock_getcpuclockid(3) returns on Linux; Python has it for threads only.
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def memory_kib(pid: int, kind: str) -> float:
+    """A line of ``/proc/PID/smaps_rollup``, in KiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        key, _, value = line.partition(":")
+        if key == kind:
+            return float(value.split()[0])
+    raise BenchmarkFailed(f"/proc/{pid}/smaps_rollup has no line {kind!r}; is this Linux 4.14+?")
