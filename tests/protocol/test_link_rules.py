@@ -223,6 +223,15 @@ def test_l3_questions_share_the_ping_that_is_outstanding() -> None:
     assert bench.answer() == []
 
 
+def test_l3_a_question_about_a_lost_connection_is_not_answered_on_the_next_one() -> None:
+    bench = Bench().up()
+    bench.do(bench.link.asked(ASKER, 9, bench.now))
+    bench.do(bench.link.lost("reset", bench.now))
+    bench.attach()
+    bench.now += RTT
+    assert [type(e) for e in bench.answer()] == [LinkChanged]
+
+
 def test_l3_being_asked_again_and_again_does_not_hide_a_dead_path() -> None:
     bench = Bench(3).up()
     start = bench.now
