@@ -14,6 +14,27 @@ MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 400
 ASK_FROM_OUTSIDE = {"system.py", "embedding.py"}
 """Modules of actors/ that ask on behalf of callers outside; actors themselves only tell."""
+PURE = frozenset(
+    [
+        "__future__",
+        "collections",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "functools",
+        "hashlib",
+        "heapq",
+        "ipaddress",
+        "itertools",
+        "math",
+        "msgspec",
+        "operator",
+        "posixpath",
+        "re",
+        "typing",
+    ]
+)
+"""What protocol/ may import from elsewhere."""
 
 
 def sources(*folders: str) -> list[Path]:
@@ -101,6 +122,22 @@ def imports(tree: ast.AST) -> Iterator[tuple[ast.Import | ast.ImportFrom, str]]:
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 yield node, f"{node.module or ''}.{alias.name}"
+
+
+def impurities(tree: ast.AST) -> Iterator[str]:
+    """What could bring IO, time, threads or randomness into the rules; import-linter has a list of
+    what they must not import, this is the list of what they may."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        else:
+            continue
+        yield from (at(node, f"imports {n}") for n in names if n.partition(".")[0] not in PURE)
+    for name, call in calls(tree):
+        if name in ("open", "input"):
+            yield at(call, name)
 
 
 def monkey_patches(tree: ast.AST) -> Iterator[str]:
@@ -193,6 +230,10 @@ def test_no_code_from_bytes() -> None:
     assert broken(sources(*LIBRARY), dangerous_calls) == []
 
 
+def test_the_rules_are_pure() -> None:
+    assert broken(sources("protocol"), impurities) == []
+
+
 def test_the_library_patches_nothing() -> None:
     assert broken(sources(*LIBRARY), monkey_patches) == []
 
@@ -252,6 +293,9 @@ BITES = [
     (dangerous_calls, "import pickle"),
     (dangerous_calls, "from pickle import loads"),
     (dangerous_calls, "eval(x)"),
+    (impurities, "import os.path"),
+    (impurities, "from asyncio import sleep"),
+    (impurities, "open('x')"),
     (monkey_patches, "from gevent import monkey"),
     (monkey_patches, "import gevent.monkey"),
     (monkey_patches, "monkey.patch_all()"),
@@ -275,6 +319,8 @@ PASSES = [
     (bare_gevent_timeouts, "gevent.Timeout(3, exception=OSError())"),
     (asks, "self.context.supervisor.tell(name, message)"),
     (built_sql, "connection.execute(text('SELECT 1'))"),
+    (impurities, "from .errors import Misuse"),
+    (impurities, "from collections.abc import Iterator"),
     (sleeps, "gevent.sleep(1)"),
     (without_docstring, "'Doc.'\ndef _f(): pass"),
 ]
