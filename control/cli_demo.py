@@ -36,7 +36,7 @@ def demo(nodes: int, exit_after: float | None) -> None:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for node in space.ids:
-                processes.append(_start(space, node))
+                processes.append(_start(space, node))  # noqa: PERF401 - if one fails, stop these
             _introduce(space, folder)
             _watch(space, processes, exit_after)
         except KeyboardInterrupt:

@@ -122,7 +122,7 @@ class LocalCluster:
 
     # Waiting ----------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
         """Wait until ``condition()`` holds; `TimeoutError` with the status tables otherwise."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -130,16 +130,16 @@ class LocalCluster:
                 raise TimeoutError(f"not so within {timeout:g} s:\n{self}")
             time.sleep(POLL_S)
 
-    def wait_all_up(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109
+    def wait_all_up(self, timeout: float = 30.0) -> None:
         """Wait until every running node has an Up link with, and a path to, every other one."""
         self.until(lambda: all(self._all_up(n.status()) for n in self), timeout)
 
-    def wait_route(self, a: int, b: int, via: int | None = None, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    def wait_route(self, a: int, b: int, via: int | None = None, timeout: float = 10.0) -> None:
         """Wait until ``a`` reaches ``b``: through next hop ``via``, or directly without it."""
         hop = b if via is None else via
         self.until(lambda: self.peer(a, b).next_hop == hop, timeout)
 
-    def wait_link(self, a: int, b: int, link: str, timeout: float = 10.0) -> None:  # noqa: ASYNC109
+    def wait_link(self, a: int, b: int, link: str, timeout: float = 10.0) -> None:
         """Wait until ``a`` shows its link with ``b`` as ``Up``, ``Probe`` or ``Down``."""
         self.until(lambda: self.peer(a, b).link == link, timeout)
 

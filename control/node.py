@@ -37,7 +37,7 @@ class Node(EmbeddedNode):
         """Where the management interface answers; None = it is switched off."""
         return self._http.url if self._http is not None else None
 
-    def _started_in_hub(self, system: NodeSystem) -> None:
+    def _started_in_hub(self, system: NodeSystem) -> None:  # noqa: ARG002 - a hook
         if self.config.admin.http:
             from .http import serve  # flask is needed only here
 

@@ -111,6 +111,7 @@ class ClusterReader:
         self.mode = mode
 
     def read(self, raw: Mapping[str, Any]) -> tuple[ClusterSettings, ...]:
+        """The clusters whose own keys are right; every problem is told to the reader."""
         complain = self.reader.complain
         tables = raw.get("cluster", [])
         if not isinstance(tables, list):

@@ -74,9 +74,11 @@ class LoopbackNetwork:
         transport.die()
 
     def free_port(self) -> int:
+        """A port that no listener of this network has had."""
         return next(self._ports)
 
     def add(self, listener: LoopbackListener) -> None:
+        """It listens from now on; `Misuse` when its address is in use."""
         if listener.url in self._listeners:
             raise Misuse(
                 f"cannot listen at {listener.url}: the address is in use. Stop what listens there"
@@ -85,12 +87,15 @@ class LoopbackNetwork:
         self._listeners[listener.url] = listener
 
     def find(self, url: BinsUrl) -> LoopbackListener | None:
+        """Who listens at ``url``; None = nobody."""
         return self._listeners.get(url)
 
     def remove(self, listener: LoopbackListener) -> None:
+        """It listens no more."""
         self._listeners.pop(listener.url, None)
 
     def forget(self, node: NodeId) -> None:
+        """The transport of a node is over."""
         self._transports.pop(node, None)
 
 
@@ -182,6 +187,7 @@ class LoopbackTransport:
             endpoint.die()
 
     def blocks(self, node: NodeId) -> bool:
+        """Is the path to ``node`` blocked here?"""
         return node in self._blocked
 
     def endpoint(
@@ -243,6 +249,7 @@ class LoopbackDial:
         self._stage = object()
 
     def begin(self) -> None:
+        """Set out; called once."""
         if self._owner.blocks(self.expected):
             self.fail(Ending(cause=BLOCKED))
             return

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.integration.opensips_cli import OpenSipsCli
 from tests.integration.process_cluster import ProcessCluster
 
