@@ -86,14 +86,20 @@ class GeventRuntime:
     ) -> None:
         """See `Runtime.call_in_pool`."""
 
-        def finished(result: Any) -> None:
-            error = result.exception
-            if error is None or isinstance(error, Exception):
-                done(result.value, error)
-            else:
-                done(None, RuntimeError(f"worker ended with {error!r}"))
+        def guarded() -> tuple[T | None, Exception | None]:
+            # gevent prints the traceback of whatever escapes here
+            try:
+                return function(), None
+            except Exception as error:  # noqa: BLE001 - handed to the caller
+                return None, error
 
-        self._pool.spawn(function).rawlink(finished)
+        def finished(result: Any) -> None:
+            if result.exception is None:
+                done(*result.value)
+            else:
+                done(None, RuntimeError(f"worker ended with {result.exception!r}"))
+
+        self._pool.spawn(guarded).rawlink(finished)
 
     def close(self) -> None:
         """Let the pool go. Called in the hub's thread, last."""
