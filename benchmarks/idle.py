@@ -30,7 +30,7 @@ from pathlib import Path
 from tagmesh.control.client import MiClient
 from tagmesh.control.workspace import Workspace
 
-from .processes import Nodes, clean_environment, temporary_folder
+from .processes import Nodes, clean_environment, temporary_folder, uninterrupted
 from .report import BenchmarkFailed, Figure
 
 LINKS = 30
@@ -54,7 +54,9 @@ class Cost:
     resident: float
 
 
-def measure(runs: int, links: int = LINKS, window_s: float = WINDOW_S) -> list[Figure]:
+def measure(
+    runs: int, links: int = LINKS, window_s: float = WINDOW_S, settle_s: float = SETTLE_S
+) -> list[Figure]:
     """Figures of ``runs`` windows, each with fresh processes."""
     linked: list[Cost] = []
     absent: list[Cost] = []
@@ -66,7 +68,7 @@ def measure(runs: int, links: int = LINKS, window_s: float = WINDOW_S) -> list[F
         ]
         with _peers(spaces[0]):
             for _ in range(runs):
-                costs = _run(spaces, links, window_s)
+                costs = _run(spaces, links, window_s, settle_s)
                 for found, cost in zip((linked, absent, alone), costs, strict=True):
                     found.append(cost)
     against = [
@@ -91,7 +93,7 @@ def _space(folder: Path, count: int) -> Workspace:
     return Workspace(folder, count, timing=TIMING)
 
 
-def _run(spaces: Sequence[Workspace], links: int, window_s: float) -> list[Cost]:
+def _run(spaces: Sequence[Workspace], links: int, window_s: float, settle_s: float) -> list[Cost]:
     with contextlib.ExitStack() as stack:
         clusters = [stack.enter_context(Nodes(space)) for space in spaces]
         for cluster in clusters:
@@ -99,7 +101,7 @@ def _run(spaces: Sequence[Workspace], links: int, window_s: float) -> list[Cost]
         for cluster in clusters:
             cluster.wait_answering(MEASURED)
         _wait_mesh(clusters[0], links)
-        time.sleep(SETTLE_S)
+        time.sleep(settle_s)
         pids = [cluster.pid(MEASURED) for cluster in clusters]
         begin = time.monotonic()
         shares = _cpu_percent(pids, window_s)
@@ -118,20 +120,20 @@ def _peers(space: Workspace) -> Iterator[None]:
     """Every node of ``space`` but the measured one, in one process."""
     configs = [str(space.config(n)) for n in space.ids if n != MEASURED]
     script = Path(__file__).with_name("peers.py")
-    with (space.folder / "peers.log").open("wb") as log:
-        process = subprocess.Popen(
-            # -P: the modules beside the script are not importable by their short names
-            [sys.executable, "-P", str(script), *configs],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env={**clean_environment(), "TAGMESH_ADMIN_HTTP": ""},
-        )
-    try:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((space.folder / "peers.log").open("wb"))
+        with uninterrupted():
+            process = subprocess.Popen(
+                # -P: the modules beside the script are not importable by their short names
+                [sys.executable, "-P", str(script), *configs],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**clean_environment(), "TAGMESH_ADMIN_HTTP": ""},
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
         yield
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _wait_mesh(nodes: Nodes, links: int) -> None:

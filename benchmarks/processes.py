@@ -35,6 +35,7 @@ LOG_LINES = 12
 """Last lines of each node's log shown when a benchmark fails."""
 
 _LISTEN = "0A"
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def clean_environment() -> dict[str, str]:
@@ -47,6 +48,23 @@ def temporary_folder() -> Iterator[Path]:
     """A folder that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="tagmesh-bench-") as folder:
         yield Path(folder)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come after the block. Main thread only.
+
+    A signal between the birth of a process and the line that keeps it would leave it behind.
+    """
+    came: list[int] = []
+    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for pending in came:
+            signal.raise_signal(pending)
 
 
 class Nodes:
@@ -74,22 +92,26 @@ class Nodes:
         begin = time.monotonic()
         for node in nodes:
             self._links = {pair: seen for pair, seen in self._links.items() if pair[0] != node}
-            config = str(self.space.config(node))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tagmesh", "node", "run", "--log", "json", "-c", config],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=clean_environment(),
-            )
-            self._processes[node] = process
-            assert process.stderr is not None, "it is a pipe"
-            self._logs[node] = deque(maxlen=LOG_LINES)
-            reader = threading.Thread(target=self._read, args=(node, process.stderr), daemon=True)
-            self._readers[node] = reader
-            reader.start()
+            with uninterrupted():
+                self._spawn(node)
         return begin
+
+    def _spawn(self, node: int) -> None:
+        config = str(self.space.config(node))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tagmesh", "node", "run", "--log", "json", "-c", config],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+        )
+        self._processes[node] = process
+        assert process.stderr is not None, "it is a pipe"
+        self._logs[node] = deque(maxlen=LOG_LINES)
+        reader = threading.Thread(target=self._read, args=(node, process.stderr), daemon=True)
+        self._readers[node] = reader
+        reader.start()
 
     def kill(self, node: int) -> float:
         """SIGKILL; the instant just before."""
