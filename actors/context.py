@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ..protocol.descriptions import Descriptions
+from ..protocol.identity import ClusterId
 from .eventlog import EventLog
 from .supervisor import Name, Supervisor
 
@@ -32,9 +34,18 @@ class Context:
     software: str
     events: EventLog = dataclasses.field(init=False)
     supervisor: Supervisor = dataclasses.field(init=False)
+    descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
+    """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
     drops: Counter[str] = dataclasses.field(default_factory=Counter)
     """How often a rule dropped something, by its label (G-15)."""
 
     def __post_init__(self) -> None:
         self.events = EventLog(self.runtime.wall, self.me)
         self.supervisor = Supervisor(self.runtime)
+        if self.config.provisioning.mode == "static":
+            for cluster in self.config.clusters:
+                assert cluster.me is not None, "static mode has it"
+                configured = {r.node_id: r for r in cluster.neighbours}
+                self.descriptions[ClusterId(cluster.id)] = Descriptions(
+                    cluster.me, self.incarnation, configured
+                )

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import gevent
 import gevent.event
 
-from ..protocol.config import Config, own_id
+from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
 from ..protocol.events import Event, EventRecord
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, next_incarnation
@@ -145,7 +145,12 @@ class EmbeddedNode:
             roster = self._make_roster()
             undo.callback(roster.close)
             snapshot = self._first_snapshot(runtime, roster)
-            transport = TlsTransport(self.config.tls, self.config.transport, self.node_id)
+            transport = TlsTransport(
+                self.config.tls,
+                self.config.transport,
+                self.node_id,
+                user_timeout_s=self._detection_s(),
+            )
             undo.callback(transport.close)
             system = NodeSystem(
                 config=self.config,
@@ -187,6 +192,11 @@ class EmbeddedNode:
         self._runtime.close()
         self._roster.close()
         self._finished.set()
+
+    def _detection_s(self) -> float:
+        """The longest detection time: unacknowledged bytes end a connection after it (H22)."""
+        clusters = self.config.clusters or (ClusterSettings(id=1),)
+        return max(c.ping_interval_s + (c.ping_retries + 1) * c.ping_timeout_s for c in clusters)
 
     def _make_roster(self) -> Roster:
         if self.config.provisioning.mode == "static":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..protocol.descriptions import record_of
 from ..protocol.effects import Announce
-from ..protocol.errors import Reason
+from ..protocol.errors import Misuse, Reason
 from ..protocol.events import Event
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.membership import Admitted, Denied, RosterDiff
-from ..protocol.messages import Refusal
+from ..protocol.messages import ClusterOffer, Hello, Refusal
 from ..protocol.status import RefusalStatus
 from ..transport import base as transport
 from .actor import ClusterActor
@@ -20,7 +21,9 @@ from .mail import (
     AskAdmission,
     Connected,
     Describe,
+    Greeted,
     Incoming,
+    Learned,
     MembersChanged,
     PeerBarred,
     PeerChanged,
@@ -69,6 +72,8 @@ class GateActor(ClusterActor):
                 self._incoming(message.connection)
             case Verdict():
                 self._judged(message)
+            case Greeted():
+                self._greeted(message)
             case RefusedOnTheWay():
                 self._refused_on_the_way(message)
             case RefusalNoted():
@@ -100,10 +105,46 @@ class GateActor(ClusterActor):
             case Admitted() if self.context.supervisor.has(name):
                 self.context.supervisor.tell(name, Connected(connection))
             case Admitted():
-                # Provisioned a moment ago: the roster update that starts its actors is behind us.
-                connection.close("not ready yet, dial again")
+                self._meet(verdict.key, connection)
             case Denied(reason, detail):
                 self._turn_away(connection, reason, detail)
+
+    def _meet(self, key: int, connection: transport.Connection) -> None:
+        """Dynamic mode: a node without a row may join; its HELLO tells where it listens (J-4)."""
+        self._strangers[key] = connection
+        tell = self.context.supervisor.tell
+        connection.start(
+            lambda messages: _ignore(tell(self.name, Greeted(key, messages))),
+            lambda _ending: _ignore(tell(self.name, Greeted(key, ()))),
+        )
+        self.context.runtime.call_later(
+            self.context.config.transport.handshake_timeout_s,
+            lambda: _ignore(tell(self.name, Greeted(key, ()))),
+        )
+
+    def _greeted(self, greeted: Greeted) -> None:
+        """Take what the HELLO says and end this connection: its actors are there at the next."""
+        connection = self._strangers.pop(greeted.key, None)
+        if connection is None:
+            return
+        hello = greeted.messages[0] if greeted.messages else None
+        node = connection.identity.node_id
+        if isinstance(hello, Hello) and hello.node_id == node:
+            for offer in hello.clusters:
+                self._learn(node, offer)
+        connection.close("noted who you are; dial again")
+
+    def _learn(self, node: NodeId, offer: ClusterOffer) -> None:
+        described = offer.description
+        claims = (node, offer.cluster_id)
+        if described is None or (described.origin, described.cluster_id) != claims:
+            return
+        try:
+            record = record_of(described)
+        except Misuse as misuse:
+            logger.warning("node %s describes itself badly: %s", node, misuse)
+            return
+        self.context.supervisor.tell(("storage",), Learned(record))
 
     def _turn_away(self, connection: transport.Connection, reason: Reason, detail: str) -> None:
         connection.start(lambda _messages: None, lambda _ending: None)
@@ -249,3 +290,7 @@ class GateActor(ClusterActor):
                     cause=f"{word}: {record.url}{state}",
                 )
                 self.context.events.publish(announce, record.cluster_id)
+
+
+def _ignore(_taken: bool) -> None:
+    """A callback has no result; the supervisor has counted what was not taken."""

@@ -81,6 +81,13 @@ class Incoming(Mail, frozen=True):
     connection: Connection
 
 
+class Greeted(Mail, frozen=True):
+    """A node without a row said something, ended, or took too long (then nothing)."""
+
+    key: int
+    messages: Sequence[Message]
+
+
 class RefusedOnTheWay(Mail, frozen=True):
     """An incoming attempt ended before it was a connection."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..protocol.effects import Announce, Arrived, Count, Effect, RefreshRoster, SendTo
+from ..protocol.effects import Announce, Arrived, Count, Effect, Learn, RefreshRoster, SendTo
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.link import State
-from ..protocol.messages import MAX_NODES, Digest, LinkState, ProbeRequest, Trace, Want
+from ..protocol.messages import MAX_NODES, Description, Digest, LinkState, ProbeRequest, Trace, Want
 from ..protocol.routing import forward_trace
 from ..protocol.topology import Topology
 from .actor import ClusterActor, ReplyFuture
@@ -16,6 +16,7 @@ from .mail import (
     Describe,
     FromPeer,
     HelpWanted,
+    Learned,
     LinkReport,
     MembersChanged,
     Outgoing,
@@ -46,6 +47,7 @@ class NodeActor(ClusterActor):
             rerouting=settings.rerouting,
             digest_interval_s=settings.digest_interval_s,
         )
+        self.descriptions = context.descriptions.get(cluster)
         self._traces: dict[int, ReplyFuture] = {}
 
     @property
@@ -88,6 +90,9 @@ class NodeActor(ClusterActor):
         match message:
             case LinkState() | Digest() | Want():
                 self.apply(self.rules.receive(peer, message, self.now))
+            case Description() if self.descriptions is not None:
+                _, neighbours = self.rules.adjacency()[0]
+                self.apply(self.descriptions.receive(peer, message, neighbours))
             case Trace():
                 self.perform(forward_trace(message, self.context.me, self.rules.next_hop))
             case _:
@@ -99,6 +104,8 @@ class NodeActor(ClusterActor):
             assert report.incarnation is not None, "an UP link has been attached"
             up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)
             self.apply(up)
+            for description in self.descriptions.known() if self.descriptions is not None else ():
+                self.perform(SendTo(report.peer, description))
         elif report.after is State.DOWN:
             self.apply(self.rules.link_down(report.peer, self.now, report.cause))
 
@@ -132,6 +139,8 @@ class NodeActor(ClusterActor):
                 tell(("peer", effect.node_id), Outgoing(effect.message))
             case Announce():
                 self.context.events.publish(effect, self.cluster)
+            case Learn():
+                tell(("storage",), Learned(effect.record))
             case RefreshRoster():
                 tell(("storage",), RosterWanted(effect.cause))
             case Arrived():

@@ -99,6 +99,7 @@ class PeerActor(ClusterActor):
                 incarnation=context.incarnation,
                 max_frame_bytes=context.config.transport.max_frame_bytes,
                 software=context.software,
+                descriptions={c: d.own for c, d in context.descriptions.items()},
             ),
             peer,
             self._timing(),
@@ -196,9 +197,12 @@ class PeerActor(ClusterActor):
 
     def _judged(self, verdict: Verdict) -> None:
         connection = self._pending.pop(verdict.key, None)
-        if connection is None:
-            return
         key = verdict.key
+        if connection is None:
+            if key in self._connections and isinstance(verdict.verdict, Denied):
+                denied = verdict.verdict
+                self.apply(self.rules.refuse(denied.reason, denied.detail, self.now))
+            return
         self._connections[key] = connection
         connection.start(
             lambda messages: self._tell_self(Received(key, messages)),
@@ -242,18 +246,25 @@ class PeerActor(ClusterActor):
 
     def _dial_failed(self, ending: transport.Ending) -> None:
         self._dial = None
-        by_us, now, gone = not ending.by_peer, self.now, ending.refused_tcp
+        by_us, now, gone = not ending.by_peer, self.now, ending.nobody_there
         cause, reason = ending.cause, ending.reason
         self.apply(self.rules.dial_failed(cause, now, gone=gone, reason=reason, by_us=by_us))
 
     def _changed(self, changed: PeerChanged) -> None:
-        """New rows: another url or other clusters mean another connection; else nothing happens."""
+        """New rows: another url or other clusters mean another connection; else nothing happens.
+
+        What is connected is judged again: its certificate may be revoked now.
+        """
         moved = changed.records[0].url != self._url or set(changed.offers) != set(self.rules.offers)
         self._records, self._url = changed.records, changed.records[0].url
         self.rules.offers = dict(changed.offers)
         if moved:
             self.apply(self.rules.drop("its row changed", self.now))
+        if self.rules.established is None:
             self.apply(self.rules.dial_soon(self.now))
+        for key, connection in self._connections.items():
+            ask = AskAdmission(connection.identity, key, self.name)
+            self.context.supervisor.tell(("storage",), ask)
 
     # What arrives -------------------------------------------------------------------------------
 

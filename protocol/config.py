@@ -36,6 +36,7 @@ from .kinds import (
     text,
     trust_domain,
 )
+from .messages import MIN_FRAME_BYTES
 from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, peek, setting, settings_of
 
 __all__ = [
@@ -156,7 +157,7 @@ class TransportSettings:
         duration(0.05, 60), "1s", "orderly end of a connection", key="close_timeout"
     )
     max_frame_bytes: int = setting(
-        size(4096, 64 * 1024**2),
+        size(MIN_FRAME_BYTES, 64 * 1024**2),
         "1MiB",
         "longest frame accepted",
         opensips="bins_max_msg_chunks",

@@ -41,6 +41,11 @@ class Descriptions:
             )
         }
 
+    @property
+    def own(self) -> Description:
+        """What this node says of itself."""
+        return self._known[self._me]
+
     def known(self) -> list[Description]:
         """All descriptions, by node id: what a newcomer is told when its link comes up."""
         return [self._known[node] for node in sorted(self._known)]
@@ -60,7 +65,7 @@ class Descriptions:
         if known is None and len(self._known) >= MAX_NODES:
             return [Count("J-2")]
         try:
-            record = _record(message)
+            record = record_of(message)
         except Misuse:
             return [Count("D-5")]
         self._known[origin] = msgspec.structs.replace(message, hops=0)
@@ -72,8 +77,8 @@ class Descriptions:
         return effects
 
 
-def _record(message: Description) -> NodeRecord:
-    """As a row: enabled, no flags, no database id (behaviour 1.10)."""
+def record_of(message: Description) -> NodeRecord:
+    """As a row: enabled, no flags, no database id (behaviour 1.10). `Misuse` for a bad url."""
     return NodeRecord(
         cluster_id=ClusterId(message.cluster_id),
         node_id=NodeId(message.origin),

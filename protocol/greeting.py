@@ -29,7 +29,7 @@ import msgspec
 
 from .errors import PeerViolation, Reason
 from .identity import ClusterId, Incarnation, NodeId
-from .messages import PROTOCOL_VERSION, ClusterOffer, Hello, Refusal, Welcome
+from .messages import PROTOCOL_VERSION, ClusterOffer, Description, Hello, Refusal, Welcome
 
 MAX_SOFTWARE_CHARS = 64
 MAX_DETAIL_CHARS = 128
@@ -55,6 +55,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: Incarnation
     max_frame_bytes: int
     software: str
+    descriptions: Mapping[ClusterId, Description] = {}
+    """Of this node, for peers that may not know it (dynamic mode)."""
 
 
 class Greeting:
@@ -101,7 +103,10 @@ class Greeting:
             incarnation=me.incarnation,
             session=self.session,
             lost_session=lost_session,
-            clusters=[ClusterOffer(cluster, digest) for cluster, digest in sorted(offers.items())],
+            clusters=[
+                ClusterOffer(cluster, digest, me.descriptions.get(cluster))
+                for cluster, digest in sorted(offers.items())
+            ],
             max_frame_bytes=me.max_frame_bytes,
             software=me.software[:MAX_SOFTWARE_CHARS],
         )

@@ -28,6 +28,7 @@ from ..protocol.identity import (
     next_incarnation,
 )
 from ..protocol.link import State
+from ..storage import FixedRoster
 from ..storage.base import RosterSnapshot
 from ..transport.loopback import LoopbackNetwork
 from .network import SimulatedPath
@@ -69,9 +70,17 @@ class World:
     """One seed, one history (I12): everything random is drawn from ``seed``."""
 
     def __init__(
-        self, seed: int, nodes: int = 3, *, settings: Mapping[str, object] | None = None
+        self,
+        seed: int,
+        nodes: int = 3,
+        *,
+        settings: Mapping[str, object] | None = None,
+        dynamic: bool = False,
     ) -> None:
-        """``settings`` override those of ``[[cluster]]``, written as in the file."""
+        """``settings`` override those of ``[[cluster]]``, written as in the file.
+
+        ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
+        """
         self.seed = seed
         self.ids = tuple(NodeId(n) for n in range(1, nodes + 1))
         self.random = random.Random(f"world {seed}")  # noqa: S311 - a seed, not a secret
@@ -82,6 +91,7 @@ class World:
         self.processes: dict[NodeId, Process] = {}
         self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
         self.log: list[str] = []
+        self.dynamic = dynamic
         self._settings = dict(settings or {})
         self._incarnations: dict[NodeId, Incarnation] = {}
         self._boots = 0
@@ -116,18 +126,20 @@ class World:
         identity = PeerIdentity(
             node_id=me, fingerprint=f"{me:064x}", not_after_wall_s=CERTIFICATES_END_WALL_S
         )
+        config = self._config(me)
+        roster = FixedRoster.from_config(config) if self.dynamic else self.roster
         system = NodeSystem(
-            config=self._config(me),
+            config=config,
             incarnation=self._incarnations[me],
             runtime=runtime,
             transport=self.network.transport(me, identity),
-            roster=self.roster,
+            roster=roster,
             software="simulated",
         )
         self.processes[me] = Process(system, runtime)
         system.context.events.subscribe(lambda record: self._heard(me, record))
         self._note(f"boot {me}")
-        system.start(self.roster.load(me))
+        system.start(roster.load(me))
 
     def boot_all(self) -> None:
         """Start every process that does not run."""
@@ -160,9 +172,14 @@ class World:
         return NodeId(node)
 
     def _config(self, me: NodeId) -> Config:
-        return read_config(
-            {"node": {"id": me}, "cluster": [{"id": CLUSTER, **self._settings}]}
-        )
+        raw: dict[str, object] = {"node": {"id": me}}
+        cluster: dict[str, object] = {"id": CLUSTER, **self._settings}
+        if self.dynamic:
+            raw["provisioning"] = {"mode": "static"}
+            cluster["me"] = {"url": str(_record(me).url)}
+            first = {"node_id": 1, "url": str(_record(self.ids[0]).url)}
+            cluster["neighbours"] = [first] if me != 1 else []
+        return read_config({**raw, "cluster": [cluster]})
 
     def _heard(self, node: NodeId, record: EventRecord) -> None:
         self.events[node].append(record)
@@ -215,8 +232,9 @@ class World:
         return actor.rules.state
 
     def route(self, a: int, b: int) -> tuple[NodeId, ...]:
-        """Nodes on the way from ``a`` to ``b``; empty = unreachable."""
-        return self._topology(a).rules.route(NodeId(b))
+        """Nodes on the way from ``a`` to ``b``; empty = unreachable, or ``a`` is still starting."""
+        actor = self._actor(a, ("node", CLUSTER))
+        return actor.rules.route(NodeId(b)) if isinstance(actor, NodeActor) else ()
 
     def _topology(self, node: int) -> NodeActor:
         actor = self._actor(node, ("node", CLUSTER))

@@ -23,8 +23,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A short phrase for people, e.g. ``closed by the peer``, ``connection refused``."""
     clean: bool = False
     """Both sides agreed on the end (TLS close_notify)."""
-    refused_tcp: bool = False
-    """Nothing listens there: the peer's process is gone (ECONNREFUSED)."""
+    nobody_there: bool = False
+    """Proof that trying again at once is vain: nothing listens there (ECONNREFUSED), or the test
+    switch blocks it."""
     reason: Reason | None = None
     """The refusal, when TLS or the identity check refused; None for mere trouble."""
     by_peer: bool = False

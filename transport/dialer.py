@@ -145,7 +145,7 @@ class TlsDial:
     def _tcp_failed(self, number: int) -> None:
         self._drop_socket()
         if number == errno.ECONNREFUSED:
-            self._next_address(Ending(cause="connection refused", refused_tcp=True))
+            self._next_address(Ending(cause="connection refused", nobody_there=True))
         else:
             self._next_address(Ending(cause=f"no TCP connection: {os.strerror(number)}"))
 

@@ -167,7 +167,7 @@ class LoopbackTransport:
         self._blocked[node] = None
         for dial in list(self._dials):
             if dial.expected == node:
-                dial.fail(Ending(cause=BLOCKED))
+                dial.fail(Ending(cause=BLOCKED, nobody_there=True))
         for endpoint in list(self._endpoints):
             if endpoint.identity.node_id == node:
                 endpoint.abort(BLOCKED)
@@ -251,7 +251,7 @@ class LoopbackDial:
     def begin(self) -> None:
         """Set out; called once."""
         if self._owner.blocks(self.expected):
-            self.fail(Ending(cause=BLOCKED))
+            self.fail(Ending(cause=BLOCKED, nobody_there=True))
             return
         settings = self._owner.network.settings
         self._limit(settings.connect_timeout_s, "TCP connection", "connect_timeout")
@@ -292,7 +292,7 @@ class LoopbackDial:
 
     def _syn_arrived(self, node: NodeId) -> None:
         if self._owner.network.find(self._url) is None:
-            refused = Ending(cause="connection refused", refused_tcp=True)
+            refused = Ending(cause="connection refused", nobody_there=True)
             self._flight(node, self._owner.node, lambda: self._tell_failure(refused))
         else:
             self._flight(node, self._owner.node, lambda: self._connected(node))

@@ -109,7 +109,7 @@ class TlsTransport:
         dial = TlsDial(self._hub.loop, url, session, self._settings, on_done, on_failed)
         self._dials[dial] = expected
         if expected in self._blocked:
-            dial.fail(Ending(cause=BLOCKED))
+            dial.fail(Ending(cause=BLOCKED, nobody_there=True))
         else:
             dial.begin()
         return _Cancellable(self._dials, dial)
@@ -118,7 +118,7 @@ class TlsTransport:
         self._blocked.add(node)
         for dial, expected in list(self._dials.items()):
             if expected == node:
-                dial.fail(Ending(cause=BLOCKED))
+                dial.fail(Ending(cause=BLOCKED, nobody_there=True))
         for connection in list(self._connections):
             if connection.identity.node_id == node:
                 connection.abort(BLOCKED)

@@ -155,7 +155,7 @@ def test_five_mistakes_are_five_lines() -> None:
         "[tls] privat_key: unknown key; allowed: ca, certificate, private_key, crl, trust_domain,"
         " min_version; did you mean 'private_key'?",
         "[transport] max_frame: '1GB' is not a size with a unit;"
-        ' allowed: "4KiB" … "64MiB", units B, KiB, MiB',
+        ' allowed: "128KiB" … "64MiB", units B, KiB, MiB',
         "[cluster #1] ping_timeout: nan is not a duration with a unit;"
         ' allowed: "10ms" … "86400s", units ms, s, m, h',
     ]

@@ -151,7 +151,7 @@ class Pair:
 
 # short limits, so that tests reach them soon
 SETTINGS = TransportSettings(
-    connect_timeout_s=0.3, handshake_timeout_s=0.4, close_timeout_s=0.3, half_open=8
+    connect_timeout_s=1.0, handshake_timeout_s=1.5, close_timeout_s=0.5, half_open=8
 )
 
 

@@ -296,7 +296,7 @@ def test_nobody_listens(network: Network) -> None:
     one.dial(listener.url, node(2), lambda _: None, failures.append)
     assert not failures, "never from inside dial()"
     until(lambda: bool(failures))
-    assert failures[0].refused_tcp
+    assert failures[0].nobody_there
     assert failures[0].cause == "connection refused"
     assert failures[0].reason is None
 

@@ -110,7 +110,7 @@ def test_a_cut_path_is_a_connect_timeout(world: World) -> None:
     assert not world.failures
     world.clock.run(0.002)
     assert "connect_timeout" in world.failures[0].cause
-    assert not world.failures[0].refused_tcp
+    assert not world.failures[0].nobody_there
     world.clock.run(100.0)
     assert len(world.failures) == 1
     assert world.clock.waiting == 0
@@ -131,7 +131,7 @@ def test_a_dead_node_refuses(world: World) -> None:
     world.clock.run(0.019)
     assert not world.failures
     world.clock.run(0.002)
-    assert world.failures[0].refused_tcp
+    assert world.failures[0].nobody_there
 
 
 def test_killing_a_node_ends_its_connections_at_the_peers_only(world: World) -> None:

@@ -220,7 +220,7 @@ def test_names_that_do_not_resolve_fail_in_time(network: TlsNetwork) -> None:
     until(lambda: bool(failures))
     assert time.monotonic() - started_s < RESOLVE_TIMEOUT_S + 0.5
     assert "'no-such-host.invalid' cannot be resolved" in failures[0].cause
-    assert not failures[0].refused_tcp
+    assert not failures[0].nobody_there
 
 
 def test_every_address_of_a_name_is_tried(
@@ -240,7 +240,7 @@ def test_every_address_of_a_name_is_tried(
     found.pop()
     client.dial(BinsUrl("some-name", 1), node(2), dialled.append, failures.append)
     until(lambda: bool(failures))
-    assert failures[0].refused_tcp, "the last address refused"
+    assert failures[0].nobody_there, "the last address refused"
 
 
 def test_a_listener_that_never_answers_is_given_up(network: TlsNetwork) -> None:
