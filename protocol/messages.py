@@ -12,6 +12,8 @@ from typing import Annotated
 import msgspec
 
 PROTOCOL_VERSION = 1
+MIN_FRAME_BYTES = 128 * 1024
+"""Every node accepts frames of this size, so what control needs never has to be split."""
 MAX_HOPS = 25  # behaviour 1.1: hops of a flooded message
 MAX_CLUSTERS = 256
 MAX_NODES = 1024  # per cluster: bounds every list of node ids
@@ -36,6 +38,8 @@ class ClusterOffer(msgspec.Struct, frozen=True, array_like=True):
     cluster_id: Id
     config_digest: Text
     """Digest of the settings that must agree in a cluster; another value is `config_mismatch`."""
+    description: Description | None = None
+    """Who I am, for a receiver that may not know me (db_mode 0, J-4)."""
 
 
 class Hello(Message, frozen=True, tag=1):
@@ -51,7 +55,7 @@ class Hello(Message, frozen=True, tag=1):
     """Dialler's session of the last connection with the receiver that ended for me, or empty:
     tells a receiver which still holds that connection that it is dead."""
     clusters: Annotated[list[ClusterOffer], msgspec.Meta(max_length=MAX_CLUSTERS)]
-    max_frame_bytes: Annotated[int, msgspec.Meta(ge=4096, le=2**31 - 1)]
+    max_frame_bytes: Annotated[int, msgspec.Meta(ge=MIN_FRAME_BYTES, le=2**31 - 1)]
     software: Text
 
 
@@ -108,13 +112,17 @@ class LinkState(Message, frozen=True, tag=20):
     cluster_id: Id
     origin: Id
     incarnation: U63
+    """The one of the origin's HELLO: the life that has these links."""
+    epoch: U63
+    """First half of the version: the incarnation, or above it when that was contested."""
     sequence: U63
-    neighbours: Ids
+    neighbours: Annotated[list[tuple[Id, U63]], msgspec.Meta(max_length=MAX_NODES)]
+    """(node, incarnation of its HELLO): the lives that the links are with (T-12)."""
     hops: Hops = 0
 
 
 class Digest(Message, frozen=True, tag=21):
-    """What I know: (origin, incarnation, sequence) of each link state I hold (T-11)."""
+    """What I know: (origin, epoch, sequence) of each link state I hold (T-11)."""
 
     cluster_id: Id
     entries: Annotated[list[tuple[Id, U63, U63]], msgspec.Meta(max_length=MAX_NODES)]

@@ -1,20 +1,24 @@
 """What one node knows of one cluster: who is linked with whom, and whom it can reach.
 
 Each node floods its *link state*: the whole set of neighbours it has a link with, under a version
-(incarnation, sequence) that only grows (T-9, T-11). A receiver keeps the newest of each origin and
+(epoch, sequence) that only grows (T-9, T-11). A receiver keeps the newest of each origin and
 forwards exactly what was newer than what it had, so flooding ends (T-10). A lost message is made
 good by the next version, or by the digest that neighbours exchange when a link comes up and every
 ``digest_interval_s``: the list of versions held. A digest is answered with link states the other
 lacks and a `Want` for those it has and we do not; never with a digest, so nothing goes in circles.
 
-A version is above every version of an earlier life because the incarnation grows with each start.
-When a life lost its clock or its state, so that something newer than its own version is about in
-its name, the node moves above it and floods again. Its neighbours are never learned from others.
+The epoch is the incarnation of the origin, which grows with each start, so a version is above every
+version of an earlier life. When a life lost its clock or its state, so that something newer than
+its own version is about in its name, the node moves its epoch above it and floods again; its
+incarnation stays. Its neighbours are never learned from others.
 
-A link between two others counts when *both* report it (T-12): half of it may be what a dead node
-last said. My own link counts as soon as it is up here, because the link machine has proved both
-directions with ping and pong; waiting for the peer's report would only delay it. Nobody else
-relies on that: for them both of us must report it.
+A link is between two lives, and it counts when *both* report it (T-12): each end names the other
+together with the incarnation from its HELLO, and a link state holds for the incarnation that said
+it. What a dead life last said therefore pairs with nothing that is said to the life after it. My
+own links are no exception. They are told, and messages are flooded over them, as soon as they are
+up here and until they are DOWN here; but they carry routes only while the peer reports them too.
+So the end that still counts retries on a dead path goes round as soon as it hears from the other
+end, which knows; the price is one more message before NODE_UP.
 
 Applications hear NODE_UP when the first path appears and NODE_DOWN when the last disappears, per
 node strictly in turn (N-1). A node that restarts while it stays reachable is DOWN, then UP.
@@ -35,7 +39,7 @@ from .identity import ClusterId, NodeId, NodeRecord
 from .messages import MAX_HOPS, MAX_NODES, Digest, LinkState, Want
 from .routing import Path, shortest_paths
 
-MAX_INCARNATION = 2**63 - 1  # what the messages can carry
+MAX_EPOCH = 2**63 - 1  # what the messages can carry
 
 _RESTARTED = "restarted"
 _REMOVED = "removed or disabled in the roster"
@@ -44,13 +48,15 @@ _REMOVED = "removed or disabled in the roster"
 class _Known(NamedTuple):
     """The newest that an origin said of itself."""
 
-    incarnation: int
+    epoch: int
     sequence: int
     """−1: known from my link alone, and only as long as it is up; no link state received yet."""
-    neighbours: frozenset[NodeId]
+    incarnation: int
+    neighbours: Mapping[NodeId, int]
+    """Each with the incarnation that the link is with."""
 
 
-_NOTHING = _Known(-1, -1, frozenset())
+_NOTHING = _Known(-1, -1, -1, {})
 
 
 class Topology:
@@ -76,7 +82,7 @@ class Topology:
         self._rerouting = rerouting
         self._digest_interval_s = digest_interval_s
         self._members = self._checked(members)
-        self._known: dict[NodeId, _Known] = {me: _Known(incarnation, 0, frozenset())}
+        self._known: dict[NodeId, _Known] = {me: _Known(incarnation, 0, incarnation, {})}
         self._links: dict[NodeId, set[NodeId]] = {me: set()}
         self._routes: dict[NodeId, Path] = {}
         self._announced: dict[NodeId, int] = {}
@@ -93,27 +99,28 @@ class Topology:
         if peer == self._me or peer not in self._members:
             return [Count("G-4")]
         own = self._known[self._me]
-        known = self._known.get(peer, _NOTHING)
-        # A life known from the link alone is no evidence against what the link says now.
-        unheard = known.sequence < 0 and incarnation != known.incarnation
-        restarted = unheard or incarnation > known.incarnation
-        if peer in own.neighbours and not restarted:
+        if own.neighbours.get(peer) == incarnation:
             return []
-        if restarted:
-            # What its earlier life said of its links is over, whoever still repeats it.
-            self._store(peer, _Known(incarnation, -1, frozenset()))
+        known = self._known.get(peer, _NOTHING)
+        news = f"link with node {peer} is up"
+        if incarnation != known.incarnation:
+            cause, news = _RESTARTED, f"node {peer} restarted"
+            # A life known from the link alone is no evidence against what the link says now.
+            if known.sequence < 0 or incarnation > known.epoch:
+                # What its earlier life said of its links is over, whoever still repeats it.
+                self._store(peer, _Known(incarnation, -1, incarnation, {}))
         if self.deadline is None:
             self.deadline = now + self._digest_interval_s
-        effects = self._publish(own.neighbours | {peer})
+        effects = self._publish({**own.neighbours, peer: incarnation})
         effects.append(SendTo(peer, self._digest()))
-        return effects + self._settle(f"link with node {peer} is up", {peer: cause})
+        return effects + self._settle(news, {peer: cause})
 
     def link_down(self, peer: NodeId, now: float, cause: str) -> list[Effect]:  # noqa: ARG002 - the shape of all inputs
         """My link with ``peer`` is no longer up. Nothing when it was not."""
-        own = self._known[self._me]
-        if peer not in own.neighbours:
+        neighbours = dict(self._known[self._me].neighbours)
+        if neighbours.pop(peer, None) is None:
             return []
-        effects = self._publish(own.neighbours - {peer})
+        effects = self._publish(neighbours)
         if self._known[peer].sequence < 0:
             self._forget(peer)
         return effects + self._settle(f"link with node {peer}: {cause}", {peer: cause})
@@ -140,8 +147,8 @@ class Topology:
         self._members = members
         effects: list[Effect] = []
         neighbours = self._known[self._me].neighbours
-        if neighbours & removed:
-            effects += self._publish(neighbours - removed)
+        if neighbours.keys() & removed:
+            effects += self._publish({n: neighbours[n] for n in neighbours.keys() - removed})
         for node in removed & self._known.keys():
             self._forget(node)
         effects += self._ask_again()
@@ -177,30 +184,30 @@ class Topology:
         return [(n, sorted(self._links.get(n, ()))) for n in (self._me, *others)]
 
     def incarnation_of(self, node: NodeId) -> int | None:
-        """The newest incarnation heard of; None = never heard of that node."""
+        """The incarnation last heard of; None = never heard of that node."""
         return self._known[node].incarnation if node in self._known else None
 
     def _on_link_state(self, sender: NodeId, message: LinkState, now: float) -> list[Effect]:
         origin = NodeId(message.origin)
-        neighbours = frozenset(NodeId(n) for n in message.neighbours)
-        new = _Known(message.incarnation, message.sequence, neighbours)
+        neighbours = {NodeId(n): incarnation for n, incarnation in message.neighbours}
+        new = _Known(message.epoch, message.sequence, message.incarnation, neighbours)
         if origin not in self._members:
             return self._refuse(origin, sender, "T-7", f"node {origin} is no member here")
         old = self._known.get(origin, _NOTHING)
         if origin == self._me:
-            # Equal versions with equal neighbours are an echo of this life.
+            # An equal version that says the same is an echo of this life.
             contested = new[:2] > old[:2] or (new[:2] == old[:2] and new != old)
-            return self._defend(new.incarnation, now) if contested else [Count("T-10")]
+            return self._defend(new.epoch, now) if contested else [Count("T-10")]
         if new[:2] <= old[:2]:
             return [Count("T-10")]
         if origin in neighbours or len(neighbours) < len(message.neighbours):
             return [Count("S11"), RefreshRoster(f"node {origin} lists itself or a node twice")]
-        if strangers := sorted(neighbours - self._members.keys()):
+        if strangers := sorted(neighbours.keys() - self._members.keys()):
             why = f"node {origin} lists node {strangers[0]}, which is no member here"
             return self._refuse(origin, sender, "S11", why)
         moved = self._store(origin, new)
         effects = self._forward(sender, message)
-        if moved or new.incarnation != self._announced.get(origin, new.incarnation):
+        if moved:
             effects += self._settle(f"links of node {origin} changed", {})
         return effects
 
@@ -224,11 +231,11 @@ class Topology:
         if message.hops >= MAX_HOPS:
             return [Count("G-14")]
         onward = msgspec.structs.replace(message, hops=message.hops + 1)
-        told = {sender, message.origin, *message.neighbours}
-        return [SendTo(n, onward) for n in sorted(self._known[self._me].neighbours - told)]
+        told = {sender, message.origin, *(n for n, _ in message.neighbours)}
+        return [SendTo(n, onward) for n in sorted(self._known[self._me].neighbours.keys() - told)]
 
     def _on_digest(self, sender: NodeId, message: Digest, now: float) -> list[Effect]:
-        theirs = {NodeId(node): (inc, seq) for node, inc, seq in message.entries}
+        theirs = {NodeId(node): (epoch, sequence) for node, epoch, sequence in message.entries}
         none = _NOTHING[:2]
         newer_here = {n for n, k in self._known.items() if k[:2] > theirs.get(n, none)}
         effects = self._tell(sender, newer_here)
@@ -260,8 +267,9 @@ class Topology:
             cluster_id=self._cluster_id,
             origin=origin,
             incarnation=known.incarnation,
+            epoch=known.epoch,
             sequence=known.sequence,
-            neighbours=[*sorted(known.neighbours)],
+            neighbours=[*sorted(known.neighbours.items())],
         )
 
     def _digest(self) -> Digest:
@@ -270,10 +278,10 @@ class Topology:
         ]
         return Digest(self._cluster_id, entries)
 
-    def _publish(self, neighbours: frozenset[NodeId]) -> list[Effect]:
+    def _publish(self, neighbours: Mapping[NodeId, int]) -> list[Effect]:
         """My links changed: a new version, to all my neighbours."""
         own = self._known[self._me]
-        return self._flood_own(_Known(own.incarnation, own.sequence + 1, neighbours))
+        return self._flood_own(own._replace(sequence=own.sequence + 1, neighbours=neighbours))
 
     def _defend(self, claimed: int, now: float) -> list[Effect]:
         """Something newer than my version is about in my name: move above it (T-9).
@@ -281,10 +289,10 @@ class Topology:
         At most once per digest interval, so that two processes with one id cannot drive each
         other at the speed of the network; the next digest of a neighbour brings it up again.
         """
-        if now < self._defended_until or claimed >= MAX_INCARNATION:
+        if now < self._defended_until or claimed >= MAX_EPOCH:
             return [Count("T-9")]
         self._defended_until = now + self._digest_interval_s
-        return self._flood_own(_Known(claimed + 1, 0, self._known[self._me].neighbours))
+        return self._flood_own(self._known[self._me]._replace(epoch=claimed + 1, sequence=0))
 
     def _flood_own(self, own: _Known) -> list[Effect]:
         self._store(self._me, own)
@@ -297,19 +305,20 @@ class Topology:
 
         A link between nodes at equal distance is on no shortest path, before or after.
         """
-        old = self._links.get(origin, set())
         self._known[origin] = new
-        both = {n for n in new.neighbours if origin in self._known.get(n, _NOTHING).neighbours}
+        both = set()
+        for node, life in new.neighbours.items():
+            theirs = self._known.get(node, _NOTHING)
+            if theirs.incarnation == life and theirs.neighbours.get(origin) == new.incarnation:
+                both.add(node)
         moved = False
-        for node in old ^ both:
-            if node == self._me:  # my end counts by itself
-                continue
+        for node in self._links.get(origin, set()) ^ both:
             if node in both:
                 self._links[node].add(origin)
             else:
                 self._links[node].discard(origin)
             moved = moved or self._distance(node) != self._distance(origin)
-        self._links[origin] = set(new.neighbours) if origin == self._me else both
+        self._links[origin] = both
         return moved
 
     def _forget(self, node: NodeId) -> None:

@@ -39,7 +39,7 @@ GOLDEN = {
     11: "Pong cluster_id number",
     12: "ProbeRequest cluster_id target number",
     13: "ProbeAnswer cluster_id target number reached",
-    20: "LinkState cluster_id origin incarnation sequence neighbours hops",
+    20: "LinkState cluster_id origin incarnation epoch sequence neighbours hops",
     21: "Digest cluster_id entries",
     22: "Want cluster_id origins",
     23: "Description cluster_id origin incarnation url priority ping_retries sip_addr description"
@@ -47,7 +47,7 @@ GOLDEN = {
     24: "Goodbye cluster_id cause",
     30: "Trace cluster_id source destination number ttl visited returning",
 }
-REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 5, 21: 2, 22: 2, 23: 6,
+REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 6, 21: 2, 22: 2, 23: 6,
                    24: 2, 30: 6}  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_every_message_is_an_immutable_documented_array(kind: type[msgspec.Struc
 BIG_ID, BIG_63 = 2**31, 2**63
 SESSION = b"12345678"
 OFFER = [1, "digest"]
-HELLO = [1, 1, 1, 2, 0, SESSION, b"", [OFFER], 65536, "tagmesh"]
+HELLO = [1, 1, 1, 2, 0, SESSION, b"", [OFFER], 131072, "tagmesh"]
 
 
 def hello(position: int, value: object) -> list[object]:
@@ -107,7 +107,7 @@ INSIDE = [
     (Hello, hello(7, [OFFER] * MAX_CLUSTERS)),
     (Hello, hello(9, "x" * MAX_TEXT_CHARS)),
     (Ping, [10, 0, BIG_63 - 1]),
-    (LinkState, [20, BIG_ID - 1, 1, BIG_63 - 1, 0, [1] * MAX_NODES, MAX_HOPS]),
+    (LinkState, [20, BIG_ID - 1, 1, BIG_63 - 1, 0, 0, [[1, BIG_63 - 1]] * MAX_NODES, MAX_HOPS]),
     (Digest, [21, 1, [[1, 0, 0]] * MAX_NODES]),
     (Trace, [30, 1, 1, 2, 0, MAX_NODES, []]),
 ]
@@ -129,13 +129,17 @@ OUTSIDE = [
     (Ping, [10, -1, 0]),
     (Ping, [10, 0, BIG_63]),
     (Ping, [10, 0, 1.0]),
-    (LinkState, [20, 0, 1, 0, 0, []]),
-    (LinkState, [20, BIG_ID, 1, 0, 0, []]),
-    (LinkState, [20, 1, 1, 0, BIG_63, []]),
-    (LinkState, [20, 1, 1, 0, 0, [0]]),
-    (LinkState, [20, 1, 1, 0, 0, [1] * (MAX_NODES + 1)]),
-    (LinkState, [20, 1, 1, 0, 0, [], MAX_HOPS + 1]),
-    (LinkState, [20, 1, 1, 0, 0, [], -1]),
+    (LinkState, [20, 0, 1, 0, 0, 0, []]),
+    (LinkState, [20, BIG_ID, 1, 0, 0, 0, []]),
+    (LinkState, [20, 1, 1, BIG_63, 0, 0, []]),
+    (LinkState, [20, 1, 1, 0, BIG_63, 0, []]),
+    (LinkState, [20, 1, 1, 0, 0, BIG_63, []]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [[0, 0]]]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [[1, BIG_63]]]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [1]]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [[1, 0]] * (MAX_NODES + 1)]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [], MAX_HOPS + 1]),
+    (LinkState, [20, 1, 1, 0, 0, 0, [], -1]),
     (Digest, [21, 1, [[1, 0, 0]] * (MAX_NODES + 1)]),
     (Digest, [21, 1, [[1, 0]]]),
     (Want, [22, 1, [1] * (MAX_NODES + 1)]),

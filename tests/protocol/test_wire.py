@@ -30,7 +30,7 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(
         m.Hello, versions, versions, ids, u63, sessions, st.binary(max_size=8),
         st.lists(st.builds(m.ClusterOffer, ids, texts), max_size=5),
-        st.integers(4096, 2**31 - 1), texts,
+        st.integers(m.MIN_FRAME_BYTES, 2**31 - 1), texts,
     ),
     st.builds(m.Welcome, versions, sessions, id_lists),
     st.builds(m.Refusal, texts, texts),
@@ -38,7 +38,10 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.Pong, numbers, u63),
     st.builds(m.ProbeRequest, ids, ids, u63),
     st.builds(m.ProbeAnswer, ids, ids, u63, st.booleans()),
-    st.builds(m.LinkState, ids, ids, u63, u63, id_lists, hops),
+    st.builds(
+        m.LinkState, ids, ids, u63, u63, u63,
+        st.lists(st.tuples(ids, u63), max_size=20), hops,
+    ),
     st.builds(m.Digest, ids, st.lists(st.tuples(ids, u63, u63), max_size=10)),
     st.builds(m.Want, ids, id_lists),
     st.builds(
@@ -70,14 +73,14 @@ def test_every_message_is_in_the_roundtrip() -> None:
 def _one_of_each() -> list[m.Message]:
     session = b"12345678"
     return [
-        m.Hello(1, 1, 1, 5, session, b"", [m.ClusterOffer(1, "d")], 65536, "t"),
+        m.Hello(1, 1, 1, 5, session, b"", [m.ClusterOffer(1, "d")], 131072, "t"),
         m.Welcome(1, session, [1]),
         m.Refusal("unknown_node"),
         m.Ping(1, 1),
         m.Pong(1, 1),
         m.ProbeRequest(1, 2, 3),
         m.ProbeAnswer(1, 2, 3, True),
-        m.LinkState(1, 2, 3, 4, [5, 6]),
+        m.LinkState(1, 2, 3, 4, 5, [(6, 7), (8, 9)]),
         m.Digest(1, [(1, 2, 3)]),
         m.Want(1, [2]),
         m.Description(1, 2, 3, "bins:a", 50, 3),
@@ -109,8 +112,8 @@ def test_appended_fields_of_a_newer_version_are_ignored() -> None:
 
 
 def test_fields_that_an_older_version_does_not_send_have_defaults() -> None:
-    assert decode(msgspec.msgpack.encode([[20, 1, 2, 3, 4, []]])).messages == [
-        m.LinkState(1, 2, 3, 4, [], hops=0)
+    assert decode(msgspec.msgpack.encode([[20, 1, 2, 3, 4, 5, []]])).messages == [
+        m.LinkState(1, 2, 3, 4, 5, [], hops=0)
     ]
 
 
