@@ -186,6 +186,10 @@ class Net:
                 wire.over.add(node)
                 self.perform(node, self.sides[node].closed(wire.keys[node], "reset", self.now))
 
+    def lose_established(self) -> None:
+        """The connection in use breaks; both sides are told."""
+        self.lose(self.wires.index(self.assert_one_connection()), ONE, TWO)
+
     def restart(self, node: NodeId, *, told: bool) -> None:
         """Another process with that id starts; the other side hears of the old one's end or not."""
         peer, life = other(node), self.sides[node].identity.incarnation + 1

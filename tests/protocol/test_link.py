@@ -181,13 +181,6 @@ def test_other_messages_are_misuse() -> None:
         Bench().up().receive(Goodbye(CLUSTER, "x"))
 
 
-@pytest.mark.parametrize(
-    ("state", "shown"), [(State.UP, "Up"), (State.DOWN, "Down"), (State.RETRYING, "Probe")]
-)
-def test_how_states_are_shown(state: State, shown: str) -> None:
-    assert state.shown == shown
-
-
 def test_a_tick_before_the_deadline_or_without_one_does_nothing() -> None:
     bench = Bench().up()
     assert bench.link.deadline is not None

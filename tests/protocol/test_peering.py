@@ -123,7 +123,7 @@ def test_a_connection_that_lasted_is_dialled_at_once_whatever_happened_before() 
     net = connected()
     for _ in range(5):
         net.now += CAP
-        net.lose(len(net.wires) - 1, ONE, TWO)
+        net.lose_established()
         net.settle()
         assert net.sides[ONE].established is not None
 
@@ -132,17 +132,22 @@ def test_connections_that_do_not_last_are_dialled_more_and_more_slowly() -> None
     """A peer that accepts and drops must not be dialled in a tight loop."""
     net = Net().start(ONE).settle()
     start = net.now
-    while net.now < start + 60:
-        net.lose(len(net.wires) - 1, ONE, TWO)
-        net.settle()
-        net.run(0.001)
-    assert len(net.wires) <= 2 * 30
+    lost = 0
+    while net.now < start + 60 and lost <= 30:
+        if net.established(ONE) is not None:
+            net.lose_established()
+            lost += 1
+        net.run(0.01)
+    assert 10 <= lost <= 30
+    for node in (ONE, TWO):
+        assert len(net.effects(node, Dial)) <= 30
 
 
 def test_a_new_process_is_not_held_back_for_what_the_old_one_did() -> None:
     net = connected()
-    for _ in range(6):
+    for number in range(1, 7):
         net.restart(TWO, told=True)
+        assert len(net.effects(ONE, Dial)) == 1 + number
         net.settle()
         net.assert_one_connection()
 
