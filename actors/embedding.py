@@ -1,13 +1,13 @@
 """A node inside an application: its own thread and hub, every public call thread-safe.
 
 Nothing of the host is monkey-patched. ``start()`` runs one OS thread with a hub of its own;
-``start(inline=True)`` joins the hub of the calling greenlet in a gevent application. Callbacks of
-the application run in a worker thread, never in the hub.
+``start(inline=True)`` joins the hub of the calling greenlet in a gevent application; one that is
+monkey-patched is such an application, so ``start()`` means the same there. Callbacks of the
+application run in a worker thread, never in the hub.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import logging
 import os
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import gevent
 import gevent.event
+import gevent.monkey
 
 from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
@@ -29,14 +30,13 @@ from ..storage import FixedRoster, SqlRoster
 from ..storage.base import Roster, RosterSnapshot
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
+from .hubcalls import POLL_S, HubCalls, Reply, Turn, current_thread_id, sleep_in
 from .runtime import GeventRuntime
 from .system import NodeSystem
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0  # beyond boot_patience
 CALL_TIMEOUT_S = 30.0
 BOOT_RETRY_S = 0.25
-POLL_S = 0.01
-"""How often a waiting call looks again; state is read in memory."""
 
 logger = logging.getLogger("tagmesh.node")
 
@@ -52,14 +52,16 @@ class EmbeddedNode:
         self.config = config
         self.node_id: NodeId = own_id(config)
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._thread: threading.Thread | None = None
         self._hub_thread: int | None = None
         self._runtime: GeventRuntime | None = None
+        self._calls: HubCalls | None = None
         self._transport: TlsTransport | None = None
         self._system: NodeSystem | None = None
         self._roster: Roster | None = None
         self._finished: Any = None
+        self._given_up = False
         self._callbacks = CallbackWorker(f"tagmesh-events-{self.node_id}")
 
     def __repr__(self) -> str:
@@ -74,24 +76,30 @@ class EmbeddedNode:
         Raises `NotProvisioned`, `StorageUnavailable`, `Misuse` (certificates, address in use)
         with a sentence that says what to do; nothing is left running then.
         """
-        with self._lock:
-            self._check_fork()
+        self._check_fork()
+        with self._turn.taken(self._sleep):
             if self._system is not None:
                 raise Misuse(f"node {self.node_id} runs already")
-            if inline:
+            if inline or gevent.monkey.is_module_patched("threading"):
                 self._boot()
-                return
-            started: concurrent.futures.Future[None] = concurrent.futures.Future()
-            self._thread = threading.Thread(
-                target=self._run, args=(started,), name=f"tagmesh-node-{self.node_id}", daemon=True
-            )
-            self._thread.start()
-            try:
-                started.result(START_TIMEOUT_S)
-            except BaseException:
-                self._thread.join(1.0)
-                self._thread = None
-                raise
+            else:
+                self._start_thread()
+        self._callbacks.start()
+
+    def _start_thread(self) -> None:
+        started: Reply[None] = Reply()
+        self._given_up = False
+        self._thread = threading.Thread(
+            target=self._run, args=(started,), name=f"tagmesh-node-{self.node_id}", daemon=True
+        )
+        self._thread.start()
+        try:
+            started.wait(self.config.provisioning.boot_patience_s + START_TIMEOUT_S)
+        except BaseException:
+            self._given_up = True  # Ctrl-C: what still starts ends by itself
+            self._thread.join(1.0)
+            self._thread = None
+            raise
 
     def stop(self) -> None:
         """Tell the peers, close, and end the thread. A second call does nothing."""
@@ -102,8 +110,8 @@ class EmbeddedNode:
         self._end(silent=True)
 
     def _end(self, *, silent: bool) -> None:
-        with self._lock:
-            self._check_fork()
+        self._check_fork()
+        with self._turn.taken(self._sleep):
             if self._system is None:
                 return
             self._call(lambda: self._shut_down(silent=silent))
@@ -119,7 +127,7 @@ class EmbeddedNode:
     def __exit__(self, *_exc_info: object) -> None:
         self.stop()
 
-    def _run(self, started: concurrent.futures.Future[None]) -> None:
+    def _run(self, started: Reply[None]) -> None:
         """The node's own thread: boot, serve until told to finish, take the hub down."""
         hub = gevent.get_hub()
         keep_alive = hub.loop.async_()  # a hub with nothing to watch would give up waiting
@@ -127,9 +135,11 @@ class EmbeddedNode:
         try:
             self._boot()
         except BaseException as error:  # noqa: BLE001 - handed to the caller of start
-            started.set_exception(error)
+            started.give(error=error)
         else:
-            started.set_result(None)
+            if self._given_up:
+                self._shut_down(silent=False)
+            started.give(None)
             self._finished.wait()
         finally:
             keep_alive.stop()
@@ -139,6 +149,7 @@ class EmbeddedNode:
     def _boot(self) -> None:
         """In the hub's thread, in a greenlet that may wait."""
         self._finished = gevent.event.Event()
+        self._hub_thread = current_thread_id()
         with contextlib.ExitStack() as undo:
             runtime = GeventRuntime()
             undo.callback(runtime.close)
@@ -160,12 +171,13 @@ class EmbeddedNode:
                 roster=roster,
                 software=self.software,
             )
+            undo.callback(gevent.sleep, POLL_S)  # the actors' turn to end
             undo.callback(system.stop)
             system.context.events.subscribe(self._callbacks.put)
             system.start(snapshot)
             self._started_in_hub(system)
             undo.pop_all()
-        self._hub_thread = threading.get_ident()
+        self._calls = HubCalls(runtime, f"node {self.node_id} was stopped; call start() first")
         self._runtime, self._transport, self._roster = runtime, transport, roster
         self._system = system
 
@@ -180,15 +192,18 @@ class EmbeddedNode:
         assert self._transport is not None, "set with the system"
         assert self._runtime is not None, "set with the system"
         assert self._roster is not None, "set with the system"
+        assert self._calls is not None, "set with the system"
         system, self._system = self._system, None
         self._stopping_in_hub()
         if silent:
             self._transport.close()
         system.stop()
+        gevent.sleep(POLL_S)  # the actors' turn to end
         deadline = time.monotonic() + self.config.transport.close_timeout_s
         while self._transport.connections and time.monotonic() < deadline:
             gevent.sleep(POLL_S)
         self._transport.close()
+        self._calls.close()
         self._runtime.close()
         self._roster.close()
         self._finished.set()
@@ -257,21 +272,12 @@ class EmbeddedNode:
 
     def _call(self, function: Callable[[], T]) -> T:
         """Run in a greenlet of the hub's thread and wait for the result."""
-        runtime = self._runtime
-        if runtime is None:
+        if self._calls is None:
             raise Misuse(f"node {self.node_id} is not running; call start() first")
-        if threading.get_ident() == self._hub_thread:
-            return function()
-        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+        return self._calls.call(function, CALL_TIMEOUT_S)
 
-        def work() -> None:
-            try:
-                result.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller
-                result.set_exception(error)
-
-        runtime.call_soon(lambda: _ignore(gevent.spawn(work)))
-        return result.result(CALL_TIMEOUT_S)
+    def _sleep(self, seconds: float) -> None:
+        sleep_in(self._hub_thread, seconds)
 
     @property
     def url(self) -> BinsUrl:
@@ -334,7 +340,7 @@ class EmbeddedNode:
                 return status
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"node {self.node_id}: not so within {timeout:g} s: {status}")
-            _sleep(self, POLL_S)
+            self._sleep(POLL_S)
 
     def wait_ready(self, timeout: float = 10.0) -> None:
         """Wait until the node is provisioned and enabled; `TimeoutError` otherwise."""
@@ -355,14 +361,6 @@ class EmbeddedNode:
         return iter(self._call(lambda: list(system.context.events.ring)))
 
 
-def _sleep(node: EmbeddedNode, seconds: float) -> None:
-    """Wait without stopping the hub, should this be its thread."""
-    if threading.get_ident() == node._hub_thread:  # noqa: SLF001 - same module
-        gevent.sleep(seconds)
-    else:
-        time.sleep(seconds)
-
-
 def _in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
     """Run in the worker and wait, in a greenlet."""
     result: gevent.event.AsyncResult = gevent.event.AsyncResult()
@@ -376,10 +374,6 @@ def _in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
     runtime.call_in_pool(function, done)
     value: T = result.get()
     return value
-
-
-def _ignore(_value: object) -> None:
-    """A callback has no result."""
 
 
 def _nothing() -> None:

@@ -6,7 +6,8 @@ arrives to the link and node actors of the cluster it is about.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 from ..protocol.effects import Count, Effect
 from ..protocol.errors import PeerViolation, Reason
@@ -16,10 +17,6 @@ from ..protocol.messages import (
     Goodbye,
     Hello,
     Message,
-    Ping,
-    Pong,
-    ProbeAnswer,
-    ProbeRequest,
     Refusal,
     Welcome,
 )
@@ -38,7 +35,8 @@ from ..protocol.peering import (
 )
 from ..transport import base as transport
 from .actor import ClusterActor
-from .context import Context, Name
+from .context import Context
+from .delivery import deliver
 from .mail import (
     AskAdmission,
     Attach,
@@ -50,13 +48,10 @@ from .mail import (
     DialNow,
     DropPath,
     Ended,
-    FromPeer,
-    Heard,
     Outgoing,
     PeerBarred,
     PeerChanged,
     PeerGone,
-    Question,
     Received,
     RefusalNoted,
     Verdict,
@@ -156,7 +151,7 @@ class PeerActor(ClusterActor):
         """One case per mail."""
         match message:
             case Received():
-                self._received(message.key, message)
+                self._received(message.key, message.messages)
             case Outgoing():
                 self._send(self.rules.established, message.message)
             case Connected():
@@ -268,50 +263,24 @@ class PeerActor(ClusterActor):
 
     # What arrives -------------------------------------------------------------------------------
 
-    def _received(self, key: int, received: Received) -> None:
+    def _received(self, key: int, messages: Sequence[Message]) -> None:
         self._unpause()
         try:
-            by_target: dict[Name, list[Message]] = {}
-            for message in received.messages:
-                if isinstance(message, _GREETING) or getattr(message, "cluster_id", 0) == 0:
-                    self.apply(self.rules.receive(key, message, self.now))
-                elif key == self.rules.established:
-                    self._sort(message, by_target)
-                elif key in self._connections:
-                    _too_early()
-            self._deliver(by_target)
+            ours = [m for m in messages if not self._greeted(key, m)]
         except PeerViolation as violation:
             self._violated(key, violation)
+        else:
+            if key == self.rules.established:
+                deliver(self.context, self.peer, self.clusters, ours)
 
-    def _sort(self, message: Any, by_target: dict[Name, list[Message]]) -> None:
-        cluster = message.cluster_id
-        if cluster not in self.clusters:
-            self.context.drops["G-2"] += 1
-            return
-        match message:
-            case Ping() | Pong():
-                target: Name = ("link", cluster, self.peer)
-            case ProbeAnswer():
-                target = ("link", cluster, message.target)
-            case ProbeRequest():
-                question = Question(self.peer, message.number)
-                self.context.supervisor.tell(("link", cluster, message.target), question)
-                return
-            case Goodbye():
-                cause = f"left: {message.cause!a}"
-                self.context.supervisor.tell(("link", cluster, self.peer), PeerGone(cause))
-                return
-            case _:
-                target = ("node", cluster)
-        by_target.setdefault(target, []).append(message)
-
-    def _deliver(self, by_target: dict[Name, list[Message]]) -> None:
-        tell = self.context.supervisor.tell
-        for target, messages in by_target.items():
-            tell(target, FromPeer(self.peer, messages))
-        for cluster in self.clusters if by_target else ():
-            if ("link", cluster, self.peer) not in by_target:
-                tell(("link", cluster, self.peer), Heard())
+    def _greeted(self, key: int, message: Message) -> bool:
+        """Whether a message was about the connection itself; `PeerViolation` if out of turn."""
+        if isinstance(message, _GREETING) or getattr(message, "cluster_id", 0) == 0:
+            self.apply(self.rules.receive(key, message, self.now))
+            return True
+        if key in self._connections and key != self.rules.established:
+            raise PeerViolation("a message before WELCOME")
+        return False
 
     def _violated(self, key: int, violation: PeerViolation) -> None:
         connection = self._connections.get(key)
@@ -400,7 +369,3 @@ class PeerActor(ClusterActor):
                 detail=detail,
             ),
         )
-
-
-def _too_early() -> NoReturn:
-    raise PeerViolation("a message before WELCOME")
