@@ -1,8 +1,10 @@
 """What a node costs that has nothing to do: CPU time and memory per link.
 
 Method: `LINKS` peers run as nodes in one other process, linked with each other as in any cluster,
-and pinging every second. They stay for all runs. Per run three fresh processes of
-``tagmesh node run`` are measured in the same window, `SETTLE_S` after all is as it shall be:
+and pinging every second. They stay for all runs. While their mesh comes up, a node that is not
+measured stands in for the measured one, which would else remember that storm. Per run three fresh
+processes of ``tagmesh node run`` are measured in the same window, `SETTLE_S` after all is as it
+shall be:
 
 - ``linked``: provisioned together with the peers, a link with each of them;
 - ``absent``: provisioned together with as many peers, of which none runs: it dials in vain;
@@ -67,6 +69,10 @@ def measure(
             for name, count in (("linked", links + 1), ("absent", links + 1), ("alone", 1))
         ]
         with _peers(spaces[0]):
+            with Nodes(spaces[0]) as unmeasured:
+                unmeasured.start(MEASURED)
+                unmeasured.wait_answering(MEASURED)
+                _wait_mesh(unmeasured, links)
             for _ in range(runs):
                 costs = _run(spaces, links, window_s, settle_s)
                 for found, cost in zip((linked, absent, alone), costs, strict=True):
