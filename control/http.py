@@ -11,6 +11,7 @@ name that resolves to 127.0.0.1 does not help; ``Origin``, which browsers add, m
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import ipaddress
@@ -156,10 +157,15 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         self.socket.settimeout(IDLE_TIMEOUT_S)
+        reader = self.rfile
         try:
             super().handle()
         except OSError as error:
             self.log_error("%s", error)
+        finally:
+            # gevent leaves it to the collector, which may come when the hub is gone already
+            with contextlib.suppress(OSError):
+                reader.close()
 
     def handle_error(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
         if isinstance(error, OSError):
