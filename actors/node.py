@@ -91,7 +91,7 @@ class NodeActor(ClusterActor):
             case LinkState() | Digest() | Want():
                 self.apply(self.rules.receive(peer, message, self.now))
             case Description() if self.descriptions is not None:
-                _, neighbours = self.rules.adjacency()[0]
+                neighbours = self.rules.neighbours
                 self.apply(self.descriptions.receive(peer, message, neighbours))
             case Trace():
                 self.perform(forward_trace(message, self.context.me, self.rules.next_hop))
@@ -99,7 +99,7 @@ class NodeActor(ClusterActor):
                 self.context.drops["unsupported"] += 1
 
     def _link_changed(self, report: LinkReport) -> None:
-        """A link counts from UP until DOWN; what lies between changes nothing (decision 2)."""
+        """A link is told from UP until DOWN; what lies between changes nothing (decision 2)."""
         if report.after is State.UP:
             assert report.incarnation is not None, "an UP link has been attached"
             up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)

@@ -175,6 +175,11 @@ class Topology:
         """The other nodes I have a path to."""
         return frozenset(self._routes)
 
+    @property
+    def neighbours(self) -> frozenset[NodeId]:
+        """The nodes my link is up with, whether they report it or not: who is told what floods."""
+        return frozenset(self._known[self._me].neighbours)
+
     def adjacency(self) -> list[tuple[NodeId, list[NodeId]]]:
         """(node, sorted neighbours) of each member, mine first, the others by id.
 

@@ -75,6 +75,7 @@ def test_my_own_link_carries_routes_while_the_peer_reports_it_too() -> None:
     node = linked()
     assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == []
     assert node.adjacency()[:2] == [(1, []), (2, [])]
+    assert node.neighbours == {2}
     effects = hear(node, 2, state(2, (100, 1), 1))
     assert edges(effects) == [(UP, 2, 2, "path found: links of node 2 changed")]
     assert node.adjacency()[:2] == [(1, [2]), (2, [1])]
@@ -82,6 +83,8 @@ def test_my_own_link_carries_routes_while_the_peer_reports_it_too() -> None:
     assert edges(effects) == [(DOWN, 2, 2, "path lost: links of node 2 changed")]
     effects = node.link_up(NodeId(3), 100, 0.0, "answered")
     assert sent(effects)[0] == (2, state(1, (100, 2), 2, 3))
+    assert node.neighbours == {2, 3}
+    assert not node.reachable
 
 
 def test_the_peer_may_report_the_link_before_it_is_up_here() -> None:
