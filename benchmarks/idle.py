@@ -8,15 +8,18 @@ shall be:
 
 - ``linked``: provisioned together with the peers, a link with each of them;
 - ``absent``: provisioned together with as many peers, of which none runs: it dials in vain;
+- ``single``: one link, with a node that runs in the process of the peers too;
 - ``alone``: the only node of its cluster.
 
 CPU time is read from the kernel's CPU clock of the process at both ends of the window (nanoseconds;
-``/proc/PID/stat`` has steps of 10 ms), memory at its end. A run in which a link changed during the
-window was not idle, and fails. Memory per link is what ``linked`` has more of private memory
-(``Anonymous`` of ``/proc/PID/smaps_rollup``) than the others, divided by the number of links:
-against ``absent`` it is the link itself, against ``alone`` also what being provisioned costs.
-Pages of files are left out, because code that is loaded with the first link is no cost per link;
-the whole resident memory is shown too.
+``/proc/PID/stat`` has steps of 10 ms), private memory at its end (``Anonymous`` of
+``/proc/PID/smaps_rollup``; pages of files are left out, because code that is loaded with the first
+link is no cost per link). A run in which a link changed during the window was not idle, and fails.
+Memory per link is what ``linked`` has more of it, divided by the links it has more:
+
+- than ``absent``: the links, and what is made once with the first of them;
+- than ``alone``: also what being provisioned costs;
+- than ``single``: what a further link costs.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ MESH_TIMEOUT_S = 120.0
 POLL_S = 0.5
 TIMING = {"ping_interval": "1s", "ping_timeout": "900ms", "digest_interval": "10s"}
 MEASURED = 1
+PEERS_LOG = "peers.log"
 
 CPU_BUDGET_PERCENT = 1.0
 LINK_BUDGET_KIB = 100.0
@@ -59,36 +63,38 @@ class Cost:
 def measure(
     runs: int, links: int = LINKS, window_s: float = WINDOW_S, settle_s: float = SETTLE_S
 ) -> list[Figure]:
-    """Figures of ``runs`` windows, each with fresh processes."""
-    linked: list[Cost] = []
-    absent: list[Cost] = []
-    alone: list[Cost] = []
+    """Figures of ``runs`` windows, each with fresh processes; 2 or more ``links``."""
     with temporary_folder() as folder:
-        spaces = [
-            _space(folder / name, count)
-            for name, count in (("linked", links + 1), ("absent", links + 1), ("alone", 1))
-        ]
-        with _peers(spaces[0]):
-            with Nodes(spaces[0]) as unmeasured:
+        linked = _space(folder / "linked", links + 1)
+        absent = _space(folder / "absent", links + 1)
+        single = _space(folder / "single", 2)
+        alone = _space(folder / "alone", 1)
+        with _peers(linked, single):
+            with Nodes(linked) as unmeasured:
                 unmeasured.start(MEASURED)
                 unmeasured.wait_answering(MEASURED)
-                _wait_mesh(unmeasured, links)
-            for _ in range(runs):
-                costs = _run(spaces, links, window_s, settle_s)
-                for found, cost in zip((linked, absent, alone), costs, strict=True):
-                    found.append(cost)
-    against = [
-        (name, [(c.private - o.private) / links for c, o in zip(linked, others, strict=True)])
-        for name, others in (("such peers absent", absent), ("a node alone", alone))
-    ]
+                _wait_mesh(unmeasured)
+            spaces = (linked, absent, single, alone)
+            costs = [_run(spaces, window_s, settle_s) for _ in range(runs)]
+    return _figures(costs, links)
+
+
+def _figures(costs: Sequence[Sequence[Cost]], links: int) -> list[Figure]:
+    """``costs``: per run those of linked, absent, single and alone."""
+    linked, absent, single, alone = zip(*costs, strict=True)
+
+    def per_link(name: str, others: Sequence[Cost], more: int) -> Figure:
+        values = [(c.private - o.private) / more for c, o in zip(linked, others, strict=True)]
+        return Figure(f"private memory per link, {name}", "KiB", values, LINK_BUDGET_KIB)
+
     return [
         Figure(f"CPU, {links} idle links", "%", [c.cpu for c in linked], CPU_BUDGET_PERCENT),
+        Figure("CPU, 1 idle link", "%", [c.cpu for c in single]),
         Figure(f"CPU, {links} absent peers", "%", [c.cpu for c in absent]),
         Figure("CPU, a node alone", "%", [c.cpu for c in alone]),
-        *(
-            Figure(f"private memory per link, against {name}", "KiB", values, LINK_BUDGET_KIB)
-            for name, values in against
-        ),
+        per_link(f"{links} links less {links} absent peers", absent, links),
+        per_link(f"{links} links less a node alone", alone, links),
+        per_link(f"{links} links less 1 link", single, links - 1),
         Figure("private memory, a node alone", "KiB", [c.private for c in alone]),
         Figure(f"resident memory, {links} links", "KiB", [c.resident for c in linked]),
     ]
@@ -99,14 +105,16 @@ def _space(folder: Path, count: int) -> Workspace:
     return Workspace(folder, count, timing=TIMING)
 
 
-def _run(spaces: Sequence[Workspace], links: int, window_s: float, settle_s: float) -> list[Cost]:
+def _run(spaces: Sequence[Workspace], window_s: float, settle_s: float) -> list[Cost]:
+    linked, single = 0, 2
     with contextlib.ExitStack() as stack:
         clusters = [stack.enter_context(Nodes(space)) for space in spaces]
         for cluster in clusters:
             cluster.start(MEASURED)
         for cluster in clusters:
             cluster.wait_answering(MEASURED)
-        _wait_mesh(clusters[0], links)
+        for index in (linked, single):
+            _wait_mesh(clusters[index])
         time.sleep(settle_s)
         pids = [cluster.pid(MEASURED) for cluster in clusters]
         begin = time.monotonic()
@@ -115,19 +123,23 @@ def _run(spaces: Sequence[Workspace], links: int, window_s: float, settle_s: flo
             Cost(cpu, memory_kib(pid, "Anonymous"), memory_kib(pid, "Rss"))
             for pid, cpu in zip(pids, shares, strict=True)
         ]
-        pairs = [(MEASURED, peer) for peer in spaces[0].ids if peer != MEASURED]
-        if clusters[0].wait_links(pairs, "Up") > begin:
-            raise clusters[0].fail("links changed while the node should have been idle")
+        for index in (linked, single):
+            if clusters[index].wait_links(_links(spaces[index]), "Up") > begin:
+                raise clusters[index].fail("links changed while the node should have been idle")
         return costs
 
 
+def _links(space: Workspace) -> list[tuple[int, int]]:
+    return [(MEASURED, peer) for peer in space.ids if peer != MEASURED]
+
+
 @contextlib.contextmanager
-def _peers(space: Workspace) -> Iterator[None]:
-    """Every node of ``space`` but the measured one, in one process."""
-    configs = [str(space.config(n)) for n in space.ids if n != MEASURED]
+def _peers(*spaces: Workspace) -> Iterator[None]:
+    """Every node of the clusters but the measured ones, in one process."""
+    configs = [str(space.config(peer)) for space in spaces for _, peer in _links(space)]
     script = Path(__file__).with_name("peers.py")
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context((space.folder / "peers.log").open("wb"))
+        log = stack.enter_context((spaces[0].folder / PEERS_LOG).open("wb"))
         with uninterrupted():
             process = subprocess.Popen(
                 # -P: the modules beside the script are not importable by their short names
@@ -142,8 +154,9 @@ def _peers(space: Workspace) -> Iterator[None]:
         yield
 
 
-def _wait_mesh(nodes: Nodes, links: int) -> None:
+def _wait_mesh(nodes: Nodes) -> None:
     """Wait until every link of the measured node is Up and it knows all the others to be."""
+    links = len(nodes.space.ids) - 1
     client = MiClient(f"http://{nodes.space.admin[MEASURED]}")
     deadline = time.monotonic() + MESH_TIMEOUT_S
     while True:
@@ -153,10 +166,11 @@ def _wait_mesh(nodes: Nodes, links: int) -> None:
         if up == links and edges == links * (links + 1) // 2:
             return
         if time.monotonic() > deadline:
+            log = nodes.space.folder / PEERS_LOG
+            told = log.read_text(encoding="utf-8") if log.exists() else ""
             raise nodes.fail(
                 f"{up} of {links} links Up and {edges} links in the cluster known after "
-                f"{MESH_TIMEOUT_S:g} s; the peers say:\n"
-                + (nodes.space.folder / "peers.log").read_text(encoding="utf-8")
+                f"{MESH_TIMEOUT_S:g} s; the peers say:\n{told}"
             )
         time.sleep(POLL_S)
 
