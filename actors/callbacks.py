@@ -47,10 +47,11 @@ class CallbackWorker:
 
     def put(self, record: EventRecord) -> None:
         """An event happened; called in the hub, never waits."""
-        if self._worker is None or not any(record.kind in kinds for _, kinds in self._registered):
+        worker = self._worker
+        if worker is None or not any(record.kind in kinds for _, kinds in self._registered):
             return
         try:
-            self._worker.waiting.put_nowait(record)
+            worker.waiting.put_nowait(record)
         except queue.Full:
             self.dropped += 1
             if self.dropped & (self.dropped - 1) == 0:

@@ -80,11 +80,15 @@ class EmbeddedNode:
         with self._turn.taken(self._sleep):
             if self._system is not None:
                 raise Misuse(f"node {self.node_id} runs already")
-            if inline or gevent.monkey.is_module_patched("threading"):
-                self._boot()
-            else:
-                self._start_thread()
-        self._callbacks.start()
+            self._callbacks.start()
+            try:
+                if inline or gevent.monkey.is_module_patched("threading"):
+                    self._boot()
+                else:
+                    self._start_thread()
+            except BaseException:
+                self._callbacks.stop()
+                raise
 
     def _start_thread(self) -> None:
         started: Reply[None] = Reply()
@@ -149,8 +153,9 @@ class EmbeddedNode:
     def _boot(self) -> None:
         """In the hub's thread, in a greenlet that may wait."""
         self._finished = gevent.event.Event()
-        self._hub_thread = current_thread_id()
         with contextlib.ExitStack() as undo:
+            self._hub_thread = current_thread_id()
+            undo.callback(setattr, self, "_hub_thread", None)  # the system uses ids again
             runtime = GeventRuntime()
             undo.callback(runtime.close)
             roster = self._make_roster()
@@ -206,6 +211,7 @@ class EmbeddedNode:
         self._calls.close()
         self._runtime.close()
         self._roster.close()
+        self._calls = self._hub_thread = None
         self._finished.set()
 
     def _detection_s(self) -> float:
@@ -272,9 +278,10 @@ class EmbeddedNode:
 
     def _call(self, function: Callable[[], T]) -> T:
         """Run in a greenlet of the hub's thread and wait for the result."""
-        if self._calls is None:
+        calls = self._calls
+        if calls is None:
             raise Misuse(f"node {self.node_id} is not running; call start() first")
-        return self._calls.call(function, CALL_TIMEOUT_S)
+        return calls.call(function, CALL_TIMEOUT_S)
 
     def _sleep(self, seconds: float) -> None:
         sleep_in(self._hub_thread, seconds)

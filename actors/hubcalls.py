@@ -65,7 +65,8 @@ class HubCalls:
         self._closed_text = closed
         self._lock = _new_lock()
         self._closed = False
-        self._pending: set[Reply[Any]] = set()
+        self._pending: dict[Reply[Any], object] = {}
+        """With the greenlet that serves it, once there is one."""
 
     def call(self, function: Callable[[], T], timeout_s: float) -> T:
         """Run in a greenlet of the hub's thread and wait for the result.
@@ -78,9 +79,10 @@ class HubCalls:
         with self._lock:
             if self._closed:
                 raise Misuse(self._closed_text)
-            self._pending.add(reply)
+            self._pending[reply] = None
 
         def work() -> None:
+            self._pending[reply] = gevent.getcurrent()
             try:
                 reply.give(function())
             except BaseException as error:  # noqa: BLE001 - handed to the caller
@@ -90,15 +92,17 @@ class HubCalls:
         try:
             return reply.wait(timeout_s)
         finally:
-            self._pending.discard(reply)
+            with self._lock:
+                self._pending.pop(reply, None)
 
     def close(self) -> None:
-        """Nobody is served any more; who waits is told so. In the hub's thread."""
+        """Nobody is served any more; who waits is told so, but for the call that closes."""
         with self._lock:
             self._closed = True
-            pending = list(self._pending)
-        for reply in pending:
-            reply.give(error=Misuse(self._closed_text))
+            pending = list(self._pending.items())
+        for reply, greenlet in pending:
+            if greenlet is not gevent.getcurrent():
+                reply.give(error=Misuse(self._closed_text))
 
 
 class Turn:
