@@ -8,6 +8,7 @@ application run in a worker thread, never in the hub.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -89,6 +90,7 @@ class EmbeddedNode:
             except BaseException:
                 self._callbacks.stop()
                 raise
+            atexit.register(self._at_exit)
 
     def _start_thread(self) -> None:
         started: Reply[None] = Reply()
@@ -118,11 +120,17 @@ class EmbeddedNode:
         with self._turn.taken(self._sleep):
             if self._system is None:
                 return
+            atexit.unregister(self._at_exit)
             self._call(lambda: self._shut_down(silent=silent))
             thread, self._thread = self._thread, None
             if thread is not None and thread is not threading.current_thread():
                 thread.join(CALL_TIMEOUT_S)
         self._callbacks.stop()
+
+    def _at_exit(self) -> None:
+        """The program ends without `stop`: the peers are told all the same."""
+        if os.getpid() == self._pid:
+            self.stop()
 
     def __enter__(self) -> EmbeddedNode:
         self.start()

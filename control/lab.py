@@ -6,14 +6,17 @@ SQLite database with a throw-away CA. Nothing stays behind.
 
 from __future__ import annotations
 
+import atexit
 import io
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..protocol.config import Config
-from ..protocol.errors import Misuse
+from ..protocol.errors import ForkedRuntime, Misuse
 from ..protocol.status import PeerStatus, Status
 from .configfile import load_config
 from .node import Node
@@ -33,7 +36,8 @@ class LocalCluster:
             raise Misuse(f"a LocalCluster has 1 … {MAX_NODES} nodes, not {nodes}")
         self._count = nodes
         self._timing = timing
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._pid = os.getpid()
+        self._folder: Path | None = None
         self._configs: dict[int, Config] = {}
         self._nodes: dict[int, Node] = {}
 
@@ -43,10 +47,13 @@ class LocalCluster:
         """Make CA, database and nodes, start them and wait until all links are up."""
         if self._folder is not None:
             raise Misuse("this LocalCluster runs already")
-        self._folder = tempfile.TemporaryDirectory(prefix="tagmesh-lab-")
+        # no TemporaryDirectory: it would remove the files when a forked child ends
+        self._folder = Path(tempfile.mkdtemp(prefix="tagmesh-lab-"))
+        atexit.register(self._at_exit)
         try:
-            folder = Path(self._folder.name)
-            space = Workspace(folder, self._count, timing=self._timing, admin=False, names="lab")
+            space = Workspace(
+                self._folder, self._count, timing=self._timing, admin=False, names="lab"
+            )
             self._configs = {n: load_config(space.config(n)) for n in space.ids}
             for node_id in self._configs:
                 self._start_node(node_id)
@@ -57,12 +64,19 @@ class LocalCluster:
 
     def stop(self) -> None:
         """Stop every node and remove every file."""
+        if os.getpid() != self._pid:
+            raise ForkedRuntime("this LocalCluster was made in another process; leave it alone")
         for node in self._nodes.values():
             node.stop()
         self._nodes.clear()
         if self._folder is not None:
-            self._folder.cleanup()
+            shutil.rmtree(self._folder)
             self._folder = None
+            atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:
+            self.stop()
 
     def __enter__(self) -> LocalCluster:
         self.start()

@@ -33,9 +33,20 @@ class ProcessCluster:
     ) -> None:
         """``environ``: variables added to that of the processes."""
         self._poll_s = poll_s
-        self.space = Workspace(folder, count, **space)  # type: ignore[arg-type]
+        self._use(Workspace(folder, count, **space), environ)  # type: ignore[arg-type]
+
+    def _use(self, space: Workspace, environ: Mapping[str, str] | None) -> None:
+        self.space = space
         self._environ = {**os.environ, **(environ or {})}
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def of(cls, space: Workspace) -> ProcessCluster:
+        """The processes of a workspace that is there already."""
+        cluster = cls.__new__(cls)
+        cluster._poll_s = POLL_S
+        cluster._use(space, None)
+        return cluster
 
     def __enter__(self) -> ProcessCluster:
         return self
