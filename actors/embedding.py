@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import gevent
 import gevent.event
@@ -132,7 +132,7 @@ class EmbeddedNode:
         if os.getpid() == self._pid:
             self.stop()
 
-    def __enter__(self) -> EmbeddedNode:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

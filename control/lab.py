@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 from ..protocol.config import Config
 from ..protocol.errors import ForkedRuntime, Misuse
@@ -78,7 +79,7 @@ class LocalCluster:
         if os.getpid() == self._pid:
             self.stop()
 
-    def __enter__(self) -> LocalCluster:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

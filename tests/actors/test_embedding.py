@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import gevent.monkey
-import pykka
 import pytest
 
 from tagmesh import (
@@ -24,34 +22,13 @@ from tagmesh import (
 from tagmesh.actors import callbacks
 from tagmesh.control.workspace import Workspace
 from tagmesh.protocol.status import Status
-
-UP_S = 15.0
-
-
-def until(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.01)
-
-
-def leftovers() -> tuple[set[str], int, int]:
-    """(threads, file descriptors, actors) of this process."""
-    names = {thread.name for thread in threading.enumerate() if "tagmesh" in thread.name}
-    return (
-        names,
-        sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        len(pykka.ActorRegistry.get_all()),
-    )
+from tests.actors.leftovers import UP_S, leftovers, nothing_stays, until
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    """No test leaves a thread, a descriptor, an actor or a patched module behind."""
-    before = leftovers()
-    yield
-    until(lambda: leftovers() == before, 5)
-    assert not gevent.monkey.is_anything_patched()
+def clean() -> Iterator[None]:
+    with nothing_stays():
+        yield
 
 
 @pytest.fixture

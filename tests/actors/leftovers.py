@@ -1,0 +1,47 @@
+"""What a node may not leave behind in the process it was embedded in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gevent.monkey
+import pykka
+
+UP_S = 15.0
+
+
+def until(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.01)
+
+
+def leftovers() -> tuple[set[str], list[str], int]:
+    """(threads, open files by kind, actors) of this process."""
+    names = {thread.name for thread in threading.enumerate() if "tagmesh" in thread.name}
+    return names, sorted(_open_files()), len(pykka.ActorRegistry.get_all())
+
+
+def _open_files() -> Iterator[str]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            yield str(descriptor.readlink()).split(":[")[0]
+        except FileNotFoundError:
+            continue  # the one that lists the folder
+
+
+@contextmanager
+def nothing_stays() -> Iterator[None]:
+    """No thread, descriptor, actor or patched module is left."""
+    before = leftovers()
+    yield
+    deadline = time.monotonic() + 5
+    while leftovers() != before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert leftovers() == before
+    assert not gevent.monkey.is_anything_patched()
