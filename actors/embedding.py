@@ -20,7 +20,6 @@ from typing import Any, Self, TypeVar
 
 import gevent
 import gevent.event
-import gevent.monkey
 
 from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
@@ -31,8 +30,16 @@ from ..storage import FixedRoster, SqlRoster
 from ..storage.base import Roster, RosterSnapshot
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
-from .hubcalls import POLL_S, HubCalls, Reply, Turn, current_thread_id, sleep_in
-from .runtime import GeventRuntime
+from .hubcalls import (
+    POLL_S,
+    HubCalls,
+    Reply,
+    Turn,
+    current_thread_id,
+    sleep_in,
+    threads_are_greenlets,
+)
+from .runtime import GeventRuntime, in_pool
 from .system import NodeSystem
 
 START_TIMEOUT_S = 60.0  # beyond boot_patience
@@ -83,7 +90,7 @@ class EmbeddedNode:
                 raise Misuse(f"node {self.node_id} runs already")
             self._callbacks.start()
             try:
-                if inline or gevent.monkey.is_module_patched("threading"):
+                if inline or threads_are_greenlets():
                     self._boot()
                 else:
                     self._start_thread()
@@ -237,7 +244,7 @@ class EmbeddedNode:
         deadline = time.monotonic() + self.config.provisioning.boot_patience_s
         while True:
             try:
-                snapshot = _in_pool(runtime, lambda: roster.load(self.node_id))
+                snapshot = in_pool(runtime, lambda: roster.load(self.node_id))
             except StorageUnavailable as error:
                 if not error.may_pass or time.monotonic() >= deadline:
                     raise
@@ -374,21 +381,6 @@ class EmbeddedNode:
         """The last events of this node (at most `eventlog.RING_EVENTS`), oldest first."""
         system = self._running()
         return iter(self._call(lambda: list(system.context.events.ring)))
-
-
-def _in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
-    """Run in the worker and wait, in a greenlet."""
-    result: gevent.event.AsyncResult = gevent.event.AsyncResult()
-
-    def done(value: T | None, error: Exception | None) -> None:
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set(value)
-
-    runtime.call_in_pool(function, done)
-    value: T = result.get()
-    return value
 
 
 def _nothing() -> None:

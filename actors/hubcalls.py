@@ -122,6 +122,11 @@ class Turn:
             self._lock.release()
 
 
+def threads_are_greenlets() -> bool:
+    """Is this a gevent application that has monkey-patched `threading`?"""
+    return bool(gevent.monkey.is_module_patched("threading"))
+
+
 def sleep_in(hub_thread: int | None, seconds: float) -> None:
     """Wait without stopping the hub, should this be its thread."""
     if current_thread_id() == hub_thread:

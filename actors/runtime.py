@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import gevent
+import gevent.event
 import gevent.threadpool
 
 T = TypeVar("T")
@@ -125,3 +126,18 @@ class _GeventTimer:
             self._callback = None
             self._watcher.stop()
             self._watcher.close()
+
+
+def in_pool(runtime: GeventRuntime, function: Callable[[], T]) -> T:
+    """Run in the worker and wait, in a greenlet."""
+    result: gevent.event.AsyncResult = gevent.event.AsyncResult()
+
+    def done(value: T | None, error: Exception | None) -> None:
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set(value)
+
+    runtime.call_in_pool(function, done)
+    value: T = result.get()
+    return value
