@@ -8,7 +8,7 @@ from ..protocol.effects import Announce, Arrived, Count, Effect, Learn, RefreshR
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.link import State
 from ..protocol.messages import MAX_NODES, Description, Digest, LinkState, ProbeRequest, Trace, Want
-from ..protocol.routing import forward_trace
+from ..protocol.routing import Dropped, forward_trace, outcome
 from ..protocol.topology import Topology
 from .actor import ClusterActor, ReplyFuture
 from .context import Context
@@ -115,7 +115,13 @@ class NodeActor(ClusterActor):
             request = ProbeRequest(self.cluster, wanted.peer, wanted.number)
             self.context.supervisor.tell(("peer", helper), Outgoing(request))
 
-    def _trace(self, wanted: TraceRoute) -> ReplyFuture:
+    def _trace(self, wanted: TraceRoute) -> ReplyFuture | Dropped:
+        """The future of the answer, or why nothing was sent."""
+        target, members = wanted.destination, dict(self.rules.adjacency())
+        route = self.rules.route(target)
+        sent = outcome(self.context.me, target, route, member=target in members)
+        if isinstance(sent, Dropped):
+            return sent
         future = ReplyFuture()
         while len(self._traces) >= MAX_TRACES:
             self._traces.pop(next(iter(self._traces)))
@@ -123,9 +129,9 @@ class NodeActor(ClusterActor):
         trace = Trace(
             cluster_id=self.cluster,
             source=self.context.me,
-            destination=wanted.destination,
+            destination=target,
             number=wanted.number,
-            ttl=min(len(self.rules.adjacency()), MAX_NODES),
+            ttl=min(len(members), MAX_NODES),
             visited=[],
         )
         self.perform(forward_trace(trace, self.context.me, self.rules.next_hop))

@@ -14,6 +14,7 @@ from ..protocol.config import Config, own_id
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
+from ..protocol.routing import Dropped
 from ..protocol.status import ClusterStatus, PeerStatus, Status
 from ..protocol.topology import Topology
 from ..storage.base import Roster, RosterSnapshot
@@ -99,12 +100,15 @@ class NodeSystem:
     def trace_route(self, cluster: ClusterId, node: NodeId, timeout_s: float) -> list[NodeId]:
         """The nodes that a message to ``node`` passes, the destination last.
 
-        Raises `Misuse` for an unknown cluster, `NodeDown` when no answer comes in time.
+        Raises `Misuse` for an unknown cluster, `NodeDown` at once when there is no path, and when
+        no answer comes in time.
         """
         if not self.context.supervisor.has(("node", cluster)):
             raise Misuse(f"this node is in no cluster {cluster}")
         self._traces += 1
         future = self._ask(("node", cluster), TraceRoute(node, self._traces))
+        if isinstance(future, Dropped):
+            raise NodeDown(f"node {node} cannot be reached: {future.reason}")
         try:
             visited: list[NodeId] = future.get(timeout=timeout_s)
         except pykka.Timeout:

@@ -94,6 +94,30 @@ def _cheapest(
     return {node: best[node][1] for node in targets}
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """Handed to the next hop; ``route`` as the tables stand here, the destination last (R-8)."""
+
+    route: Path
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """Not sent, and why (R-8)."""
+
+    reason: str
+
+
+def outcome(me: NodeId, destination: NodeId, route: Path, *, member: bool) -> Sent | Dropped:
+    """What becomes of something for ``destination``, whose ``route`` is empty when there is none.
+
+    ``member``: it is an enabled node of the cluster.
+    """
+    if destination == me:
+        return Sent(())
+    if not member:
+        return Dropped("it is no enabled node of the cluster")
+    return Sent(route) if route else Dropped("no path leads to it")
+
+
 def forward_trace(
     trace: Trace, me: NodeId, next_hop: Callable[[NodeId], NodeId | None]
 ) -> SendTo | Arrived | Count:

@@ -10,6 +10,9 @@ judged its certificate: the verdict then arrives as an alert on what looks estab
 
 from __future__ import annotations
 
+import datetime
+import logging
+
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
@@ -27,11 +30,22 @@ CLOSED_BY_PEER = "closed by the peer"
 
 _RECORD_BYTES = 16 * 1024
 _OUTPUT_BYTES = 80 * 1024  # one full write with the overhead of its records
+_log = logging.getLogger("tagmesh.transport")
+
 _MODE_ENABLE_PARTIAL_WRITE = (
     1  # SSL_MODE_ENABLE_PARTIAL_WRITE; pyOpenSSL sets it, has no name for it
 )
 _CIPHERS_TLS12 = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _X509_V_OK = 0
+
+
+def _warn_of_old_lists(credentials: Credentials, path: str) -> None:
+    """A stale list refuses everybody, so half of its life before that is the time to say so (S7)."""
+    now = datetime.datetime.now(datetime.UTC)
+    for crl in credentials.crls:
+        end = crl.next_update_utc
+        if end is not None and now > crl.last_update_utc + (end - crl.last_update_utc) / 2:
+            _log.warning("revocation list %s ends at %s; then nobody may join: renew it", path, end)
 
 
 class TlsContext:
@@ -63,6 +77,7 @@ def load_tls(settings: TlsSettings, me: NodeId) -> TlsContext:
     """Read and check the files of ``[tls]`` for node ``me``; `Misuse` says what is wrong."""
     credentials = read_credentials(settings)
     check_own(credentials, me, settings.certificate)
+    _warn_of_old_lists(credentials, settings.crl)
     try:
         return TlsContext(credentials)
     except Exception as error:

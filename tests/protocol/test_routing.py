@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tagmesh.protocol.effects import Arrived, Count, SendTo
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_NODES, Trace
-from tagmesh.protocol.routing import forward_trace, shortest_paths
+from tagmesh.protocol.routing import Dropped, Sent, forward_trace, outcome, shortest_paths
 
 Graph = dict[NodeId, set[NodeId]]
 
@@ -245,3 +245,12 @@ def test_a_trace_turned_round_stays_within_the_bounds_of_the_message() -> None:
     assert isinstance(turned, SendTo)
     assert isinstance(turned.message, Trace)
     assert turned.message.ttl == MAX_NODES - 1
+
+
+def test_what_becomes_of_something_to_send() -> None:
+    """R-8."""
+    me, other, route = NodeId(1), NodeId(3), (NodeId(2), NodeId(3))
+    assert outcome(me, other, route, member=True) == Sent(route)
+    assert outcome(me, me, (), member=True) == Sent(())
+    assert outcome(me, other, (), member=True) == Dropped("no path leads to it")
+    assert outcome(me, other, (), member=False) == Dropped("it is no enabled node of the cluster")

@@ -170,6 +170,17 @@ def test_the_one_admitted_cell(ca: TestCa, good: TlsContext) -> None:
     assert datetime.timedelta(days=29) < datetime.timedelta(seconds=left_s)
 
 
+def test_a_crl_in_the_second_half_of_its_life_is_warned_of(
+    ca: TestCa, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = ca.issue(1)
+    load_tls(paths.settings(crl=ca.revoke(next_update=now() + 30 * DAY)), NodeId(1))
+    assert not caplog.records
+    load_tls(paths.settings(crl=ca.revoke(next_update=now() + DAY / 2)), NodeId(1))
+    (record,) = caplog.records
+    assert "then nobody may join: renew it" in record.getMessage()
+
+
 def test_a_peer_whose_crl_names_others_is_admitted(ca: TestCa) -> None:
     crl = ca.revoke(ca.issue(9))
     mine = load_tls(ca.issue(1).settings(crl=crl), NodeId(1))
