@@ -40,7 +40,7 @@ _X509_V_OK = 0
 
 
 def _warn_of_old_lists(credentials: Credentials, path: str) -> None:
-    """A stale list refuses everybody, so half of its life before that is the time to say so (S7)."""
+    """A stale list refuses everybody: half of its life before that is the time to say so (S7)."""
     now = datetime.datetime.now(datetime.UTC)
     for crl in credentials.crls:
         end = crl.next_update_utc
