@@ -2,7 +2,7 @@
 
 Method: `LINKS` peers run as nodes in one other process, linked with each other as in any cluster,
 and pinging every second. They stay for all runs. While their mesh comes up, a node that is not
-measured stands in for the measured one, which would else remember that storm. Per run three fresh
+measured stands in for the measured one, which would else remember that storm. Per run four fresh
 processes of ``tagmesh node run`` are measured in the same window, `SETTLE_S` after all is as it
 shall be:
 
@@ -14,8 +14,9 @@ shall be:
 CPU time is read from the kernel's CPU clock of the process at both ends of the window (nanoseconds;
 ``/proc/PID/stat`` has steps of 10 ms), private memory at its end (``Anonymous`` of
 ``/proc/PID/smaps_rollup``; pages of files are left out, because code that is loaded with the first
-link is no cost per link). A run in which a link changed during the window was not idle, and fails.
-Memory per link is what ``linked`` has more of it, divided by the links it has more:
+link is no cost per link). A window in which a link changed was not idle: that is said on stderr,
+and another one is measured, `MAX_WINDOWS` in all before the benchmark fails. Memory per link is
+what ``linked`` has more of it, divided by the links it has more:
 
 - than ``absent``: the links, and what is made once with the first of them;
 - than ``alone``: also what being provisioned costs;
@@ -41,6 +42,7 @@ from .report import BenchmarkFailed, Figure
 LINKS = 30
 WINDOW_S = 10.0
 SETTLE_S = 3.0
+MAX_WINDOWS = 5
 MESH_TIMEOUT_S = 120.0
 POLL_S = 0.5
 TIMING = {"ping_interval": "1s", "ping_timeout": "900ms", "digest_interval": "10s"}
@@ -106,27 +108,35 @@ def _space(folder: Path, count: int) -> Workspace:
 
 
 def _run(spaces: Sequence[Workspace], window_s: float, settle_s: float) -> list[Cost]:
-    linked, single = 0, 2
     with contextlib.ExitStack() as stack:
         clusters = [stack.enter_context(Nodes(space)) for space in spaces]
         for cluster in clusters:
             cluster.start(MEASURED)
         for cluster in clusters:
             cluster.wait_answering(MEASURED)
-        for index in (linked, single):
-            _wait_mesh(clusters[index])
+        connected = [clusters[0], clusters[2]]
+        for cluster in connected:
+            _wait_mesh(cluster)
+        return _window(clusters, connected, window_s, settle_s)
+
+
+def _window(
+    clusters: Sequence[Nodes], connected: Sequence[Nodes], window_s: float, settle_s: float
+) -> list[Cost]:
+    """The first window in which no link of ``connected`` changed."""
+    pids = [cluster.pid(MEASURED) for cluster in clusters]
+    for _ in range(MAX_WINDOWS):
         time.sleep(settle_s)
-        pids = [cluster.pid(MEASURED) for cluster in clusters]
         begin = time.monotonic()
         shares = _cpu_percent(pids, window_s)
         costs = [
             Cost(cpu, memory_kib(pid, "Anonymous"), memory_kib(pid, "Rss"))
             for pid, cpu in zip(pids, shares, strict=True)
         ]
-        for index in (linked, single):
-            if clusters[index].wait_links(_links(spaces[index]), "Up") > begin:
-                raise clusters[index].fail("links changed while the node should have been idle")
-        return costs
+        if max(c.wait_links(_links(c.space), "Up") for c in connected) < begin:
+            return costs
+        print("links changed: this window was not idle and does not count", file=sys.stderr)
+    raise connected[0].fail(f"links changed in each of {MAX_WINDOWS} windows; is it very busy?")
 
 
 def _links(space: Workspace) -> list[tuple[int, int]]:

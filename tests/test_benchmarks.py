@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import detection, idle, imports, startup
+from benchmarks.processes import Nodes
 from benchmarks.report import OVER, WITHIN, WORST_OVER, BenchmarkFailed, Figure, table
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +70,30 @@ def test_idle(tmp_path: Path) -> None:
     # two links are fewer than what Python's allocator may differ by from process to process
     assert all(len(figure.values) == 1 for figure in per_link)
     assert list(tmp_path.iterdir()) == []
+
+
+class Restless:
+    """In place of `Nodes`: this process, with links that always changed a moment ago."""
+
+    space = types.SimpleNamespace(ids=(1, 2))
+
+    def pid(self, _node: int) -> int:
+        return os.getpid()
+
+    def wait_links(self, _pairs: object, _state: str) -> float:
+        return time.monotonic()
+
+    def fail(self, what: str) -> BenchmarkFailed:
+        return BenchmarkFailed(what)
+
+
+def test_a_window_that_was_not_idle_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:
+    clusters = [cast("Nodes", Restless())]
+    with pytest.raises(BenchmarkFailed, match=f"in each of {idle.MAX_WINDOWS} windows"):
+        idle._window(clusters, clusters, window_s=0.001, settle_s=0)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == idle.MAX_WINDOWS
+    assert "was not idle" in said[0]
 
 
 def test_cpu_and_memory_are_those_of_the_process() -> None:
