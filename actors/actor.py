@@ -83,6 +83,11 @@ class ReplyFuture(pykka.Future[Any]):
         except gevent.Timeout:
             raise pykka.Timeout(f"{timeout} seconds") from None
 
+    @property
+    def ready(self) -> bool:
+        """The reply is there: `get` returns at once."""
+        return self._result.ready()
+
     def set(self, value: Any = None) -> None:
         """Give the reply."""
         self._result.set(value)

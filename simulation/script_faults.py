@@ -1,0 +1,284 @@
+"""Commands of scenarios that make a world and do something to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from ..protocol.identity import IdentityPolicy, InvalidRow, NodeId
+from ..protocol.settings import ConfigError
+from .script_player import Player, command
+from .script_words import ScenarioError, Words, read_seconds, read_share, read_value
+from .world import CLUSTER, World
+
+CONVERGE_S = 60.0
+SHAPES: dict[str, Callable[[int, int, int], bool]] = {
+    "mesh": lambda _a, _b, _n: True,
+    "line": lambda a, b, _n: b == a + 1,
+    "ring": lambda a, b, n: b == a + 1 or (a, b) == (1, n),
+    "star": lambda a, _b, _n: a == 1,
+}
+"""Whether nodes a < b of n can talk to each other directly."""
+DISKS = ("kept", "lost", "rolled_back")
+STORAGE = ("ok", "failing", "hanging", "stale")
+ROW = {"priority": "priority", "retries": "ping_retries"}
+"""What a scenario may change in a row: its word, and the field."""
+
+
+@command("world nodes=N [seed=S] [shape=mesh|line|ring|star] [dynamic] [booted] [SETTING=VALUE …]")
+def world(player: Player, words: Words) -> list[str]:
+    """A new cluster; settings as in `[[cluster]]`; `booted` starts it and waits until it agrees."""
+    booted, dynamic = words.flag("booted"), words.flag("dynamic")
+    nodes, seed = words.option("nodes", int, 3), words.option("seed", int, 1)
+    shape = words.option("shape", str, "mesh")
+    if nodes < 1:
+        raise ScenarioError("a world has at least one node")
+    if shape not in SHAPES:
+        raise ScenarioError(f"there is no shape {shape!r}; allowed: {', '.join(SHAPES)}")
+    settings = {key: read_value(value) for key, value in words.options().items()}
+    made = World(seed, nodes, settings=settings, dynamic=dynamic)
+    player.begin(made)
+    for a, b in itertools.combinations(made.ids, 2):
+        if not SHAPES[shape](a, b, nodes):
+            made.cut(a, b)
+    if not booted:
+        return []
+    try:
+        made.boot_all()
+    except ConfigError as error:
+        raise ScenarioError(str(error)) from error
+    took_s = made.until(made.converged, within_s=CONVERGE_S)
+    for node in made.ids:
+        player.booted(node)
+    player.forget_events()
+    return [f"{nodes} nodes agree after {took_s:.1f} s"]
+
+
+# Processes ------------------------------------------------------------------------------------
+
+
+@command("boot NODES [SETTING=VALUE …] [unprovisioned] [certificate-of=NODE]")
+def boot(player: Player, words: Words) -> None:
+    """Start processes; `unprovisioned`: without a row; `certificate-of`: shows another's."""
+    provisioned = not words.flag("unprovisioned")
+    other = words.option("certificate-of", int, 0)
+    for node in words.nodes():
+        if node in player.world.processes:
+            raise ScenarioError(f"node {node} runs already")
+        player.world.boot(node, provisioned=provisioned, certificate_of=other or None)
+        player.booted(node)
+
+
+@command("crash NODES [disk=kept|lost|rolled_back]")
+def crash(player: Player, words: Words) -> None:
+    """End processes as kill -9 does; `disk`: what is left of the incarnation at the next boot."""
+    disk = words.option("disk", str, "kept")
+    if disk not in DISKS:
+        raise ScenarioError(f"disk={disk} is not known; allowed: {', '.join(DISKS)}")
+    for node in words.nodes():
+        player.world.crash(node, disk=disk)  # type: ignore[arg-type]
+
+
+@command("stop NODES")
+def stop(player: Player, words: Words) -> None:
+    """End processes in good order, as SIGTERM does."""
+    for node in words.nodes():
+        player.world.stop(node)
+
+
+@command("pause NODES")
+def pause(player: Player, words: Words) -> None:
+    """Stop processes as SIGSTOP does; their kernels go on acknowledging."""
+    for node in words.nodes():
+        player.world.pause(node)
+
+
+@command("resume NODES")
+def resume(player: Player, words: Words) -> None:
+    """Let paused processes go on."""
+    for node in words.nodes():
+        player.world.resume(node)
+
+
+@command("clock NODE ±DURATION")
+def clock(player: Player, words: Words) -> None:
+    """Step the wall clock of a node."""
+    node = words.node()
+    player.world.step_clock(node, read_seconds(words.take("a duration")))
+
+
+# The network ----------------------------------------------------------------------------------
+
+
+def _pairs(words: Words) -> Iterator[tuple[NodeId, NodeId]]:
+    """Every pair of two groups."""
+    first, second = words.group(), words.group()
+    both = sorted(set(first) & set(second))
+    if both:
+        raise ScenarioError(f"node {both[0]} is on both sides")
+    yield from itertools.product(first, second)
+
+
+@command("cut A B")
+def cut(player: Player, words: Words) -> None:
+    """Lose everything between two nodes, or two groups as in `cut 1,2 3`; nobody is told."""
+    for a, b in _pairs(words):
+        player.world.cut(a, b)
+
+
+@command("cut-one-way A B")
+def cut_one_way(player: Player, words: Words) -> None:
+    """Lose what A sends to B; B's words still reach A."""
+    for a, b in _pairs(words):
+        player.world.cut_one_way(a, b)
+
+
+@command("heal A B | heal all")
+def heal(player: Player, words: Words) -> None:
+    """Undo every fault of these paths."""
+    if words.skip("all"):
+        player.world.heal_all()
+        return
+    for a, b in _pairs(words):
+        player.world.heal(a, b)
+
+
+@command("slow A B by=DURATION [jitter=DURATION]")
+def slow(player: Player, words: Words) -> None:
+    """Delay what passes between two nodes, each way."""
+    by_s = words.option("by", read_seconds, 0.0)
+    jitter_s = words.option("jitter", read_seconds, 0.0)
+    for a, b in _pairs(words):
+        player.world.slow(a, b, by_s, jitter_s)
+
+
+@command("lose A B SHARE%")
+def lose(player: Player, words: Words) -> None:
+    """Lose a share of the packets between two nodes; TCP sends them again."""
+    pairs = list(_pairs(words))
+    share = read_share(words.take("a share such as 10%"))
+    for a, b in pairs:
+        player.world.lose(a, b, share)
+
+
+@command("clog A B")
+def clog(player: Player, words: Words) -> None:
+    """Hold back everything between two nodes; nothing is lost."""
+    for a, b in _pairs(words):
+        player.world.clog(a, b)
+
+
+@command("unclog A B")
+def unclog(player: Player, words: Words) -> None:
+    """Let a clogged path go on: what was held back arrives."""
+    for a, b in _pairs(words):
+        player.world.unclog(a, b)
+
+
+@command("reset A B")
+def reset(player: Player, words: Words) -> None:
+    """Break the connections between two nodes; what was not sent is lost."""
+    for a, b in _pairs(words):
+        player.world.reset(a, b)
+
+
+@command("block A B")
+def block(player: Player, words: Words) -> None:
+    """A takes no connection of B and dials none: the transport's test switch."""
+    for a, b in _pairs(words):
+        player.world.block(a, b)
+
+
+@command("unblock A B")
+def unblock(player: Player, words: Words) -> None:
+    """Undo `block`."""
+    for a, b in _pairs(words):
+        player.world.unblock(a, b)
+
+
+@command("replay A B")
+def replay(player: Player, words: Words) -> None:
+    """What A sent to B on an earlier connection arrives at B once more."""
+    a, b = words.node(), words.node()
+    player.world.replay(a, b)
+
+
+# The database ---------------------------------------------------------------------------------
+
+
+@command("storage ok|failing|hanging|stale")
+def storage(player: Player, words: Words) -> None:
+    """How the database answers everybody."""
+    player.world.storage.mode = words.choice("storage mode", STORAGE)  # type: ignore[assignment]
+
+
+@command("provision NODES")
+def provision(player: Player, words: Words) -> None:
+    """Add rows."""
+    for node in words.nodes():
+        player.world.provision(node)
+
+
+@command("remove NODES")
+def remove(player: Player, words: Words) -> None:
+    """Delete rows."""
+    for node in words.nodes():
+        player.world.remove(node)
+
+
+@command("disable NODES")
+def disable(player: Player, words: Words) -> None:
+    """Set `state` 0 in rows."""
+    for node in words.nodes():
+        player.world.disable(node)
+
+
+@command("enable NODES")
+def enable(player: Player, words: Words) -> None:
+    """Set `state` 1 in rows."""
+    for node in words.nodes():
+        player.world.enable(node)
+
+
+@command("row NODES [priority=N] [retries=N]")
+def row(player: Player, words: Words) -> None:
+    """Change other columns of rows."""
+    values: dict[str, Any] = {}
+    for key, field in ROW.items():
+        value = words.option(key, int, -1)
+        if value >= 0:
+            values[field] = value
+    for node in words.nodes():
+        records = player.world.roster.records
+        records[node] = msgspec.structs.replace(records[node], **values)
+
+
+@command("break-row NODES")
+def break_row(player: Player, words: Words) -> None:
+    """Make rows unreadable, as a wrong url does."""
+    roster = player.world.roster
+    for node in words.nodes():
+        record = roster.records.pop(node)
+        reason = "url 'node' must have the form bins:host[:port]"
+        bad = InvalidRow(db_id=record.db_id, cluster_id=CLUSTER, node_id=node, reason=reason)
+        roster.invalid = (*roster.invalid, bad)
+
+
+@command("revoke NODES")
+def revoke(player: Player, words: Words) -> None:
+    """Mark the certificates of nodes as revoked in `cluster_identity`."""
+    _policy(player, words, IdentityPolicy(revoked=True))
+
+
+@command("pin NODES")
+def pin(player: Player, words: Words) -> None:
+    """Allow nodes only a certificate that is not the one they have."""
+    _policy(player, words, IdentityPolicy(fingerprints=frozenset({"0" * 64})))
+
+
+def _policy(player: Player, words: Words, policy: IdentityPolicy) -> None:
+    for node in words.nodes():
+        player.world.roster.identities[CLUSTER, node] = policy
