@@ -154,7 +154,10 @@ def trust_domain() -> Kind:
     def read(value: Any) -> str:
         if not isinstance(value, str):
             raise Misuse(f"{shown(value)} is not a text")
-        return check_trust_domain(value)
+        try:
+            return check_trust_domain(value)
+        except Misuse as misuse:  # its sentence repeats the text as it is
+            raise Misuse(f"{shown(value)} is no trust domain: must be lower-case") from misuse
 
     return Kind(read, "lower-case letters, digits, '.', '_', '-'")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -57,12 +58,17 @@ class Kind:
     """The values there are, when they are few."""
 
 
+_CREDENTIALS = re.compile(r":[^:@]*@")
+
+
 def shown(value: object) -> str:
-    """``value`` for an error message: ASCII, one line, bounded."""
+    """``value`` for an error message: ASCII, one line, bounded, without passwords (S15)."""
     try:
         text = ascii(value)
     except ValueError:  # int beyond sys.get_int_max_str_digits()
         text = "a number too long to show"
+    if _CREDENTIALS.search(text):  # a database url under the wrong key
+        text = "a value (hidden: between its ':' and '@' may stand a password)"
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 1]}…"
 
 

@@ -153,3 +153,13 @@ def test_a_config_error_lists_all_problems(count: int, text: str) -> None:
 def test_a_kind_writes_what_it_read_and_leaves_paths_alone_unless_told() -> None:
     assert EVEN.write(4) == 4
     assert EVEN.anchor(4, "/folder") == 4
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["postgresql://u:secret@h/d", "x" * 100 + "bins:u:secret@h", {"url": "bins:u:se:cret@h"}],
+)
+def test_a_password_under_a_wrong_key_is_not_repeated(value: object) -> None:
+    """Found by fuzzing: `[tls] ca = 5` is repeated, and so was a database url put there (S15)."""
+    assert "cret" not in shown(value)
+    assert "may stand a password" in shown(value)

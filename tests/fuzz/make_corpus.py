@@ -1,0 +1,77 @@
+"""Write the first samples of the corpus: ``python -m tests.fuzz.make_corpus``.
+
+One valid sample per message type for what reads bytes of peers, and one valid history, file or
+request for the rest. Samples that a fuzzer found are added by hand (and named after what they
+broke); nothing is removed here.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tagmesh.control.commands import COMMANDS
+from tagmesh.control.configfile import example
+from tagmesh.protocol import wire
+from tagmesh.protocol.messages import Ping
+from tagmesh.transport.frames import frame
+from tests.fuzz.targets import CORPUS
+from tests.golden import table
+
+PIECES = bytes([3, 4, 1, 5])
+"""Cut a stream into pieces of 4, 1 and 5 bytes and the rest; see `Draw` and the target."""
+
+HISTORIES = {
+    # each step: 0-8 receive (which connection, which message), 9-10 opened, 11 … others
+    "hello": {
+        "greeted": bytes([1, 9, 0, 0, 0, 0, *[0] * 10, 0, 0, 4, 0, 0]),
+        "refused": bytes([1, 9, 0, 0, 0, 10, 2, 0]),
+        "simultaneous": bytes([0, 9, 0, 9, 0, *[0] * 26]),
+        "violation": bytes([1, 9, 0, 0, 0, *[0] * 8, 0, 0, 0, *[0] * 8]),
+    },
+    "link_state": {
+        "flooded": bytes([0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 2, 3, 0, 1, 0, 0]),
+        "digest": bytes([0, 0, 0, 0, 3, 0, 6, 2, 0, 0, 0, 1, 0, 0]),
+        "want": bytes([0, 0, 0, 0, 3, 0, 7, 2, 0, 1]),
+        "down": bytes([0, 0, 0, 0, 1, 0, 2, 1]),
+    },
+}
+URLS = ("bins:10.0.0.5:5556", "bins:[fe80::1%eth0]:1", "bins:node-a", "bin:a", "bins://u:p@h")
+
+
+def main() -> None:
+    """Write what is missing."""
+    seen: set[str] = set()
+    for line in table.load():
+        name = f"{line.name}-{'full' if line.name in seen else 'plain'}"
+        seen.add(line.name)
+        _keep("wire", name, line.body)
+        _keep("frames", name, PIECES + frame(line.body))
+    everything = [m for line in table.load() for m in wire.decode(line.body).messages]
+    _keep("canary", "ping", wire.encode([Ping(1, 7)])[1:])
+    _keep("wire", "all", wire.encode(everything))
+    for target, histories in HISTORIES.items():
+        for name, history in histories.items():
+            _keep(target, name, history)
+    for number, text in enumerate(URLS):
+        _keep("url", f"url-{number}", text.encode())
+    _keep("toml", "example", example().encode())
+    _keep("toml", "minimal", b"[node]\nid = 1\n[[cluster]]\nid = 1\n")
+    _keep("config", "empty-tables", bytes([0, 1, 0, 1, 1, 0, 2, 1, 0, 3, 1, 0, 4, 1, 0, 1]))
+    _keep("config", "texts", bytes([1, 1, 1, 0, 0, 18, 4, 1, 2, 4, 0, 0, 5, 1, 1, 0, 0, 11]))
+    for name, command in COMMANDS.items():
+        for recipe in command.recipes:
+            params = {p: 1 if command.types[p] is int else "list" for p in recipe}
+            request = {"jsonrpc": "2.0", "id": 1, "method": name, "params": params}
+            _keep("mi", f"{name}-{len(recipe)}", json.dumps(request).encode())
+
+
+def _keep(target: str, name: str, data: bytes) -> None:
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        path.write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
