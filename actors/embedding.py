@@ -44,6 +44,7 @@ from .system import NodeSystem
 
 START_TIMEOUT_S = 60.0  # beyond boot_patience
 CALL_TIMEOUT_S = 30.0
+FAILED_START_TIMEOUT_S = 2.0
 BOOT_RETRY_S = 0.25
 
 logger = logging.getLogger("tagmesh.node")
@@ -88,6 +89,8 @@ class EmbeddedNode:
         with self._turn.taken(self._sleep):
             if self._system is not None:
                 raise Misuse(f"node {self.node_id} runs already")
+            if self._thread is not None and self._thread.is_alive():
+                raise Misuse(f"node {self.node_id} still ends a start that was interrupted")
             self._callbacks.start()
             try:
                 if inline or threads_are_greenlets():
@@ -110,8 +113,7 @@ class EmbeddedNode:
             started.wait(self.config.provisioning.boot_patience_s + START_TIMEOUT_S)
         except BaseException:
             self._given_up = True  # Ctrl-C: what still starts ends by itself
-            self._thread.join(1.0)
-            self._thread = None
+            self._thread.join(FAILED_START_TIMEOUT_S)
             raise
 
     def stop(self) -> None:
@@ -246,7 +248,7 @@ class EmbeddedNode:
             try:
                 snapshot = in_pool(runtime, lambda: roster.load(self.node_id))
             except StorageUnavailable as error:
-                if not error.may_pass or time.monotonic() >= deadline:
+                if not error.may_pass or self._given_up or time.monotonic() >= deadline:
                     raise
                 logger.warning("%s; trying again", error)
                 gevent.sleep(BOOT_RETRY_S)

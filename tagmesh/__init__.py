@@ -7,9 +7,12 @@ learn the topology and route around broken links. Modelled on the clustering eng
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # programs decide, not the library
 
 if TYPE_CHECKING:
     from .control.lab import LocalCluster

@@ -252,7 +252,7 @@ def test_waiting_in_vain(pair: tuple[Node, Node]) -> None:
         one.until(lambda status: status.node_id == 9, timeout=0.05)
     with pytest.raises(Misuse, match="in no cluster 7"):
         one.trace_route(7, 2)
-    with pytest.raises(NodeDown, match="did not answer a trace within"):
+    with pytest.raises(NodeDown, match="node 9"):
         one.trace_route(1, 9, timeout=0.05)
     assert two.until(lambda status: status.ready).ready
 

@@ -177,6 +177,39 @@ def test_a_node_made_in_the_child_works(space: Workspace) -> None:
     run(space, program)
 
 
+def test_ctrl_c_while_it_starts(space: Workspace) -> None:
+    """The database is locked, so start takes its time; nothing goes on behind the user's back."""
+    program = """
+    import os, signal, sqlite3
+    from tagmesh import Misuse
+    from pathlib import Path
+    database = sqlite3.connect(Path(ONE).parents[1] / "nodes.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    one = Node.from_config(ONE)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    begin = time.monotonic()
+    try:
+        one.start()
+    except KeyboardInterrupt:
+        print("interrupted")
+    assert time.monotonic() - begin < 8
+    database.execute("ROLLBACK")
+    while any("tagmesh" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() - begin < 15
+        time.sleep(0.01)
+    assert "stopped" in repr(one)
+    one.start()
+    one.stop()
+    """
+    space.config(1).write_text(
+        space.config(1).read_text().replace("[provisioning]\n", "[provisioning]\n" + SHORT)
+    )
+    assert run(space, program) == "interrupted\n"
+
+
+SHORT = 'query_timeout = "200ms"\nboot_patience = "60s"\n'
+
+
 @pytest.mark.parametrize("before", ["", PATCH], ids=["plain", "patched"])
 def test_a_program_that_ends_without_stop(space: Workspace, before: str) -> None:
     """No crash of the interpreter, no noise, and the peers are told."""

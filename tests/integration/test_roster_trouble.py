@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -175,10 +176,16 @@ def test_postgres_stops_and_comes_back(
 def test_postgres_is_silent_and_answers_again(
     on_postgres: ProcessCluster, postgres_server: PostgresServer
 ) -> None:
+    """Meanwhile a node can leave, and leaves at once."""
     postgres_server.freeze()
     try:
         in_trouble(on_postgres, "postgresql://")
         stays_calm(on_postgres, 3)
+        on_postgres.signal(2, signal.SIGTERM)
+        on_postgres.until(lambda: on_postgres.peer(1, 2).link == "Down", 1)
+        assert on_postgres.processes[2].wait(5) == 0
     finally:
         postgres_server.thaw()
+    on_postgres.start(2)
+    on_postgres.until(on_postgres.all_up, 15)
     recovered(on_postgres)
