@@ -11,15 +11,24 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..actors.runtime import Timer
 
 T = TypeVar("T")
 
+Disk = Literal["kept", "lost", "rolled_back"]
+"""What a crash leaves of what a process has written."""
+
 EPOCH_WALL_S = 1_700_000_000.0
 """Wall-clock time at virtual second 0."""
 STORAGE_DELAY_S = 0.002
+STORAGE_RETRY_S = 0.25
+"""How often a call that hangs looks whether it is over."""
+
+
+class StillBusy(Exception):  # noqa: N818 - a state, not a failure
+    """Raised by a function in the pool of a `SimulatedRuntime` that is not done yet: it hangs."""
 
 
 class Scheduler:
@@ -108,6 +117,9 @@ class SimulatedRuntime:
             error: Exception | None = None
             try:
                 value = function()
+            except StillBusy:
+                self.call_later(STORAGE_RETRY_S, work)
+                return
             except Exception as raised:  # noqa: BLE001 - handed over
                 error = raised
             done(value, error)

@@ -4,69 +4,35 @@
 >>> world.boot_all()
 >>> world.until(world.converged, within_s=30)
 >>> world.cut(1, 2)
+
+Faults between two nodes work in both directions unless their name or ``one_way`` says otherwise.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Callable, Mapping
 
 from ..actors.link import LinkActor
 from ..actors.node import NodeActor
-from ..actors.system import NodeSystem
-from ..protocol.config import Config, read_config
-from ..protocol.errors import Misuse, StorageUnavailable
-from ..protocol.events import EventRecord
-from ..protocol.identity import (
-    BinsUrl,
-    ClusterId,
-    Incarnation,
-    NodeId,
-    NodeRecord,
-    PeerIdentity,
-    next_incarnation,
-)
+from ..protocol.errors import Misuse
+from ..protocol.identity import NodeId
 from ..protocol.link import State
-from ..storage import FixedRoster
-from ..storage.base import RosterSnapshot
-from ..transport.loopback import LoopbackNetwork
-from .network import SimulatedPath
-from .runtime import Scheduler, SimulatedRuntime
+from ..transport.loopback_connection import Endpoint
+from .machines import Machines
+from .rows import CLUSTER
 
-CLUSTER = ClusterId(1)
-CERTIFICATES_END_WALL_S = 4_000_000_000.0
-
-
-class SimulatedRoster:
-    """Provisioned nodes in memory; ``failing`` makes it the database that cannot be asked."""
-
-    name = "simulated"
-
-    def __init__(self, records: Mapping[NodeId, NodeRecord]) -> None:
-        self.records = dict(records)
-        self.failing = False
-
-    def load(self, me: NodeId) -> RosterSnapshot:
-        """See `storage.base.Roster.load`."""
-        if self.failing:
-            raise StorageUnavailable("the simulated database does not answer")
-        assert me in self.records, "worlds provision every node they boot"
-        return RosterSnapshot(records=tuple(r for _, r in sorted(self.records.items())))
-
-    def close(self) -> None:
-        """See `storage.base.Roster.close`."""
+MAX_STEPS = 3_000_000
+"""Scheduler steps after which a history counts as one that never ends."""
+LOOK_EVERY_S = 0.05
+"""How often `World.until` looks."""
+RESET = "connection lost: Connection reset by peer"
 
 
-class Process:
-    """One running node process."""
-
-    def __init__(self, system: NodeSystem, runtime: SimulatedRuntime) -> None:
-        self.system = system
-        self.runtime = runtime
+class Runaway(AssertionError):  # noqa: N818 - names what happened
+    """A history that goes on and on: `World.max_steps` were made."""
 
 
-class World:
+class World(Machines):
     """One seed, one history (I12): everything random is drawn from ``seed``."""
 
     def __init__(
@@ -81,134 +47,121 @@ class World:
 
         ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
         """
-        self.seed = seed
-        self.ids = tuple(NodeId(n) for n in range(1, nodes + 1))
-        self.random = random.Random(f"world {seed}")  # noqa: S311 - a seed, not a secret
-        self.scheduler = Scheduler(seed)
-        self.path = SimulatedPath(random.Random(f"path {seed}"))  # noqa: S311
-        self.network = LoopbackNetwork(self._defer, self.path)
-        self.roster = SimulatedRoster({n: _record(n) for n in self.ids})
-        self.processes: dict[NodeId, Process] = {}
-        self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
-        self.log: list[str] = []
-        self.dynamic = dynamic
-        self._settings = dict(settings or {})
-        self._incarnations: dict[NodeId, Incarnation] = {}
-        self._boots = 0
-
-    @property
-    def now(self) -> float:
-        """Virtual seconds since the world began."""
-        return self.scheduler.now
-
-    @property
-    def log_hash(self) -> str:
-        """Digest of the whole history; the same for the same seed."""
-        return hashlib.sha256("\n".join(self.log).encode()).hexdigest()
-
-    def _defer(self, delay_s: float, action: Callable[[], None]) -> None:
-        self.scheduler.at(self.scheduler.now + delay_s, action)
-
-    def _note(self, text: str) -> None:
-        self.log.append(f"{self.scheduler.now:.6f} {text}")
-
-    # Processes --------------------------------------------------------------------------------
-
-    def boot(self, node: int) -> None:
-        """Start the process of a node."""
-        me = self._known(node)
-        if me in self.processes:
-            raise Misuse(f"node {node} runs already")
-        self._boots += 1
-        runtime = SimulatedRuntime(self.scheduler, f"process {self.seed} {self._boots}")
-        previous = self._incarnations.get(me, 0)
-        self._incarnations[me] = next_incarnation(previous, runtime.wall())
-        identity = PeerIdentity(
-            node_id=me, fingerprint=f"{me:064x}", not_after_wall_s=CERTIFICATES_END_WALL_S
-        )
-        config = self._config(me)
-        roster = FixedRoster.from_config(config) if self.dynamic else self.roster
-        system = NodeSystem(
-            config=config,
-            incarnation=self._incarnations[me],
-            runtime=runtime,
-            transport=self.network.transport(me, identity),
-            roster=roster,
-            software="simulated",
-        )
-        self.processes[me] = Process(system, runtime)
-        system.context.events.subscribe(lambda record: self._heard(me, record))
-        self._note(f"boot {me}")
-        system.start(roster.load(me))
-
-    def boot_all(self) -> None:
-        """Start every process that does not run."""
-        for node in self.ids:
-            if node not in self.processes:
-                self.boot(node)
-
-    def crash(self, node: int) -> None:
-        """End a process as kill -9 does."""
-        process = self.processes.pop(self._known(node), None)
-        if process is None:
-            raise Misuse(f"node {node} does not run")
-        self._note(f"crash {node}")
-        process.runtime.kill()
-        self.network.kill(NodeId(node))
-
-    def pause(self, node: int) -> None:
-        """Stop a process as SIGSTOP does; its kernel goes on acknowledging."""
-        self._note(f"pause {node}")
-        self.processes[self._known(node)].runtime.pause()
-
-    def resume(self, node: int) -> None:
-        """Let a paused process go on."""
-        self._note(f"resume {node}")
-        self.processes[self._known(node)].runtime.resume()
-
-    def _known(self, node: int) -> NodeId:
-        if node not in self.ids:
-            raise Misuse(f"this world has nodes {self.ids[0]} … {self.ids[-1]}, not {node}")
-        return NodeId(node)
-
-    def _config(self, me: NodeId) -> Config:
-        raw: dict[str, object] = {"node": {"id": me}}
-        cluster: dict[str, object] = {"id": CLUSTER, **self._settings}
-        if self.dynamic:
-            raw["provisioning"] = {"mode": "static"}
-            cluster["me"] = {"url": str(_record(me).url)}
-            first = {"node_id": 1, "url": str(_record(self.ids[0]).url)}
-            cluster["neighbours"] = [first] if me != 1 else []
-        return read_config({**raw, "cluster": [cluster]})
-
-    def _heard(self, node: NodeId, record: EventRecord) -> None:
-        self.events[node].append(record)
-        self._note(f"{node}: {record}")
+        super().__init__(seed, nodes, settings=settings, dynamic=dynamic)
+        self.max_steps = MAX_STEPS
+        self.on_step: list[Callable[[World], None]] = []
+        """Called after every step of the scheduler; what they raise ends the run."""
 
     # The network --------------------------------------------------------------------------------
 
+    def _ways(self, a: int, b: int, *, one_way: bool = False) -> list[tuple[NodeId, NodeId]]:
+        x, y = self._known(a), self._known(b)
+        if x == y:
+            raise Misuse(f"there is no path from node {a} to itself")
+        return [(x, y)] if one_way else [(x, y), (y, x)]
+
     def cut(self, a: int, b: int) -> None:
-        """Lose everything between two nodes, in both directions, without a word to either."""
+        """Lose everything between two nodes, without a word to either."""
+        for way in self._ways(a, b):
+            self.path.cut(*way)
         self._note(f"cut {a} {b}")
-        self.path.cut(self._known(a), self._known(b))
-        self.path.cut(self._known(b), self._known(a))
+
+    def cut_one_way(self, a: int, b: int) -> None:
+        """Lose what ``a`` sends to ``b``; the other direction goes on."""
+        self.path.cut(*self._ways(a, b)[0])
+        self._note(f"cut {a}>{b}")
+
+    def slow(self, a: int, b: int, delay_s: float, jitter_s: float = 0.0) -> None:
+        """Add ``delay_s`` and up to ``jitter_s`` more to whatever goes between two nodes."""
+        for way in self._ways(a, b):
+            self.path.slow(*way, delay_s, jitter_s)
+        self._note(f"slow {a} {b} by {delay_s:g}+{jitter_s:g} s")
+
+    def lose(self, a: int, b: int, rate: float) -> None:
+        """Lose this share of the chunks; TCP sends them again, so the stream stays whole."""
+        for way in self._ways(a, b):
+            self.path.lose(*way, rate)
+        self._note(f"lose {a} {b} {rate:g}")
+
+    def clog(self, a: int, b: int, *, one_way: bool = False) -> None:
+        """Nothing moves between two nodes and nothing is lost."""
+        for way in self._ways(a, b, one_way=one_way):
+            self.path.clog(*way)
+        self._note(f"clog {a}{'>' if one_way else ' '}{b}")
+
+    def unclog(self, a: int, b: int, *, one_way: bool = False) -> None:
+        """Undo `clog`: what was held arrives now, in order."""
+        for way in self._ways(a, b, one_way=one_way):
+            self.path.unclog(*way)
+        self._note(f"unclog {a}{'>' if one_way else ' '}{b}")
 
     def heal(self, a: int, b: int) -> None:
-        """Undo `cut`."""
+        """Undo every fault of the path between two nodes: cut, slow, loss, clog."""
+        for way in self._ways(a, b):
+            self.path.heal(*way)
         self._note(f"heal {a} {b}")
-        self.path.heal(self._known(a), self._known(b))
-        self.path.heal(self._known(b), self._known(a))
 
     def heal_all(self) -> None:
-        """Undo every cut."""
-        self._note("heal all")
+        """Undo every fault of every path; what ails nodes (`pause`, `slow_reader`, …) stays."""
         self.path.heal_all()
+        self._note("heal all")
+
+    def slow_reader(self, node: int, *, on: bool = True) -> None:
+        """A process that does not read what its connections bring."""
+        self._running(node).transport.stall(on=on)
+        self._note(f"{node} reads {'nothing' if on else 'again'}")
+
+    def reset(self, a: int, b: int) -> None:
+        """Break the connections between two nodes: unsent bytes are lost, both sides hear of it."""
+        self._note(f"reset {a} {b}")
+        for node, peer in self._ways(a, b):
+            for end in self._ends(node, peer):
+                end.abort(RESET)
+
+    def block(self, a: int, b: int) -> None:
+        """The test switch of the transport of ``a``: no connections with ``b``."""
+        self._running(a).transport.block(self._known(b))
+        self._note(f"block {b} at {a}")
+
+    def unblock(self, a: int, b: int) -> None:
+        """Undo `block`."""
+        self._running(a).transport.unblock(self._known(b))
+        self._note(f"unblock {b} at {a}")
+
+    def dial(self, a: int, b: int) -> None:
+        """Both nodes dial each other at the same moment, if they are not connected."""
+        for node, peer in self._ways(a, b):
+            if node in self.processes:
+                self.processes[node].system.dial_now(peer)
+        self._note(f"dial {a} {b}")
+
+    def replay(self, a: int, b: int) -> int:
+        """What ``a`` told ``b`` on connections that are over arrives at ``b`` once more, now.
+
+        How many messages; 0 when nothing was recorded or the two are not connected. Greetings,
+        goodbyes, pings and pongs are not among them: see `replay.Recorder`.
+        """
+        source, target = self._ways(a, b)[0]
+        old = self.recorder.over(source, target, self._ends(source, target))
+        took = any(old and end.inject(old) for end in self._ends(target, source))
+        self._note(f"replay {a}>{b}: {len(old) if took else 0} messages")
+        return len(old) if took else 0
+
+    def _ends(self, node: NodeId, peer: NodeId) -> list[Endpoint]:
+        process = self.processes.get(node)
+        ends = process.transport.endpoints() if process is not None else []
+        return [end for end in ends if end.peer_node == peer]
 
     # Time -----------------------------------------------------------------------------------------
 
     def run_for(self, seconds: float) -> None:
-        """Let virtual time pass."""
-        self.scheduler.run_for(seconds)
+        """Let virtual time pass. `Runaway` when there is no end of steps."""
+        until = self.scheduler.now + seconds
+        while self.scheduler.step(until):
+            for hook in self.on_step:
+                hook(self)
+            if self.scheduler.steps > self.max_steps:
+                raise Runaway(f"seed {self.seed}: more than {self.max_steps} steps")
 
     def until(self, condition: Callable[[], bool], within_s: float) -> float:
         """Run until ``condition()`` holds; the virtual seconds it took. `TimeoutError` otherwise.
@@ -220,15 +173,16 @@ class World:
             if self.now - begin >= within_s:
                 tail = "\n".join(self.log[-60:])
                 raise TimeoutError(f"seed {self.seed}: not so within {within_s:g} s\n{tail}")
-            self.run_for(min(0.05, begin + within_s - self.now) or 0.05)
+            self.run_for(min(LOOK_EVERY_S, begin + within_s - self.now) or LOOK_EVERY_S)
         return self.now - begin
 
     # What is true ---------------------------------------------------------------------------------
 
     def link(self, a: int, b: int) -> State:
-        """State of the link machine of ``a`` with ``b``."""
+        """State of the link machine of ``a`` with ``b``; `Misuse` when there is none."""
         actor = self._actor(a, ("link", CLUSTER, b))
-        assert isinstance(actor, LinkActor), "every pair of a world has a link"
+        if not isinstance(actor, LinkActor):
+            raise Misuse(f"node {a} has no link with node {b} now")
         return actor.rules.state
 
     def route(self, a: int, b: int) -> tuple[NodeId, ...]:
@@ -236,37 +190,36 @@ class World:
         actor = self._actor(a, ("node", CLUSTER))
         return actor.rules.route(NodeId(b)) if isinstance(actor, NodeActor) else ()
 
-    def _topology(self, node: int) -> NodeActor:
-        actor = self._actor(node, ("node", CLUSTER))
-        assert isinstance(actor, NodeActor), "a running node is in its cluster"
-        return actor
-
     def _actor(self, node: int, name: tuple[str | int, ...]) -> object:
-        return self.processes[NodeId(node)].system.context.supervisor.actor(name)
+        return self._running(node).system.context.supervisor.actor(name)
+
+    def members(self) -> list[NodeId]:
+        """The nodes that run and may be in the cluster, sorted."""
+        enabled = self.ids if self.dynamic else self.storage.enabled()
+        return [n for n in enabled if n in self.processes and self.processes[n].genuine]
 
     def converged(self) -> bool:
-        """I2: every running node agrees with the world about links, topology and routes."""
-        running = sorted(self.processes)
-        return all(self._agrees(node, running) for node in running)
+        """I2: every running member agrees with the world about links, topology and routes."""
+        members = self.members()
+        near = {a: [b for b in members if self._linked(a, b)] for a in members}
+        return all(self._agrees(node, near) for node in members)
 
-    def _agrees(self, node: NodeId, running: list[NodeId]) -> bool:
-        if self._actor(node, ("node", CLUSTER)) is None:
+    def _agrees(self, me: NodeId, near: Mapping[NodeId, list[NodeId]]) -> bool:
+        node = self._actor(me, ("node", CLUSTER))
+        if not isinstance(node, NodeActor):
             return False
-        near = {n: [x for x in running if self._linked(n, x)] for n in running}
-        shown = dict(self._topology(node).rules.adjacency())
-        return all(
-            self._actor(node, ("link", CLUSTER, x)) is not None
-            and (self.link(node, x) is State.UP) == (x in near[node])
-            and (x not in near[node] or self.route(node, x) == (x,))
-            for x in running
-            if x != node
-        ) and all(shown.get(n, []) == near[n] for n in running)
+        for peer in near:
+            link = self._actor(me, ("link", CLUSTER, peer)) if peer != me else None
+            if peer != me and not isinstance(link, LinkActor):
+                return False
+            up = isinstance(link, LinkActor) and link.rules.state is State.UP
+            if up != (peer in near[me]) or (up and node.rules.route(peer) != (peer,)):
+                return False
+        shown = {n: sorted(others) for n, others in node.rules.adjacency() if others}
+        return shown == {n: others for n, others in near.items() if others}
 
     def _linked(self, a: NodeId, b: NodeId) -> bool:
-        return a != b and not (self.path.is_cut(a, b) or self.path.is_cut(b, a))
-
-
-def _record(node: NodeId) -> NodeRecord:
-    return NodeRecord(
-        cluster_id=CLUSTER, node_id=node, url=BinsUrl(f"node-{node}"), description=f"sim {node}"
-    )
+        if a == b or self.path.is_cut(a, b) or self.path.is_cut(b, a):
+            return False
+        mine, other = self.processes[a].transport, self.processes[b].transport
+        return not (mine.blocks(b) or other.blocks(a))

@@ -9,14 +9,14 @@ randomness here. A simulator brings both by its `Path`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from ..protocol.config import TransportSettings
 from ..protocol.errors import Misuse, Reason
 from ..protocol.identity import BinsUrl, NodeId, PeerIdentity
+from ..protocol.messages import Message
 from .base import Connection, Dial, Ending, Listener
-from .loopback_connection import Endpoint, Item, ItemKind
+from .loopback_connection import Endpoint, Item, ItemKind, Path, carry
 
 FIRST_FREE_PORT = 40_000
 """Ports given out for port 0, counting up."""
@@ -28,18 +28,14 @@ _CLOSED = "the transport was closed"
 Defer = Callable[[float, Callable[[], None]], None]
 
 
-class Path(Protocol):
-    """What happens to bytes on the way. Asked for every chunk, and again when one is resent."""
-
-    def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:
-        """Seconds until the bytes arrive; None = they are lost (or the path is cut)."""
-
-
 class DirectPath:
     """Everything arrives, at once."""
 
     def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:  # noqa: ARG002
         return 0.0
+
+    def hold(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:  # noqa: ARG002
+        raise AssertionError("a direct path holds nothing")
 
 
 class LoopbackNetwork:
@@ -54,6 +50,8 @@ class LoopbackNetwork:
         self.defer = defer
         self.path: Path = path or DirectPath()
         self.settings = settings or TransportSettings()
+        self.on_sent: Callable[[Endpoint, Sequence[Message]], None] | None = None
+        """Hears of every batch a connection took to send; set it before transports are made."""
         self._listeners: dict[BinsUrl, LoopbackListener] = {}
         self._transports: dict[NodeId, LoopbackTransport] = {}
         self._ports = itertools.count(FIRST_FREE_PORT)
@@ -131,11 +129,22 @@ class LoopbackTransport:
         self._dials: dict[LoopbackDial, None] = {}
         self._endpoints: dict[Endpoint, None] = {}
         self._blocked: dict[NodeId, None] = {}
+        self._stalled = False
 
     @property
     def connections(self) -> int:
         """Connections that are not over yet."""
         return len(self._endpoints)
+
+    def endpoints(self) -> list[Endpoint]:
+        """The ends here of connections that are not over yet, oldest first."""
+        return list(self._endpoints)
+
+    def stall(self, *, on: bool) -> None:
+        """Fault: no connection of this node is read, those to come neither."""
+        self._stalled = on
+        for endpoint in self.endpoints():
+            endpoint.stall(on=on)
 
     def listen(
         self,
@@ -204,7 +213,9 @@ class LoopbackTransport:
             defer=self.network.defer,
             path=self.network.path,
             on_closed=self._forget_endpoint,
+            on_sent=self.network.on_sent,
         )
+        endpoint.stall(on=self._stalled)
         self._endpoints[endpoint] = None
         return endpoint
 
@@ -280,9 +291,7 @@ class LoopbackDial:
 
     def _flight(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
         """Carry one flight if the path lets it; after a lost one the limit strikes."""
-        delay_s = self._owner.network.path.delay_s(source, target, HELLO_BYTES)
-        if delay_s is not None:
-            self._defer(delay_s, action)
+        carry(self._owner.network.path, self._defer, source, target, HELLO_BYTES, action)
 
     def _syn(self) -> None:
         target = self._owner.network.find(self._url)

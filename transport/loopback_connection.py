@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -54,8 +55,36 @@ class Item:
         self.arrived = False
 
 
-class _Path(Protocol):
-    def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None: ...
+class Path(Protocol):
+    """What happens to bytes on the way. Asked for every chunk, and again when one is resent."""
+
+    def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:
+        """Seconds until the bytes arrive; None = they are lost (or the path is cut).
+
+        Infinity = they wait on the way until the path lets them go: `hold` is called next.
+        """
+
+    def hold(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
+        """Keep what is to happen when the bytes arrive; call it when the path moves again."""
+
+
+def carry(
+    path: Path,
+    defer: Callable[[float, Callable[[], None]], None],
+    source: NodeId,
+    target: NodeId,
+    size_bytes: int,
+    action: Callable[[], None],
+) -> bool:
+    """Do ``action`` when ``size_bytes`` have come over the path; False when they are lost."""
+    delay_s = path.delay_s(source, target, size_bytes)
+    if delay_s is None:
+        return False
+    if delay_s == math.inf:
+        path.hold(source, target, action)
+    else:
+        defer(delay_s, action)
+    return True
 
 
 class Endpoint:
@@ -71,16 +100,19 @@ class Endpoint:
         address: str,
         settings: TransportSettings,
         defer: Callable[[float, Callable[[], None]], None],
-        path: _Path,
+        path: Path,
         on_closed: Callable[[Endpoint], None],
+        on_sent: Callable[[Endpoint, Sequence[Message]], None] | None = None,
         data_kinds: frozenset[type[Message]] = DATA_KINDS,
     ) -> None:
         self.identity = identity
         self.dialled = dialled
         self.address = address
         self.unknown_messages = 0
-        self._node = node
-        self._peer_node = peer_node
+        self.node = node
+        self.peer_node = peer_node
+        """The node at the other end, whatever its certificate says."""
+        self._on_sent = on_sent
         self._settings = settings
         self._defer = defer
         self._path = path
@@ -93,6 +125,7 @@ class Endpoint:
         self._unread: deque[Item] = deque()
         self._reading = False
         self._paused = False
+        self._stalled = False
         self._started = False
         self._dead = False
         self._close_cause: str | None = None
@@ -121,6 +154,8 @@ class Endpoint:
             return True
         if not self._queue.offer(messages):
             return False
+        if self._on_sent is not None:
+            self._on_sent(self, messages)
         self._flush()
         return True
 
@@ -144,6 +179,18 @@ class Endpoint:
         if self._paused:
             self._paused = False
             self._read_soon()
+
+    def stall(self, *, on: bool) -> None:
+        """Fault: this end does not read, whatever its consumer wants; undone by ``on=False``."""
+        self._stalled = on
+        self._read_soon()
+
+    def inject(self, messages: Sequence[Message]) -> bool:
+        """Fault: deliver messages the peer has not sent; False when nobody listens (any more)."""
+        if self._on_messages is None or self._ending is not None or self._close_cause is not None:
+            return False
+        self._on_messages(messages)
+        return True
 
     @property
     def queued_bytes(self) -> int:
@@ -188,14 +235,16 @@ class Endpoint:
     def _transmit(self, item: Item, resend_s: float) -> None:
         if item not in self._under_way:
             return  # a reset made it pointless
-        delay_s = self._path.delay_s(self._node, self._peer_node, len(item.data))
-        if delay_s is None and self._ending is not None:
+        if self._carry(len(item.data), lambda: self._arrive(item)):
+            return
+        if self._ending is not None:
             self._under_way.clear()  # nobody is left to send it again
-        elif delay_s is None:
+        else:
             later_s = min(resend_s * 2, RESEND_CAP_S)
             self._defer(resend_s, lambda: self._transmit(item, later_s))
-        else:
-            self._defer(delay_s, lambda: self._arrive(item))
+
+    def _carry(self, size_bytes: int, action: Callable[[], None]) -> bool:
+        return carry(self._path, self._defer, self.node, self.peer_node, size_bytes, action)
 
     def _arrive(self, item: Item) -> None:
         """An item came through; what it was waiting for, or what waited for it, is delivered."""
@@ -217,9 +266,8 @@ class Endpoint:
         """A reset is sent once; on a cut path the peer never hears of it."""
         self._under_way.clear()
         far = self._far
-        delay_s = self._path.delay_s(self._node, self._peer_node, RESET_BYTES)
-        if far is not None and delay_s is not None:
-            self._defer(delay_s, far._reset_by_peer)  # noqa: SLF001 - the other end
+        if far is not None:
+            self._carry(RESET_BYTES, far._reset_by_peer)  # noqa: SLF001 - the other end
 
     def _reset_by_peer(self) -> None:
         self._under_way.clear()
@@ -247,7 +295,7 @@ class Endpoint:
     def _read(self) -> None:
         discard = self._close_cause is not None
         while self._unread and self._ending is None:
-            if not discard and (self._paused or not self._started):
+            if self._stalled or (not discard and (self._paused or not self._started)):
                 return
             self._consume(self._unread.popleft(), discard)
             discard = self._close_cause is not None

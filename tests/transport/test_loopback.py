@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tagmesh.protocol.config import TransportSettings
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import BinsUrl, NodeId
+from tagmesh.protocol.messages import Message
 from tagmesh.transport import Connection, Ending, LoopbackNetwork, LoopbackTransport
 from tagmesh.transport.loopback_connection import RESEND_CAP_S, WINDOW_BYTES
 from tests.transport.links import Recorder, identity, node, ping, text
@@ -48,6 +50,7 @@ class Wire:
     def __init__(self) -> None:
         self.delays: dict[tuple[NodeId, NodeId], float | None] = {}
         self.lose_next = 0
+        self.held: list[Callable[[], None]] = []
 
     def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:
         assert size_bytes >= 0
@@ -55,6 +58,9 @@ class Wire:
             self.lose_next -= 1
             return None
         return self.delays.get((source, target), 0.010)
+
+    def hold(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
+        self.held.append(action)
 
     def set(self, delay_s: float | None) -> None:
         self.delays = {(node(1), node(2)): delay_s, (node(2), node(1)): delay_s}
@@ -67,6 +73,10 @@ class World:
         self.clock = Clock()
         self.wire = Wire()
         self.network = LoopbackNetwork(self.clock.defer, self.wire, SETTINGS)
+        self.told: list[tuple[NodeId, NodeId, list[Message]]] = []
+        self.network.on_sent = lambda end, messages: self.told.append(
+            (end.node, end.peer_node, list(messages))
+        )
         self.one = self.network.transport(node(1), identity(1))
         self.two = self.listening()
         self.dialled: list[Connection] = []
@@ -195,6 +205,46 @@ def test_order_survives_shrinking_delays(world: World) -> None:
     assert not right.messages
     world.clock.run(0.2)
     assert right.messages == [ping(0), ping(1), ping(2)]
+
+
+def test_a_clogged_path_holds_everything_and_loses_nothing(world: World) -> None:
+    left, right = world.connect()
+    world.wire.set(math.inf)
+    assert left.connection.send([ping(1)])
+    assert left.connection.send([ping(2)])
+    world.clock.run(600.0)
+    assert not right.messages
+    for arrive in reversed(world.wire.held):
+        arrive()
+    assert right.messages == [ping(1), ping(2)]
+
+
+def test_a_stalled_end_reads_when_it_may_again(world: World) -> None:
+    left, right = world.connect()
+    (end,) = world.two.endpoints()
+    end.stall(on=True)
+    assert left.connection.send([ping(1)])
+    world.clock.run(60.0)
+    assert not right.messages
+    end.stall(on=False)
+    world.clock.run(0.1)
+    assert right.messages == [ping(1)]
+
+
+def test_injected_messages_reach_the_consumer_until_the_end(world: World) -> None:
+    left, right = world.connect()
+    (end,) = world.two.endpoints()
+    assert end.inject([ping(7)])
+    assert right.messages == [ping(7)]
+    left.connection.abort("enough")
+    world.clock.run(1.0)
+    assert not end.inject([ping(8)])
+
+
+def test_what_is_sent_is_told(world: World) -> None:
+    left, _ = world.connect()
+    assert left.connection.send([ping(1), ping(2)])
+    assert world.told[-1] == (node(1), node(2), [ping(1), ping(2)])
 
 
 def test_a_one_way_cut_is_one_way(world: World) -> None:

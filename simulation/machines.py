@@ -1,0 +1,276 @@
+"""The machines of a simulated cluster: processes with their disks and clocks, and the rows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from ..actors.system import NodeSystem
+from ..protocol.config import Config, TransportSettings, read_config
+from ..protocol.errors import Misuse, StorageUnavailable
+from ..protocol.events import EventRecord
+from ..protocol.identity import Incarnation, NodeId, NodeRecord, PeerIdentity, next_incarnation
+from ..protocol.messages import Message
+from ..storage import FixedRoster
+from ..storage.base import Roster
+from ..transport.loopback import LoopbackNetwork, LoopbackTransport
+from ..transport.loopback_connection import Endpoint
+from .history import History
+from .network import SimulatedPath
+from .replay import Recorder
+from .rows import CLUSTER, OwnView, SimulatedStorage, record_of
+from .runtime import Disk, Scheduler, SimulatedRuntime, StillBusy
+
+CERTIFICATES_END_WALL_S = 4_000_000_000.0
+
+
+class Process:
+    """One running node process."""
+
+    def __init__(
+        self, system: NodeSystem, runtime: SimulatedRuntime, transport: LoopbackTransport
+    ) -> None:
+        self.system = system
+        self.runtime = runtime
+        self.transport = transport
+        self.genuine = True
+        """It shows the certificate of its own node."""
+
+
+class Machines:
+    """What a `World` is without its network faults. Everything random is drawn from ``seed``."""
+
+    def __init__(
+        self,
+        seed: int,
+        nodes: int = 3,
+        *,
+        settings: Mapping[str, object] | None = None,
+        dynamic: bool = False,
+    ) -> None:
+        """``settings`` override those of ``[[cluster]]``, written as in the file.
+
+        ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
+        """
+        self.seed = seed
+        self.ids = tuple(NodeId(n) for n in range(1, nodes + 1))
+        self.random = random.Random(f"world {seed}")  # noqa: S311 - a seed, not a secret
+        self.scheduler = Scheduler(seed)
+        self.path = SimulatedPath(random.Random(f"path {seed}"), self._defer)  # noqa: S311
+        self.network = LoopbackNetwork(self._defer, self.path)
+        self.network.on_sent = self._sent
+        self.storage = SimulatedStorage({n: record_of(n) for n in self.ids})
+        self.processes: dict[NodeId, Process] = {}
+        self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
+        self.history = History()
+        self.sent: Counter[tuple[int, int, str]] = Counter()
+        """(source, target, message type) → messages given to a connection."""
+        self.dynamic = dynamic
+        self._settings = dict(settings or {})
+        self.recorder = Recorder()
+        self._incarnations: dict[NodeId, list[Incarnation]] = {}
+        """What each node's disk holds: the incarnations it had, the last one at the end."""
+        self._clock_offset_s: dict[NodeId, float] = {}
+        self._leaving: dict[NodeId, Process] = {}
+        self._boots = 0
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the world began."""
+        return self.scheduler.now
+
+    @property
+    def roster(self) -> SimulatedStorage:
+        """The rows; the same as `storage`."""
+        return self.storage
+
+    @property
+    def log(self) -> list[str]:
+        """The history as lines ``time  node  text``."""
+        return self.history.lines()
+
+    @property
+    def log_hash(self) -> str:
+        """Digest of the whole history, all messages counted; the same for the same seed."""
+        return self.history.digest(self.scheduler.steps, self.sent)
+
+    def table(self, last: int | None = None) -> str:
+        """The history with a column per node; ``last``: only so many entries."""
+        return self.history.table(self.ids, last)
+
+    def _defer(self, delay_s: float, action: Callable[[], None]) -> None:
+        self.scheduler.at(self.scheduler.now + delay_s, action)
+
+    def _note(self, what: str | EventRecord, node: int | None = None) -> None:
+        self.history.note(self.scheduler.now, node, what)
+
+    # Processes --------------------------------------------------------------------------------
+
+    def boot(
+        self, node: int, *, certificate_of: int | None = None, provisioned: bool = True
+    ) -> None:
+        """Start the process of a node.
+
+        ``certificate_of``: it shows the certificate of another node. ``provisioned`` False: it
+        believes to have a row and tries to join, whatever the rows say. Raises
+        `StorageUnavailable` or `NotProvisioned` as the start of a real node does.
+        """
+        me = self._known(node) if provisioned else NodeId(node)
+        if me in self.processes:
+            raise Misuse(f"node {node} runs already")
+        config = self._config(me)
+        roster = self._roster(me, config, provisioned=provisioned)
+        try:
+            snapshot = roster.load(me)
+        except StillBusy:
+            raise StorageUnavailable("the simulated database hangs") from None
+        if me in self._leaving:
+            self._end(self._leaving.pop(me))
+        shown = NodeId(certificate_of) if certificate_of is not None else me
+        process = self._process(me, shown, config, roster)
+        process.genuine = shown == me
+        self.processes[me] = process
+        process.system.context.events.subscribe(lambda record: self._heard(me, record))
+        about = "" if shown == me else f" with the certificate of {shown}"
+        self._note(f"boot {me}{about}{'' if provisioned else ', not provisioned'}")
+        process.system.start(snapshot)
+
+    def _process(self, me: NodeId, shown: NodeId, config: Config, roster: Roster) -> Process:
+        self._boots += 1
+        runtime = SimulatedRuntime(self.scheduler, f"process {self.seed} {self._boots}")
+        runtime.wall_offset_s = self._clock_offset_s.get(me, 0.0)
+        disk = self._incarnations.setdefault(me, [])
+        incarnation = next_incarnation(disk[-1] if disk else 0, runtime.wall())
+        disk.append(incarnation)
+        identity = PeerIdentity(
+            node_id=shown, fingerprint=f"{shown:064x}", not_after_wall_s=CERTIFICATES_END_WALL_S
+        )
+        transport = self.network.transport(me, identity)
+        system = NodeSystem(
+            config=config,
+            incarnation=incarnation,
+            runtime=runtime,
+            transport=transport,
+            roster=roster,
+            software="simulated",
+        )
+        return Process(system, runtime, transport)
+
+    def boot_all(self) -> None:
+        """Start the process of every provisioned node that does not run."""
+        for node in self.ids:
+            if node not in self.processes and (self.dynamic or node in self.storage.records):
+                self.boot(node)
+
+    def crash(self, node: int, disk: Disk = "kept") -> None:
+        """End a process as kill -9 does.
+
+        ``disk``: what the next boot finds of the incarnations: all, none, or all but the last.
+        """
+        process = self.processes.pop(self._known(node), None)
+        if process is None:
+            raise Misuse(f"node {node} does not run")
+        self._note(f"crash {node}" + ("" if disk == "kept" else f", disk {disk}"))
+        kept = self._incarnations[NodeId(node)]
+        if disk != "kept":
+            del kept[-1 if disk == "rolled_back" else 0 :]
+        self._end(process)
+
+    def stop(self, node: int) -> None:
+        """Let a process leave as at SIGTERM: it says goodbye and flushes what is queued."""
+        me = self._known(node)
+        process = self.processes.pop(me, None)
+        if process is None:
+            raise Misuse(f"node {node} does not run")
+        self._note(f"stop {node}")
+        self._leaving[me] = process
+        process.system.stop()
+
+        def gone() -> None:
+            if self._leaving.get(me) is process:
+                self._end(self._leaving.pop(me))
+
+        self._defer(TransportSettings().close_timeout_s, gone)
+
+    def _end(self, process: Process) -> None:
+        process.runtime.kill()
+        process.transport.die()
+
+    def pause(self, node: int) -> None:
+        """Stop a process as SIGSTOP does; its kernel goes on acknowledging."""
+        self._running(node).runtime.pause()
+        self._note(f"pause {node}")
+
+    def resume(self, node: int) -> None:
+        """Let a paused process go on."""
+        self._running(node).runtime.resume()
+        self._note(f"resume {node}")
+
+    def step_clock(self, node: int, seconds: float) -> None:
+        """Set the wall clock of a node's machine forward, or back by negative ``seconds``."""
+        me = self._known(node)
+        self._clock_offset_s[me] = self._clock_offset_s.get(me, 0.0) + seconds
+        if me in self.processes:
+            self.processes[me].runtime.wall_offset_s = self._clock_offset_s[me]
+        self._note(f"clock of {node} {seconds:+g} s")
+
+    def _known(self, node: int) -> NodeId:
+        if node not in self.ids and node not in self.processes:
+            raise Misuse(f"this world has nodes {self.ids[0]} … {self.ids[-1]}, not {node}")
+        return NodeId(node)
+
+    def _running(self, node: int) -> Process:
+        process = self.processes.get(self._known(node))
+        if process is None:
+            raise Misuse(f"node {node} does not run")
+        return process
+
+    def _roster(self, me: NodeId, config: Config, *, provisioned: bool) -> Roster:
+        if self.dynamic:
+            return FixedRoster.from_config(config)
+        return self.storage if provisioned else OwnView(self.storage, record_of(me))
+
+    def _config(self, me: NodeId) -> Config:
+        raw: dict[str, object] = {"node": {"id": me}}
+        cluster: dict[str, object] = {"id": CLUSTER, **self._settings}
+        if self.dynamic:
+            raw["provisioning"] = {"mode": "static"}
+            cluster["me"] = {"url": str(record_of(me).url)}
+            first = {"node_id": 1, "url": str(record_of(self.ids[0]).url)}
+            cluster["neighbours"] = [first] if me != 1 else []
+        return read_config({**raw, "cluster": [cluster]})
+
+    def _heard(self, node: NodeId, record: EventRecord) -> None:
+        self.events.setdefault(node, []).append(record)
+        self._note(record, node)
+
+    # The rows ---------------------------------------------------------------------------------
+
+    def provision(self, node: int, record: NodeRecord | None = None) -> None:
+        """Write the row of a node, new or known; without ``record`` as at the beginning."""
+        me = NodeId(node)
+        self.ids = tuple(sorted({*self.ids, me}))
+        self.events.setdefault(me, [])
+        self.storage.write(me, record or record_of(me))
+        self._note(f"provision {node}")
+
+    def remove(self, node: int) -> None:
+        """Delete the row of a node."""
+        self.storage.write(self._known(node), None)
+        self._note(f"remove {node}")
+
+    def disable(self, node: int) -> None:
+        """Edit the row of a node: ``state`` 0."""
+        self.storage.set_enabled(self._known(node), enabled=False)
+        self._note(f"disable {node}")
+
+    def enable(self, node: int) -> None:
+        """Edit the row of a node: ``state`` 1."""
+        self.storage.set_enabled(self._known(node), enabled=True)
+        self._note(f"enable {node}")
+
+    def _sent(self, end: Endpoint, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.sent[end.node, end.peer_node, type(message).__name__] += 1
+        self.recorder.sent(end, messages)
