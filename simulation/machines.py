@@ -36,6 +36,8 @@ class Process:
         self.transport = transport
         self.genuine = True
         """It shows the certificate of its own node."""
+        self.member = True
+        """It is genuine and was not started without a row."""
 
 
 class Machines:
@@ -108,18 +110,24 @@ class Machines:
     # Processes --------------------------------------------------------------------------------
 
     def boot(
-        self, node: int, *, certificate_of: int | None = None, provisioned: bool = True
+        self,
+        node: int,
+        *,
+        certificate_of: int | None = None,
+        provisioned: bool = True,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         """Start the process of a node.
 
         ``certificate_of``: it shows the certificate of another node. ``provisioned`` False: it
-        believes to have a row and tries to join, whatever the rows say. Raises
+        believes to have a row and tries to join, whatever the rows say. ``settings`` override
+        those of the world for this process. Raises
         `StorageUnavailable` or `NotProvisioned` as the start of a real node does.
         """
         me = self._known(node) if provisioned else NodeId(node)
         if me in self.processes:
             raise Misuse(f"node {node} runs already")
-        config = self._config(me)
+        config = self._config(me, settings or {})
         roster = self._roster(me, config, provisioned=provisioned)
         try:
             snapshot = roster.load(me)
@@ -130,6 +138,7 @@ class Machines:
         shown = NodeId(certificate_of) if certificate_of is not None else me
         process = self._process(me, shown, config, roster)
         process.genuine = shown == me
+        process.member = provisioned and process.genuine
         self.processes[me] = process
         process.system.context.events.subscribe(lambda record: self._heard(me, record))
         about = "" if shown == me else f" with the certificate of {shown}"
@@ -231,9 +240,9 @@ class Machines:
             return FixedRoster.from_config(config)
         return self.storage if provisioned else OwnView(self.storage, record_of(me))
 
-    def _config(self, me: NodeId) -> Config:
+    def _config(self, me: NodeId, settings: Mapping[str, object]) -> Config:
         raw: dict[str, object] = {"node": {"id": me}}
-        cluster: dict[str, object] = {"id": CLUSTER, **self._settings}
+        cluster: dict[str, object] = {"id": CLUSTER, **self._settings, **settings}
         if self.dynamic:
             raw["provisioning"] = {"mode": "static"}
             cluster["me"] = {"url": str(record_of(me).url)}
@@ -253,6 +262,8 @@ class Machines:
         self.ids = tuple(sorted({*self.ids, me}))
         self.events.setdefault(me, [])
         self.storage.write(me, record or record_of(me))
+        if me in self.processes:
+            self.processes[me].member = self.processes[me].genuine
         self._note(f"provision {node}")
 
     def remove(self, node: int) -> None:

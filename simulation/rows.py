@@ -8,7 +8,14 @@ from typing import Literal
 import msgspec
 
 from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable
-from ..protocol.identity import BinsUrl, ClusterId, IdentityPolicy, NodeId, NodeRecord
+from ..protocol.identity import (
+    BinsUrl,
+    ClusterId,
+    IdentityPolicy,
+    InvalidRow,
+    NodeId,
+    NodeRecord,
+)
 from ..storage import RosterSnapshot
 from .runtime import StillBusy
 
@@ -38,6 +45,9 @@ class SimulatedStorage:
     def __init__(self, records: Mapping[NodeId, NodeRecord]) -> None:
         self.records = dict(records)
         self.identities: dict[_Key, IdentityPolicy] = {}
+        self.invalid: tuple[InvalidRow, ...] = ()
+        self.invalid: tuple[InvalidRow, ...] = ()
+        """Rows that cannot be used (D-5)."""
         self._mode: Mode = "ok"
         self._seen: dict[NodeId, NodeRecord] = {}
         self._before: list[dict[NodeId, NodeRecord]] = []
@@ -67,7 +77,12 @@ class SimulatedStorage:
         if me not in records:
             raise NotProvisioned(f"node {me} has no row in the simulated database")
         rows = tuple(record for _, record in sorted(records.items()))
-        return RosterSnapshot(records=rows, identities=dict(self.identities))
+        return RosterSnapshot(
+            records=rows,
+            invalid=self.invalid,
+            invalid=self.invalid,
+            identities=dict(self.identities),
+        )
 
     def close(self) -> None:
         """See `storage.Roster.close`."""

@@ -18,8 +18,10 @@ from ..protocol.errors import Misuse
 from ..protocol.identity import NodeId
 from ..protocol.link import State
 from ..transport.loopback_connection import Endpoint
-from .machines import Machines
+from .machines import Machines, Process
 from .rows import CLUSTER
+
+__all__ = ["CLUSTER", "Process", "Runaway", "World"]
 
 MAX_STEPS = 3_000_000
 """Scheduler steps after which a history counts as one that never ends."""
@@ -196,7 +198,7 @@ class World(Machines):
     def members(self) -> list[NodeId]:
         """The nodes that run and may be in the cluster, sorted."""
         enabled = self.ids if self.dynamic else self.storage.enabled()
-        return [n for n in enabled if n in self.processes and self.processes[n].genuine]
+        return [n for n in enabled if n in self.processes and self.processes[n].member]
 
     def converged(self) -> bool:
         """I2: every running member agrees with the world about links, topology and routes."""

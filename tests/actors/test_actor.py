@@ -15,8 +15,8 @@ from tagmesh.actors.runtime import GeventRuntime
 from tagmesh.actors.supervisor import UNHEALTHY_CRASHES, UNHEALTHY_WINDOW_S, Name
 from tagmesh.protocol.config import read_config
 from tagmesh.protocol.identity import Incarnation, NodeId
+from tagmesh.simulation.rows import SimulatedStorage
 from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
-from tagmesh.simulation.world import SimulatedRoster
 
 
 class Echo(ClusterActor):
@@ -80,7 +80,7 @@ def make_context(runtime: Any) -> Context:
         incarnation=Incarnation(1),
         runtime=runtime,
         transport=None,  # type: ignore[arg-type]
-        roster=SimulatedRoster({}),
+        roster=SimulatedStorage({}),
         software="test",
     )
 
