@@ -46,7 +46,6 @@ class SimulatedStorage:
         self.records = dict(records)
         self.identities: dict[_Key, IdentityPolicy] = {}
         self.invalid: tuple[InvalidRow, ...] = ()
-        self.invalid: tuple[InvalidRow, ...] = ()
         """Rows that cannot be used (D-5)."""
         self._mode: Mode = "ok"
         self._seen: dict[NodeId, NodeRecord] = {}
@@ -79,7 +78,6 @@ class SimulatedStorage:
         rows = tuple(record for _, record in sorted(records.items()))
         return RosterSnapshot(
             records=rows,
-            invalid=self.invalid,
             invalid=self.invalid,
             identities=dict(self.identities),
         )
