@@ -18,6 +18,8 @@ Incarnation = NewType("Incarnation", int)
 MAX_ID = 2**31 - 1  # the INT columns of the provisioning table
 DEFAULT_PORT = 5556  # bins_port of proto_bins
 MAX_URL_CHARS = 64  # url CHAR(64)
+MAX_SHOWN_CHARS = 80
+"""Of a url or a part of it in a message."""
 
 _SCOPE = re.compile(r"[A-Za-z0-9._-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -54,7 +56,7 @@ class BinsUrl(msgspec.Struct, frozen=True, order=True):
         """
         if "@" in text:  # not repeated: what stands before it may be a password
             raise Misuse("the url must have the form bins:host[:port], without a user or password")
-        shown = ascii(text[: MAX_URL_CHARS + 1])
+        shown = _brief(text)
         if len(text) > MAX_URL_CHARS:
             raise Misuse(f"url {shown}… is longer than {MAX_URL_CHARS} characters")
         scheme, colon, rest = text.partition(":")
@@ -70,6 +72,11 @@ class BinsUrl(msgspec.Struct, frozen=True, order=True):
         return f"bins:{host}:{self.port}"
 
 
+def _brief(text: str) -> str:
+    """For messages: ASCII, one line, bounded however its characters are escaped (S12)."""
+    return ascii(text[: MAX_URL_CHARS + 1])[:MAX_SHOWN_CHARS]
+
+
 def _host_and_port(rest: str, shown: str) -> tuple[str, int]:
     if rest.startswith("//"):
         raise Misuse(f"url {shown} must have the form bins:host[:port], without //")
@@ -80,21 +87,21 @@ def _host_and_port(rest: str, shown: str) -> tuple[str, int]:
         try:
             ipaddress.IPv6Address(host)
         except ValueError as error:
-            raise Misuse(f"url {shown}: {host!a} is not an IPv6 address") from error
+            raise Misuse(f"url {shown}: {_brief(host)} is not an IPv6 address") from error
         if not _SCOPE.fullmatch(host.partition("%")[2]):
-            raise Misuse(f"url {shown}: {host!a} has no interface name after the %")
+            raise Misuse(f"url {shown}: {_brief(host)} has no interface name after the %")
         if not bracket or (port_text and not port_text.startswith(":")):
             raise Misuse(f"url {shown} must have the form bins:[address]:port")
         return host, _port(port_text[1:], shown) if port_text else DEFAULT_PORT
     host, colon, port_text = rest.partition(":")
     if not _HOST.fullmatch(host):
-        raise Misuse(f"url {shown}: {host!a} is not a host name or address")
+        raise Misuse(f"url {shown}: {_brief(host)} is not a host name or address")
     return host, _port(port_text, shown) if colon else DEFAULT_PORT
 
 
 def _port(text: str, shown: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise Misuse(f"url {shown}: port {text!a} is not a number in 1 … 65535")
+        raise Misuse(f"url {shown}: port {_brief(text)} is not a number in 1 … 65535")
     return int(text)
 
 

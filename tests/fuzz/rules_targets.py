@@ -254,11 +254,12 @@ def link_state(data: bytes) -> None:
             now += draw.pick((0.1, 10.0, 100.0))
             effects = rules.tick(now)
         else:
-            effects = _received(rules, NodeId(draw.pick(_NODES)), _topology_message(draw), now)
+            effects = _received(rules, NodeId(draw.pick(_NODES)), topology_message(draw), now)
         _check(rules, effects)
 
 
-def _topology_message(draw: Draw) -> m.LinkState | m.Digest | m.Want:
+def topology_message(draw: Draw) -> m.LinkState | m.Digest | m.Want:
+    """Well formed; what it says need not make sense."""
     kind = draw.byte() % 8
     if kind == 6:
         size = draw.byte() % 6

@@ -112,6 +112,14 @@ def test_any_text_is_a_url_or_a_misuse(text: str) -> None:
         assert said.isprintable()
 
 
+@pytest.mark.parametrize("text", ["bins:o{}a", "bins:[{}]", "bins:a:{}", "{}", "bins:[::1%{}]"])
+def test_the_error_about_a_url_is_bounded(text: str) -> None:
+    """Found by fuzzing: each character may be escaped with ten; peers write urls too (S12)."""
+    with pytest.raises(Misuse) as raised:
+        BinsUrl.parse(text.format("\U0001f600" * 50))
+    assert len(str(raised.value)) < 300
+
+
 def test_the_longest_url_that_fits_the_column() -> None:
     text = "bins:" + "a" * (MAX_URL_CHARS - len("bins:"))
     assert BinsUrl.parse(text).port == DEFAULT_PORT
