@@ -9,15 +9,20 @@ from .script_player import Player, command
 from .script_words import KINDS, ScenarioError, Words
 
 
-@command("expect-no KIND … [of NODES]")
+@command("expect-no KIND … [of NODES] [at NODES]")
 def expect_no(player: Player, words: Words) -> None:
-    """An error if one of these kinds of events was heard in this block."""
+    """An error if such an event, of these nodes, was heard at these nodes in this block."""
     kinds = [words.choice("kind of event", KINDS)]
-    while words and not words.skip("of"):
-        kinds.append(words.choice("kind of event or 'of'", [*KINDS, "of"]))
-    about = words.nodes() if words else list(player.world.ids)
+    while words and not words.next_is("of", "at"):
+        kinds.append(words.choice("kind of event", KINDS))
+    about = words.nodes_until("at") if words.skip("of") else None
+    at = words.nodes() if words.skip("at") else None
     for kind in kinds:
-        found = [h for h in player.heard(kind) if h[2].node_id is None or h[2].node_id in about]
+        found = [
+            heard
+            for heard in player.heard(kind)
+            if (about is None or heard[2].node_id in about) and (at is None or heard[1] in at)
+        ]
         if found:
             lines = "\n  ".join(player.lines(found))
             raise ScenarioError(f"no {kind} was expected\n  {lines}")

@@ -8,13 +8,18 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.identity import IdentityPolicy, InvalidRow, NodeId
-from ..protocol.settings import ConfigError
+from ..protocol.config import read_config
+from ..protocol.errors import NotProvisioned, StorageUnavailable
+from ..protocol.identity import IdentityPolicy, InvalidRow, NodeId, NodeRecord
+from .rows import CLUSTER, MODES, Mode
+from .runtime import Disk
 from .script_player import Player, command
-from .script_words import ScenarioError, Words, read_seconds, read_share, read_value
-from .world import CLUSTER, World
+from .script_words import ScenarioError, Words, read_seconds, read_share, read_value, wrong
+from .world import World
 
 CONVERGE_S = 60.0
+SETTLE_S = 5.0
+"""What `booted` waits for links to give up that cannot be (`shape`)."""
 SHAPES: dict[str, Callable[[int, int, int], bool]] = {
     "mesh": lambda _a, _b, _n: True,
     "line": lambda a, b, _n: b == a + 1,
@@ -22,8 +27,7 @@ SHAPES: dict[str, Callable[[int, int, int], bool]] = {
     "star": lambda a, _b, _n: a == 1,
 }
 """Whether nodes a < b of n can talk to each other directly."""
-DISKS = ("kept", "lost", "rolled_back")
-STORAGE = ("ok", "failing", "hanging", "stale")
+DISKS: tuple[Disk, ...] = ("kept", "lost", "rolled_back")
 ROW = {"priority": "priority", "retries": "ping_retries"}
 """What a scenario may change in a row: its word, and the field."""
 
@@ -39,6 +43,7 @@ def world(player: Player, words: Words) -> list[str]:
     if shape not in SHAPES:
         raise ScenarioError(f"there is no shape {shape!r}; allowed: {', '.join(SHAPES)}")
     settings = {key: read_value(value) for key, value in words.options().items()}
+    read_config({"node": {"id": 1}, "cluster": [{"id": CLUSTER, **settings}]})  # or ConfigError
     made = World(seed, nodes, settings=settings, dynamic=dynamic)
     player.begin(made)
     for a, b in itertools.combinations(made.ids, 2):
@@ -46,11 +51,9 @@ def world(player: Player, words: Words) -> list[str]:
             made.cut(a, b)
     if not booted:
         return []
-    try:
-        made.boot_all()
-    except ConfigError as error:
-        raise ScenarioError(str(error)) from error
+    made.boot_all()
     took_s = made.until(made.converged, within_s=CONVERGE_S)
+    made.run_for(SETTLE_S)
     for node in made.ids:
         player.booted(node)
     player.forget_events()
@@ -61,25 +64,40 @@ def world(player: Player, words: Words) -> list[str]:
 
 
 @command("boot NODES [SETTING=VALUE …] [unprovisioned] [certificate-of=NODE]")
-def boot(player: Player, words: Words) -> None:
+def boot(player: Player, words: Words) -> list[str]:
     """Start processes; `unprovisioned`: without a row; `certificate-of`: shows another's."""
     provisioned = not words.flag("unprovisioned")
     other = words.option("certificate-of", int, 0)
-    for node in words.nodes():
-        if node in player.world.processes:
-            raise ScenarioError(f"node {node} runs already")
-        player.world.boot(node, provisioned=provisioned, certificate_of=other or None)
-        player.booted(node)
+    settings = {key: read_value(value) for key, value in words.options().items()}
+    refused = []
+    for node in words.nodes() if provisioned else words.new_nodes():
+        try:
+            player.world.boot(
+                node,
+                provisioned=provisioned,
+                certificate_of=other or None,
+                settings=settings,
+            )
+        except (NotProvisioned, StorageUnavailable) as error:
+            refused.append(f"node {node} does not start: {error}")
+        else:
+            player.booted(node)
+    return refused
 
 
 @command("crash NODES [disk=kept|lost|rolled_back]")
 def crash(player: Player, words: Words) -> None:
     """End processes as kill -9 does; `disk`: what is left of the incarnation at the next boot."""
-    disk = words.option("disk", str, "kept")
-    if disk not in DISKS:
-        raise ScenarioError(f"disk={disk} is not known; allowed: {', '.join(DISKS)}")
+    disk: Disk = words.option("disk", _disk, DISKS[0])
     for node in words.nodes():
-        player.world.crash(node, disk=disk)  # type: ignore[arg-type]
+        player.world.crash(node, disk=disk)
+
+
+def _disk(word: str) -> Disk:
+    for disk in DISKS:
+        if word == disk:
+            return disk
+    raise wrong("disk", word, DISKS)
 
 
 @command("stop NODES")
@@ -212,13 +230,15 @@ def replay(player: Player, words: Words) -> None:
 @command("storage ok|failing|hanging|stale")
 def storage(player: Player, words: Words) -> None:
     """How the database answers everybody."""
-    player.world.storage.mode = words.choice("storage mode", STORAGE)  # type: ignore[assignment]
+    given = words.choice("storage mode", MODES)
+    modes: dict[str, Mode] = {mode: mode for mode in MODES}
+    player.world.storage.mode = modes[given]
 
 
 @command("provision NODES")
 def provision(player: Player, words: Words) -> None:
     """Add rows."""
-    for node in words.nodes():
+    for node in words.new_nodes():
         player.world.provision(node)
 
 
@@ -252,19 +272,27 @@ def row(player: Player, words: Words) -> None:
         if value >= 0:
             values[field] = value
     for node in words.nodes():
-        records = player.world.roster.records
-        records[node] = msgspec.structs.replace(records[node], **values)
+        storage = player.world.storage
+        storage.write(node, msgspec.structs.replace(_row(player, node), **values))
+
+
+def _row(player: Player, node: NodeId) -> NodeRecord:
+    records = player.world.storage.records
+    if node not in records:
+        raise ScenarioError(f"node {node} has no row; provision it first")
+    return records[node]
 
 
 @command("break-row NODES")
 def break_row(player: Player, words: Words) -> None:
     """Make rows unreadable, as a wrong url does."""
-    roster = player.world.roster
+    storage = player.world.storage
     for node in words.nodes():
-        record = roster.records.pop(node)
+        record = _row(player, node)
         reason = "url 'node' must have the form bins:host[:port]"
         bad = InvalidRow(db_id=record.db_id, cluster_id=CLUSTER, node_id=node, reason=reason)
-        roster.invalid = (*roster.invalid, bad)
+        storage.write(node, None)
+        storage.invalid = (*storage.invalid, bad)
 
 
 @command("revoke NODES")
@@ -281,4 +309,4 @@ def pin(player: Player, words: Words) -> None:
 
 def _policy(player: Player, words: Words, policy: IdentityPolicy) -> None:
     for node in words.nodes():
-        player.world.roster.identities[CLUSTER, node] = policy
+        player.world.storage.identities[CLUSTER, node] = policy

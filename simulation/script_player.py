@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ..actors.context import Context
-from ..protocol.errors import Misuse
+from ..protocol.errors import TagmeshError
 from ..protocol.events import Event
 from ..protocol.identity import NodeId
 from .script_views import Heard, Lives, event_lines
@@ -79,7 +79,7 @@ class Player:
             self.commands_played += 1
             try:
                 lines += self._one(text)
-            except Misuse as error:
+            except TagmeshError as error:
                 raise ScenarioError(f"line {number}: {error}") from error
         return lines
 
@@ -91,7 +91,7 @@ class Player:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             allowed = ", ".join(sorted(COMMANDS))
             raise ScenarioError(f"unknown command {name!r}; allowed: {allowed}{hint}")
-        nodes = self._world.ids if self._world is not None else ()
+        nodes = sorted({*world.ids, *world.processes}) if (world := self._world) else ()
         words = Words(rest, found.usage, nodes)
         output = found.run(self, words) or []
         words.end()

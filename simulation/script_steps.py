@@ -9,6 +9,7 @@ from ..actors.actor import ReplyFuture
 from ..actors.mail import TraceRoute
 from ..protocol.identity import NodeId
 from ..protocol.messages import MESSAGES
+from ..protocol.routing import Dropped
 from . import script_views as views
 from .script_player import Player, command
 from .script_words import KINDS, LINK_STATES, ScenarioError, Words
@@ -177,7 +178,9 @@ def trace(player: Player, words: Words) -> list[str]:
         raise ScenarioError(f"node {node} is in no cluster")
     player.traces += 1
     future = actor.on_receive(TraceRoute(peer, player.traces))
-    assert isinstance(future, ReplyFuture), "a trace is answered by a future"
+    if isinstance(future, Dropped):
+        return [f"not sent: {future.reason}"]
+    assert isinstance(future, ReplyFuture), "what is sent is waited for"
     try:
         player.world.until(lambda: future.ready, within_s=TRACE_TIMEOUT_S)
     except TimeoutError:

@@ -17,8 +17,9 @@ from ..actors.storage import StorageActor
 from ..protocol.events import Event, EventRecord
 from ..protocol.identity import NodeId
 from ..protocol.link import Link
+from .rows import CLUSTER
 from .script_words import ScenarioError
-from .world import CLUSTER, World
+from .world import World
 
 _ORDER = (
     Event.LINK_CHANGED,

@@ -46,7 +46,7 @@ class Words:
     def __init__(self, words: Sequence[str], usage: str, nodes: Sequence[NodeId]) -> None:
         self._words = list(words)
         self._usage = usage
-        self._nodes = nodes
+        self._nodes = tuple(nodes)
 
     def __bool__(self) -> bool:
         return bool(self._words)
@@ -69,6 +69,10 @@ class Words:
         found = self._words[:1] == [word]
         del self._words[: int(found)]
         return found
+
+    def next_is(self, *words: str) -> bool:
+        """Whether the next word is one of these."""
+        return bool(self._words) and self._words[0] in words
 
     def flag(self, word: str) -> bool:
         """Whether this word is anywhere among the words left."""
@@ -94,10 +98,21 @@ class Words:
         if self.skip("all"):
             self.end()
             return list(self._nodes)
+        return self.nodes_until("")
+
+    def nodes_until(self, word: str) -> list[NodeId]:
+        """Nodes up to a word, or to the end."""
         found = self.group()
-        while self:
+        while self and not self.next_is(word):
             found += self.group()
         return found
+
+    def new_nodes(self) -> list[NodeId]:
+        """As `nodes`, and also numbers that no node here has yet."""
+        for word in ",".join(self._words).split(","):
+            if word.isdecimal() and int(word) > 0 and NodeId(int(word)) not in self._nodes:
+                self._nodes = (*self._nodes, NodeId(int(word)))
+        return self.nodes()
 
     def seconds(self) -> float:
         """A duration such as ``500ms``, ``20s``, ``2m``, ``1h``."""
@@ -117,15 +132,10 @@ class Words:
         return default
 
     def options(self) -> dict[str, str]:
-        """All the words left, which are of the form ``key=value``."""
-        pairs = {}
-        while self:
-            word = self.take("key=value")
-            key, equals, value = word.partition("=")
-            if not equals:
-                raise ScenarioError(f"{word!r} is not of the form key=value; usage: {self._usage}")
-            pairs[key] = value
-        return pairs
+        """Every ``key=value`` among the words left."""
+        found = [word for word in self._words if "=" in word]
+        self._words = [word for word in self._words if word not in found]
+        return {key: value for key, _, value in (word.partition("=") for word in found)}
 
     def end(self) -> None:
         """`ScenarioError` when a word is left."""
