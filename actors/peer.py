@@ -149,6 +149,7 @@ class PeerActor(ClusterActor):
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
+        self._unpause()
         match message:
             case Received():
                 self._received(message.key, message.messages)
@@ -226,6 +227,7 @@ class PeerActor(ClusterActor):
                 connection.pause()
 
     def _unpause(self) -> None:
+        """At every mail: after a pause the last one handled need not be a batch of the peer."""
         if self._paused and len(self.actor_inbox) < PAUSE_AT // 2:  # type: ignore[arg-type]
             for key in sorted(self._paused):
                 if key in self._connections:
@@ -264,7 +266,6 @@ class PeerActor(ClusterActor):
     # What arrives -------------------------------------------------------------------------------
 
     def _received(self, key: int, messages: Sequence[Message]) -> None:
-        self._unpause()
         try:
             ours = [m for m in messages if not self._greeted(key, m)]
         except PeerViolation as violation:

@@ -1,0 +1,150 @@
+"""Defects of admission, removal, and of the roster they depend on."""
+# ruff: noqa: SLF001 - a defect is put in where the rule is
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from ..actors.gate import GateActor
+from ..actors.mail import RosterUpdate
+from ..actors.storage import StorageActor
+from ..protocol.identity import NodeRecord
+from ..protocol.membership import Membership, RosterDiff
+from ..protocol.topology import Topology
+from ..storage.base import RosterSnapshot
+from .defect import Replace, mutant
+
+
+@mutant(
+    "strangers admitted",
+    rule="J-1, G-4, I1",
+    defect="a node without a row joins when its certificate is good",
+    history="stranger",
+    dies="I1",
+)
+def strangers_admitted(replace: Replace) -> None:
+    """OpenSIPS in db_mode 0, complaint 1 (#1198)."""
+    replace(Membership, "_unlearnable", lambda *_: None)
+
+
+@mutant(
+    "disabled is enabled",
+    rule="J-1, E-1, I1",
+    defect="the state column of a row is not looked at",
+    history="rows",
+    dies="I7",
+)
+def disabled_admitted(replace: Replace) -> None:
+    """A node that was taken out goes on as before."""
+    inner = Membership.update
+
+    def update(self: Membership, records: tuple[NodeRecord, ...], *args: Any, **kw: Any) -> Any:
+        rows = tuple(msgspec.structs.replace(r, enabled=True) for r in records)
+        return inner(self, rows, *args, **kw)
+
+    replace(Membership, "update", update)
+
+
+@mutant(
+    "removed keeps its connections",
+    rule="row 22; X-2",
+    defect="who is removed keeps its connections and their actors",
+    history="rows",
+    dies="I1",
+)
+def connections_stay(replace: Replace) -> None:
+    """OpenSIPS: at least two per peer stay open."""
+    replace(GateActor, "_bar", lambda *_: None)
+
+
+@mutant(
+    "removed keeps its link",
+    rule="row 22; X-2",
+    defect="the link with a removed node is not stopped",
+    history="rows",
+    dies="I1",
+)
+def link_stays(replace: Replace) -> None:
+    """It goes on counting retries."""
+    inner = GateActor._clusters
+
+    def clusters(self: GateActor, *args: Any) -> None:
+        supervisor: Any = self.context.supervisor
+        stop = supervisor.stop_child
+        supervisor.stop_child = lambda name: None if name[0] == "link" else stop(name)
+        try:
+            inner(self, *args)
+        finally:
+            del supervisor.stop_child
+
+    replace(GateActor, "_clusters", clusters)
+
+
+@mutant(
+    "removed stays in the tables",
+    rule="row 22; X-2, I7",
+    defect="the topology does not forget who was removed",
+    history="rows",
+    dies="I1",
+)
+def not_forgotten(replace: Replace) -> None:
+    """And whoever hears of it believes it again."""
+    replace(Topology, "_forget", lambda *_: None)
+
+
+@mutant(
+    "removal not heard of",
+    rule="noremovegossip in part; D-8, X-3",
+    defect="rows are read once, at start",
+    history="rows",
+    dies="I7",
+)
+def never_read_again(replace: Replace) -> None:
+    """OpenSIPS needs a command on every node."""
+
+    def read(self: StorageActor) -> None:
+        self._next_read = math.inf
+
+    replace(StorageActor, "_read", read)
+
+
+@mutant(
+    "reload tears down everything",
+    rule="row 24; D-8",
+    defect="a changed row restarts the links with all nodes",
+    history="rows",
+    dies="I13",
+)
+def reload_all(replace: Replace) -> None:
+    """OpenSIPS: all links start again, the topology is lost."""
+    inner = GateActor._roster
+
+    def roster(self: GateActor, update: RosterUpdate) -> None:
+        supervisor = self.context.supervisor
+        if update.diff != RosterDiff():
+            for name in [*supervisor.names("link"), *supervisor.names("peer")]:
+                supervisor.stop_child(name)
+        inner(self, update)
+
+    replace(GateActor, "_roster", roster)
+
+
+@mutant(
+    "no roster, no cluster",
+    rule="J-3, P19",
+    defect="when the database cannot be asked nobody is provisioned",
+    history="storage",
+    dies="I13",
+)
+def storage_is_needed(replace: Replace) -> None:
+    """An outage of the database ends a running cluster."""
+    inner = StorageActor._trouble
+
+    def trouble(self: StorageActor, error: str) -> None:
+        self._loaded(RosterSnapshot(records=()))
+        inner(self, error)
+
+    replace(StorageActor, "_trouble", trouble)

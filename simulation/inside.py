@@ -1,0 +1,141 @@
+"""What the checkers look at inside a running node. No user and no rule may.
+
+Everything private that they read stands here, so that a change of the rules breaks one module.
+"""
+# ruff: noqa: SLF001 - see above
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ..actors.actor import ReplyFuture
+from ..actors.context import Name
+from ..actors.link import LinkActor
+from ..actors.node import NodeActor
+from ..actors.peer import PeerActor
+from ..actors.storage import StorageActor
+from ..protocol.identity import NodeId
+from ..protocol.routing import Path
+from ..transport.frames import HEADER_BYTES
+from ..transport.loopback_connection import Endpoint
+
+if TYPE_CHECKING:
+    from .world import Process
+
+Version = tuple[int, int]
+
+
+def is_paused(process: Process) -> bool:
+    """The process is stopped, as by SIGSTOP."""
+    return process.runtime._held is not None
+
+
+def inboxes(process: Process) -> Iterator[tuple[Name, int]]:
+    """How many messages wait at each actor."""
+    for name, ref in process.system.context.supervisor._refs.items():
+        yield name, len(ref.actor_inbox)  # type: ignore[arg-type]
+
+
+def links(process: Process) -> Iterator[LinkActor]:
+    """The link actors that run."""
+    supervisor = process.system.context.supervisor
+    for name in supervisor._refs:
+        if name[0] == "link":
+            actor = supervisor.actor(name)
+            if isinstance(actor, LinkActor):
+                yield actor
+
+
+def flap_hold_s(link: LinkActor, now: float) -> float:
+    """How long the link would have to prove itself if it came back now (L-4)."""
+    return link.rules._flaps.hold_s(now)
+
+
+def peers(process: Process) -> Iterator[PeerActor]:
+    """The peer actors that run."""
+    supervisor = process.system.context.supervisor
+    for name in supervisor._refs:
+        if name[0] == "peer":
+            actor = supervisor.actor(name)
+            if isinstance(actor, PeerActor):
+                yield actor
+
+
+def node_of(process: Process, cluster: int) -> NodeActor | None:
+    """The node actor, when it runs."""
+    actor = process.system.context.supervisor.actor(("node", cluster))
+    return actor if isinstance(actor, NodeActor) else None
+
+
+def storage_of(process: Process) -> StorageActor | None:
+    """The storage actor, when it runs."""
+    actor = process.system.context.supervisor.actor(("storage",))
+    return actor if isinstance(actor, StorageActor) else None
+
+
+def held(peer: PeerActor) -> Endpoint | None:
+    """The connection that links use."""
+    key = peer.rules.established
+    connection = peer._connections.get(key) if key is not None else None
+    return connection if isinstance(connection, Endpoint) else None
+
+
+def kept_bytes(endpoint: Endpoint) -> int:
+    """What is kept of a frame that is not complete."""
+    return endpoint._frames.pending_bytes
+
+
+def known(node: NodeActor) -> Mapping[NodeId, Version]:
+    """The version of each origin's link state that is held."""
+    return {origin: state[:2] for origin, state in node.rules._known.items()}
+
+
+def mentioned(node: NodeActor) -> set[NodeId]:
+    """Every id in the topology tables: origins, their neighbours, destinations."""
+    ids = origins(node)
+    for state in node.rules._known.values():
+        ids.update(state.neighbours)
+    return ids
+
+
+def origins(node: NodeActor) -> set[NodeId]:
+    """The ids that the topology holds something of or leads to."""
+    return set(node.rules._known) | set(node.rules._links) | set(node.rules._routes)
+
+
+def routes(node: NodeActor) -> Mapping[NodeId, Path]:
+    """The way to each reachable node."""
+    return node.rules._routes
+
+
+def priorities(node: NodeActor) -> Mapping[NodeId, int]:
+    """The priority of each member."""
+    return {n: record.priority for n, record in node.rules._members.items()}
+
+
+def traces_of(node: NodeActor) -> Mapping[int, ReplyFuture]:
+    """The traces that have not come back."""
+    return node._traces
+
+
+__all__ = [
+    "HEADER_BYTES",
+    "Endpoint",
+    "Version",
+    "flap_hold_s",
+    "held",
+    "inboxes",
+    "is_paused",
+    "kept_bytes",
+    "known",
+    "links",
+    "mentioned",
+    "node_of",
+    "origins",
+    "peers",
+    "priorities",
+    "routes",
+    "storage_of",
+    "traces_of",
+]

@@ -1,0 +1,443 @@
+"""Histories in which mutants die: each kind makes another trouble, a seed draws the details.
+
+A history raises as soon as something is not as it must be: `Violation` where a checker sees it,
+`Unexpected` where the history itself knows what had to come.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from tagmesh.actors.mail import Outgoing, TraceRoute
+from tagmesh.protocol.link import State
+from tagmesh.protocol.messages import LinkState, Message, Welcome
+from tagmesh.simulation.check import Violation
+from tagmesh.simulation.checkers import Checkers
+from tagmesh.simulation.rows import record_of
+from tagmesh.simulation.world import CLUSTER, World
+from tagmesh.transport.loopback_connection import Item, ItemKind
+
+SETTLE_S = 30.0
+DETECT_S = 8.0
+"""P + (R + 1)·T with the settings a world has."""
+
+
+def begin(seed: int, nodes: int = 4, **settings: object) -> tuple[World, Checkers]:
+    """A checked world whose nodes have found each other."""
+    world = World(seed, nodes, settings=settings)
+    checkers = Checkers(world)
+    world.boot_all()
+    checkers.settle(SETTLE_S)
+    return world, checkers
+
+
+def pick(world: World) -> tuple[int, int]:
+    """Two nodes that run."""
+    a, b = world.random.sample(sorted(world.processes), 2)
+    return a, b
+
+
+def unless(held: bool, rule: str, text: str, world: World) -> None:
+    """What a history itself knows: `Violation` of ``rule`` unless it held."""
+    if not held:
+        raise Violation(rule, text, world)
+
+
+# Trouble of every kind ----------------------------------------------------------------------------
+
+
+def quiet(seed: int) -> World:
+    """Nothing happens for a minute."""
+    world, checkers = begin(seed)
+    world.run_for(60.0)
+    checkers.after_healing()
+    return world
+
+
+def swarm(seed: int) -> World:
+    """Cuts of one or both directions, pauses, crashes, resets, clogs; then all is healed."""
+    world, checkers = begin(seed, nodes=5)
+    for _ in range(16):
+        world.run_for(world.random.expovariate(1 / 4.0))
+        _trouble(world)
+    for node in list(world.processes):
+        if checkers.trouble.paused(node):
+            world.resume(node)
+    world.heal_all()
+    world.boot_all()
+    checkers.after_healing()
+    return world
+
+
+def _trouble(world: World) -> None:
+    down = [n for n in world.ids if n not in world.processes]
+    kind = world.random.choice(
+        ["cut", "cut", "one way", "heal", "heal", "reset", "clog", "crash", "boot", "pause"]
+    )
+    a, b = pick(world)
+    if kind == "cut":
+        world.cut(a, b)
+    elif kind == "one way":
+        world.cut_one_way(a, b)
+    elif kind == "heal":
+        world.heal(a, b)
+    elif kind == "reset":
+        world.reset(a, b)
+    elif kind == "clog":
+        world.clog(a, b)
+    elif kind == "crash" and len(world.processes) > 3:
+        world.crash(a)
+    elif kind == "boot" and down:
+        world.boot(world.random.choice(down))
+    elif kind == "pause":
+        world.pause(a)
+        world.run_for(world.random.uniform(0.1, 15.0))
+        world.resume(a)
+
+
+def sparse(seed: int) -> World:
+    """Few paths, priorities of all sizes: ways of several hops, which then change."""
+    world = World(seed, 6)
+    for node in world.ids:
+        record = msgspec.structs.replace(record_of(node), priority=world.random.randint(1, 9))
+        world.provision(node, record)
+    checkers = Checkers(world)
+    ring = list(zip(world.ids, world.ids[1:] + world.ids[:1], strict=True))
+    for pair in itertools.combinations(world.ids, 2):
+        if pair not in ring and pair[::-1] not in ring and world.random.random() < 0.7:
+            world.cut(*pair)
+    world.boot_all()
+    checkers.settle(SETTLE_S)
+    checkers.after_healing()
+    world.cut(*world.random.choice(ring))
+    world.run_for(DETECT_S + 2.0)
+    checkers.after_healing()
+    return world
+
+
+def no_rerouting(seed: int) -> World:
+    """Direct paths only."""
+    world, checkers = begin(seed, nodes=3, rerouting=False)
+    checkers.after_healing()
+    return world
+
+
+# Time ---------------------------------------------------------------------------------------------
+
+
+def clocks(seed: int) -> World:
+    """Wall clocks jump, forward and back, and a path is cut: nobody notices the first (P18)."""
+    world, checkers = begin(seed, nodes=3)
+    world.run_for(30.0)
+    for seconds in (600.0, -3600.0):
+        world.step_clock(world.random.choice(world.ids), seconds)
+        world.run_for(30.0)
+    world.cut(1, 2)
+    world.run_for(30.0)
+    world.heal_all()
+    checkers.after_healing()
+    return world
+
+
+def stalls(seed: int) -> World:
+    """A process stops now and then while a path of it is dead for less than the detection time."""
+    world, checkers = begin(seed, nodes=3)
+    for _ in range(8):
+        world.run_for(world.random.uniform(0.0, 4.0) + DETECT_S)
+        world.cut(1, 2)
+        world.run_for(world.random.uniform(3.0, 5.0))
+        world.pause(1)
+        world.run_for(world.random.uniform(1.7, 2.4))
+        world.heal_all()
+        world.resume(1)
+    checkers.after_healing()
+    return world
+
+
+def crashes(seed: int) -> World:
+    """A process that ran for long ends, and stays away for a while."""
+    world, checkers = begin(seed)
+    world.run_for(world.random.uniform(25.0, 35.0))
+    gone = world.random.choice(world.ids)
+    world.crash(gone)
+    world.run_for(10.0)
+    world.boot(gone)
+    checkers.after_healing()
+    return world
+
+
+def slow_path(seed: int) -> World:
+    """Each chunk between two nodes takes longer than ping_timeout, and all of them arrive (L-2)."""
+    world, checkers = begin(seed, nodes=3)
+    world.slow(1, 2, world.random.uniform(0.7, 0.9))
+    world.run_for(60.0)
+    downs = [r for r in world.events[world.ids[0]] if r.after == State.DOWN.shown]
+    unless(not downs, "L-2", f"{downs}, though node 2 was heard all the time", world)
+    world.heal_all()
+    checkers.after_healing()
+    return world
+
+
+def flaps(seed: int) -> World:
+    """A path comes and goes; from the third return on the link is watched first (L-4)."""
+    world, checkers = begin(seed, nodes=3)
+    for _ in range(4):
+        world.cut(1, 2)
+        world.run_for(DETECT_S + 1.0)
+        world.heal(1, 2)
+        back = world.until(lambda: State.PROVING in _ends(world) or _up(world), within_s=SETTLE_S)
+        unless(back > 0, "L-4", "a cut path", world)
+        world.run_for(0.2)
+    unless(not _up(world), "L-4", "the link is UP at once after four flaps in a minute", world)
+    checkers.after_healing()
+    return world
+
+
+def _ends(world: World) -> list[State]:
+    return [world.link(1, 2), world.link(2, 1)]
+
+
+def _up(world: World) -> bool:
+    return _ends(world) == [State.UP, State.UP]
+
+
+# Lives --------------------------------------------------------------------------------------------
+
+
+def restarts(seed: int) -> World:
+    """A node is away for less time than others need to forget it."""
+    world, checkers = begin(seed)
+    for _ in range(3):
+        node = world.random.choice(world.ids)
+        world.crash(node)
+        world.run_for(world.random.uniform(0.0, 0.02))
+        world.boot(node)
+        world.run_for(2.0)
+    checkers.after_healing()
+    return world
+
+
+def silent_restart(seed: int) -> World:
+    """A node restarts behind cut paths: the others hold connections with its former life."""
+    world, checkers = begin(seed)
+    node = world.random.choice(world.ids)
+    for other in world.ids:
+        if other != node:
+            world.cut(node, other)
+    world.crash(node)
+    world.run_for(world.random.uniform(0.1, 0.5))
+    world.heal_all()
+    world.boot(node)
+    world.run_for(3.0)
+    unless(world.converged(), "J-2", f"the new life of node {node} is not taken yet", world)
+    checkers.after_healing()
+    return world
+
+
+def deaf(seed: int) -> World:
+    """A node restarts whose neighbour tells a third one, which has no path of its own to it."""
+    world = World(seed, 4)
+    checkers = Checkers(world)
+    for pair in ((1, 3), (1, 4), (2, 4)):
+        world.cut(*pair)
+    world.boot_all()
+    world.run_for(SETTLE_S)
+    for _ in range(2):
+        world.crash(1)
+        world.run_for(1.0)
+        world.boot(1)
+        world.run_for(20.0)
+    checkers.after_healing()
+    return world
+
+
+def clock_back(seed: int) -> World:
+    """A machine comes back with an older clock and without what was on its disk."""
+    world, checkers = begin(seed)
+    node = world.random.choice(world.ids)
+    world.run_for(20.0)
+    world.crash(node, disk=world.random.choice(["lost", "rolled_back"]))
+    world.step_clock(node, -world.random.uniform(60.0, 6000.0))
+    world.run_for(1.0)
+    world.boot(node)
+    world.run_for(25.0)
+    checkers.after_healing()
+    return world
+
+
+# Ways ---------------------------------------------------------------------------------------------
+
+
+def ways_round(seed: int) -> World:
+    """A path fails in one direction: both ends go round as soon as one of them knows (T-12)."""
+    world, checkers = begin(seed, nodes=3)
+    world.run_for(world.random.uniform(0.0, 8.0))
+    world.cut_one_way(1, 3)
+    ends = [(1, 3), (3, 1)]
+    world.until(lambda: any(world.link(*e) is State.DOWN for e in ends), within_s=DETECT_S + 1)
+    world.run_for(0.1)
+    ways = [world.route(*end) for end in ends]
+    unless(all(len(way) == 2 for way in ways), "T-12", f"one end knows; ways are {ways}", world)
+    world.heal_all()
+    checkers.after_healing()
+    return world
+
+
+def bridge(seed: int) -> World:
+    """Two halves meet at one path: what each knows is told at once (T-11)."""
+    world = World(seed, 4)
+    checkers = Checkers(world)
+    for a, b in itertools.product((1, 2), (3, 4)):
+        world.cut(a, b)
+    world.boot_all()
+    world.run_for(world.random.uniform(12.0, 20.0))
+    world.heal(2, 3)
+    world.until(lambda: world.link(2, 3) is State.UP is world.link(3, 2), within_s=SETTLE_S)
+    world.run_for(0.5)
+    unless(world.route(1, 4) == (2, 3, 4), "T-11", "node 1 has not been told of node 4", world)
+    world.heal_all()
+    checkers.after_healing()
+    return world
+
+
+def circle(seed: int) -> World:
+    """Two tables that disagree about a third node: what is sent there ends (R-11)."""
+    world, _checkers = begin(seed, nodes=3)
+    for node, hop in ((1, 2), (2, 1)):
+        actor = world.processes[world.ids[node - 1]].system.context.supervisor.actor(
+            ("node", CLUSTER)
+        )
+        vars(actor)["rules"].__dict__["_routes"][3] = (hop, 3)
+    before = _sent(world, "Trace")
+    supervisor = world.processes[world.ids[0]].system.context.supervisor
+    supervisor.tell(("node", CLUSTER), TraceRoute(world.ids[2], 1))
+    world.run_for(0.5)
+    passed = _sent(world, "Trace") - before
+    unless(passed <= len(world.ids), "R-11", f"one trace was passed on {passed} times", world)
+    return world
+
+
+def _sent(world: World, kind: str) -> int:
+    return sum(count for (_, _, name), count in world.sent.items() if name == kind)
+
+
+# Members ------------------------------------------------------------------------------------------
+
+
+def rows(seed: int) -> World:
+    """Rows are removed, disabled, enabled and written again while the cluster runs."""
+    world, checkers = begin(seed, nodes=5)
+    for _ in range(4):
+        world.run_for(world.random.uniform(15.0, 25.0))
+        node = world.random.choice(world.ids)
+        if world.random.random() < 0.5:
+            world.remove(node)
+            world.run_for(world.random.uniform(4.0, 12.0))
+            world.provision(node)
+        else:
+            world.disable(node)
+            world.run_for(world.random.uniform(4.0, 12.0))
+            world.enable(node)
+    world.run_for(5.0)
+    checkers.after_healing()
+    return world
+
+
+def storage(seed: int) -> World:
+    """The database goes away, in all its ways, and comes back (J-3)."""
+    world, checkers = begin(seed, nodes=3)
+    world.run_for(20.0)
+    for mode in ("failing", "hanging", "stale", "ok"):
+        world.storage.mode = mode  # type: ignore[assignment]
+        world.run_for(world.random.uniform(5.0, 15.0))
+    checkers.after_healing()
+    return world
+
+
+def stranger(seed: int) -> World:
+    """A process without a row knocks."""
+    world, checkers = begin(seed, nodes=3)
+    world.boot(9, provisioned=False)
+    world.run_for(10.0)
+    checkers.after_healing()
+    return world
+
+
+def impostor(seed: int) -> World:
+    """Node 3 shows the certificate of node 2, which is away."""
+    world, checkers = begin(seed, nodes=3)
+    world.crash(2)
+    world.crash(3)
+    world.boot(3, certificate_of=2)
+    world.run_for(10.0)
+    world.crash(3)
+    world.boot_all()
+    checkers.after_healing()
+    return world
+
+
+def flood(seed: int) -> World:
+    """A process is stopped while a peer sends thousands of messages (H3)."""
+    world, checkers = begin(seed, nodes=2)
+    world.pause(2)
+    supervisor = world.processes[world.ids[0]].system.context.supervisor
+    for number in range(1, 2001):
+        supervisor.tell(("node", CLUSTER), TraceRoute(world.ids[1], number))
+        if number % 100 == 0:
+            world.run_for(0.02)
+    world.run_for(0.5)
+    world.resume(2)
+    world.run_for(2.0)
+    checkers.after_healing()
+    return world
+
+
+def hostile_bytes(seed: int) -> World:
+    """A peer announces a frame of 4 GiB and sends on (I11)."""
+    world, checkers = begin(seed, nodes=2)
+    _reconnect(world, checkers)
+    (end,) = world.processes[world.ids[0]].transport.endpoints()
+    for _ in range(40):
+        end.emit(Item(ItemKind.DATA, b"\xff" * 65_536))
+        world.run_for(0.05)
+    checkers.after_healing()
+    return world
+
+
+def hostile_messages(seed: int) -> World:
+    """A member says what it must not: a link state about strangers, a WELCOME out of turn."""
+    world, checkers = begin(seed, nodes=3)
+    _reconnect(world, checkers)
+    life = world.processes[world.ids[1]].system.context.incarnation
+    strange = LinkState(CLUSTER, 2, life, life, 1000, [(1, life), (99, life)])
+    for message in (strange, Welcome(1, b"12345678", [CLUSTER])):
+        _say(world, message)
+        world.run_for(3.0)
+    checkers.after_healing()
+    return world
+
+
+def _reconnect(world: World, checkers: Checkers) -> None:
+    """What follows is trouble."""
+    world.reset(1, 2)
+    world.run_for(1.0)
+    checkers.settle(SETTLE_S)
+
+
+def _say(world: World, message: Message) -> None:
+    supervisor = world.processes[world.ids[1]].system.context.supervisor
+    supervisor.tell(("peer", world.ids[0]), Outgoing(message))
+
+
+HISTORIES: Mapping[str, Callable[[int], World]] = {
+    history.__name__.replace("_", " "): history
+    for history in (
+        quiet, swarm, sparse, no_rerouting, clocks, stalls, crashes, slow_path, flaps, restarts,
+        silent_restart, deaf, clock_back, ways_round, bridge, circle, rows, storage, stranger,
+        impostor, flood, hostile_bytes, hostile_messages,
+    )
+}  # fmt: skip
+"""Kind → history of a seed."""
