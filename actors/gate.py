@@ -223,6 +223,7 @@ class GateActor(ClusterActor):
                 supervisor.stop_child(name)
         for name in supervisor.names("node"):
             if name[1] not in mine:
+                supervisor.tell(name, MembersChanged(()))
                 supervisor.stop_child(name)
         for cluster in sorted(mine):
             members = tuple(r for r in records if r.cluster_id == cluster and r.enabled)
@@ -269,10 +270,13 @@ class GateActor(ClusterActor):
         )
 
     def _bar(self, name: tuple[str | int, ...], records: _Records) -> None:
-        """Removed or disabled: tell the peer why, then nothing of it stays."""
-        known = any(r.node_id == name[1] for r in records)
+        """Removed or disabled, the peer or I: tell the peer why, then nothing of it stays."""
+        me = self.context.me
+        in_cluster = any(r.node_id == me and r.enabled for r in records)
+        out = name[1] if in_cluster else me
+        known = any(r.node_id == out for r in records)
         reason = Reason.DISABLED if known else Reason.UNKNOWN_NODE
-        detail = f"node {name[1]} is {'disabled' if known else 'no longer provisioned'}"
+        detail = f"node {out} is {'disabled' if known else 'no longer provisioned'}"
         self.context.supervisor.tell(name, PeerBarred(reason, detail))
         self.context.supervisor.stop_child(name)
 

@@ -77,7 +77,10 @@ class NodeActor(ClusterActor):
                 self._ask_others(message)
             case MembersChanged():
                 members = {r.node_id: r for r in message.records}
-                self.apply(self.rules.set_members(members, self.now))
+                if self.context.me in members:
+                    self.apply(self.rules.set_members(members, self.now))
+                else:
+                    self.apply(self.rules.leave())
             case TraceRoute():
                 return self._trace(message)
             case Describe():

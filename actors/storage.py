@@ -29,6 +29,8 @@ from .mail import (
 
 MIN_REFRESH_GAP_S = 0.2
 """However many strangers knock, the database is read at most this often."""
+MAX_WAIT_S = 1.0
+"""A database that takes longer to answer lets nobody wait: the last snapshot decides."""
 DOUBTFUL = frozenset({Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW})
 """Refusals that a fresh look at the rows may turn."""
 
@@ -48,11 +50,15 @@ class StorageActor(ClusterActor):
         self._next_read = 0.0
         self._waiting: list[AskAdmission] = []
         """Doubtful admissions, answered after the next read."""
+        self._patience_until = 0.0
+        """When those who wait during a read are answered without it."""
 
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
-        return None if self._reading or self.rules.dynamic else self._next_read
+        if self._reading:
+            return self._patience_until if self._waiting else None
+        return None if self.rules.dynamic else self._next_read
 
     def on_start(self) -> None:
         """Take the snapshot that the start of the node has read."""
@@ -60,8 +66,12 @@ class StorageActor(ClusterActor):
         self._next_read = self.now + self.context.config.provisioning.refresh_interval_s
 
     def on_tick(self, now: float) -> None:  # noqa: ARG002 - the shape of all shells
-        """Read again."""
-        self._read()
+        """Read again, or give up on an answer for those who wait."""
+        if self._reading:
+            self._trouble(f"the database has not answered for {MAX_WAIT_S:g} s")
+            self._answer()
+        else:
+            self._read()
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
@@ -85,6 +95,8 @@ class StorageActor(ClusterActor):
     def _admission(self, ask: AskAdmission) -> None:
         verdict = self.rules.admit(ask.identity)
         if isinstance(verdict, Denied) and verdict.reason in DOUBTFUL and not self.rules.dynamic:
+            if not self._waiting:
+                self._patience_until = self.now + MAX_WAIT_S
             self._waiting.append(ask)
             self._read_soon()
         else:
@@ -115,10 +127,13 @@ class StorageActor(ClusterActor):
         if mail.snapshot is not None:
             self._loaded(mail.snapshot)
         elif isinstance(mail.error, NotProvisioned):
-            self._loaded(RosterSnapshot(records=()))
-            self._trouble(str(mail.error))
+            self._expelled(str(mail.error))
         else:
             self._trouble(str(mail.error))
+        self._answer()
+
+    def _answer(self) -> None:
+        """Judge those who waited by what is known now."""
         waiting, self._waiting = self._waiting, []
         for ask in waiting:
             verdict = self.rules.admit(ask.identity)
@@ -138,6 +153,16 @@ class StorageActor(ClusterActor):
             for warning in snapshot.warnings:
                 logger.warning("%s", warning)
             self._warnings = snapshot.warnings
+        self._tell_gate(diff)
+
+    def _expelled(self, error: str) -> None:
+        """The database answers, and has no row of mine (D-4): nobody is let in until it has."""
+        before = self.rules.storage_error
+        diff = self.rules.update((), (), {}, dynamic=False)
+        self.rules.storage_error = error
+        self.loaded_at = self.now
+        if before != error:
+            self._say(f"this node is in no cluster: {error}")
         self._tell_gate(diff)
 
     def _trouble(self, error: str) -> None:

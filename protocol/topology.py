@@ -140,7 +140,7 @@ class Topology:
     def set_members(self, members: Mapping[NodeId, NodeRecord], now: float) -> list[Effect]:  # noqa: ARG002 - the shape of all inputs
         """The roster changed: forget who left, ask again for what was refused, route anew.
 
-        Raises `Misuse` when ``me`` is no member any more: then this cluster is to be left.
+        Raises `Misuse` when ``me`` is no member any more: then this cluster is left, see `leave`.
         """
         members = self._checked(members)
         removed = frozenset(self._members.keys() - members.keys())
@@ -153,6 +153,14 @@ class Topology:
             self._forget(node)
         effects += self._ask_again()
         return effects + self._settle("the roster changed", dict.fromkeys(removed, _REMOVED))
+
+    def leave(self) -> list[Effect]:
+        """I am no member any more: whoever was up is DOWN (N-1). Nothing may be called after it."""
+        before, self._routes = self._routes, {}
+        effects: list[Effect] = []
+        for node in sorted(before):
+            effects += self._edges(node, before[node], "", f"I am {_REMOVED}")
+        return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Send the digest to each neighbour when it is time."""

@@ -104,6 +104,10 @@ class Machines:
     def _defer(self, delay_s: float, action: Callable[[], None]) -> None:
         self.scheduler.at(self.scheduler.now + delay_s, action)
 
+    def remark(self, text: str) -> None:
+        """Add to the history something that was done to the world or seen in it."""
+        self._note(text)
+
     def _note(self, what: str | EventRecord, node: int | None = None) -> None:
         self.history.note(self.scheduler.now, node, what)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..protocol.errors import Misuse
 from ..protocol.identity import NodeId
@@ -27,7 +27,8 @@ class SimulatedPath:
         self._cut: set[Direction] = set()
         self._slow: dict[Direction, tuple[float, float]] = {}
         self._loss: dict[Direction, float] = {}
-        self._clogged: dict[Direction, list[Callable[[], None]]] = {}
+        self._clogged: set[Direction] = set()
+        self._held: dict[Direction, list[Callable[[], None]]] = {}
 
     def delay_s(self, source: NodeId, target: NodeId, size_bytes: int) -> float | None:  # noqa: ARG002
         """Seconds on the way; None = lost, infinity = clogged."""
@@ -44,10 +45,10 @@ class SimulatedPath:
 
     def hold(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
         """See `transport.Path.hold`."""
-        self._clogged[source, target].append(action)
+        self._held.setdefault((source, target), []).append(action)
 
     def cut(self, source: NodeId, target: NodeId) -> None:
-        """Lose what goes from ``source`` to ``target``; a clog keeps what it holds until then."""
+        """Lose what goes from ``source`` to ``target``; what a clog holds waits for `heal`."""
         self._cut.add((source, target))
 
     def slow(self, source: NodeId, target: NodeId, delay_s: float, jitter_s: float) -> None:
@@ -68,12 +69,15 @@ class SimulatedPath:
 
     def clog(self, source: NodeId, target: NodeId) -> None:
         """Hold what goes from ``source`` to ``target``; what is on its way already arrives."""
-        self._clogged.setdefault((source, target), [])
+        self._clogged.add((source, target))
 
     def unclog(self, source: NodeId, target: NodeId) -> None:
-        """Let what was held go, in order."""
-        for action in self._clogged.pop((source, target), []):
-            self._defer(MIN_DELAY_S, action)
+        """Let what was held go, in order, unless the direction is cut besides."""
+        way = (source, target)
+        self._clogged.discard(way)
+        if way not in self._cut:
+            for action in self._held.pop(way, []):
+                self._defer(MIN_DELAY_S, action)
 
     def heal(self, source: NodeId, target: NodeId) -> None:
         """Undo every fault of that direction."""
@@ -88,19 +92,10 @@ class SimulatedPath:
         self._cut.clear()
         self._slow.clear()
         self._loss.clear()
-        for source, target in list(self._clogged):
+        self._clogged.clear()
+        for source, target in list(self._held):
             self.unclog(source, target)
 
     def is_cut(self, source: NodeId, target: NodeId) -> bool:
         """Does nothing come through in that direction: is it cut or clogged?"""
         return (source, target) in self._cut or (source, target) in self._clogged
-
-    @property
-    def faults(self) -> Mapping[str, int]:
-        """How many directions have each kind of fault."""
-        return {
-            "cut": len(self._cut),
-            "slow": len(self._slow),
-            "loss": len(self._loss),
-            "clog": len(self._clogged),
-        }

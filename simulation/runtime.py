@@ -142,6 +142,11 @@ class SimulatedRuntime:
         self._dead = True
 
     @property
+    def paused(self) -> bool:
+        """The process is stopped."""
+        return self._held is not None
+
+    @property
     def dead(self) -> bool:
         """The process was killed."""
         return self._dead

@@ -140,12 +140,14 @@ class World(Machines):
     def replay(self, a: int, b: int) -> int:
         """What ``a`` told ``b`` on connections that are over arrives at ``b`` once more, now.
 
-        How many messages; 0 when nothing was recorded or the two are not connected. Greetings,
-        goodbyes, pings and pongs are not among them: see `replay.Recorder`.
+        How many messages; 0 when nothing was recorded, nothing comes through, or the two are not
+        connected. Greetings, goodbyes, pings and pongs are not among them: see `replay.Recorder`.
         """
         source, target = self._ways(a, b)[0]
         old = self.recorder.over(source, target, self._ends(source, target))
-        took = any(old and end.inject(old) for end in self._ends(target, source))
+        took = not self.path.is_cut(source, target) and any(
+            old and end.inject(old) for end in self._ends(target, source)
+        )
         self._note(f"replay {a}>{b}: {len(old) if took else 0} messages")
         return len(old) if took else 0
 
