@@ -1,10 +1,11 @@
-# make demo · make test · make check · make bench · make soak · make docs · make clean
+# make demo · make test · make check · make bench · make soak · make fuzz · make docs · make clean
 # Options of the program behind a target: make demo ARGS="--exit-after 10"
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test check bench soak docs clean
+.PHONY: demo test check bench soak fuzz docs clean
 
 # Made anew when the metadata changes, so that nothing stays that is no longer asked for.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -30,7 +31,13 @@ bench: $(VENV)/.installed
 
 # Histories of the simulator beyond those of make test: make soak ARGS="--seeds 1000-1999"
 soak: $(VENV)/.installed
+	$(MAKE) fuzz
 	$(RUN)/python -m tests.simulation.soak $(ARGS)
+
+# Each fuzz target for FUZZ_SECONDS; one of them alone: .venv/bin/python -m tests.fuzz wire
+fuzz: $(VENV)/.installed
+	$(RUN)/pip install -qq --disable-pip-version-check --editable '.[fuzz]'
+	$(RUN)/python -m tests.fuzz --all --seconds $(FUZZ_SECONDS)
 
 # What is derived from the declarations in the code.
 docs: $(VENV)/.installed

@@ -20,13 +20,36 @@ from tests.golden import table
 PIECES = bytes([3, 4, 1, 5])
 """Cut a stream into pieces of 4, 1 and 5 bytes and the rest; see `Draw` and the target."""
 
+
+def hello(key: int = 0, **fields: int) -> list[int]:
+    """A HELLO comes on a connection; each field is the number of its choice in the target."""
+    order = ("low", "high", "node", "life", "session", "lost", "clusters", "size", "software")
+    return [0, key, 0, *[fields.get(name, 0) for name in order]]
+
+
+def welcome(key: int = 0, clusters: int = 0, session: int = 0) -> list[int]:
+    """A WELCOME comes on a connection."""
+    return [0, key, 4, clusters, session, 0]
+
+
+DIALLED, ACCEPTED = [9, 0], [9]
+"""A connection opens, while we dial and while we do not."""
+PING = [0, 0, 8, 0, 0, 0]
+CHOOSES, FOLLOWS = 0, 1
+ESTABLISHED = [*DIALLED, *hello(), *welcome()]
+
 HISTORIES = {
-    # each step: 0-8 receive (which connection, which message), 9-10 opened, 11 … others
     "hello": {
-        "greeted": bytes([1, 9, 0, 0, 0, 0, *[0] * 10, 0, 0, 4, 0, 0]),
-        "refused": bytes([1, 9, 0, 0, 0, 10, 2, 0]),
-        "simultaneous": bytes([0, 9, 0, 9, 0, *[0] * 26]),
-        "violation": bytes([1, 9, 0, 0, 0, *[0] * 8, 0, 0, 0, *[0] * 8]),
+        "chooses": bytes([CHOOSES, *ESTABLISHED]),
+        "follows": bytes([FOLLOWS, *ESTABLISHED]),
+        "replayed": bytes([CHOOSES, *DIALLED, *hello(), *welcome(session=3)]),
+        "impostor": bytes([CHOOSES, *DIALLED, *hello(node=6), *welcome()]),
+        "hello-twice": bytes([CHOOSES, *ESTABLISHED, *hello()]),
+        "pings": bytes([CHOOSES, *ESTABLISHED, *PING * 30]),
+        "simultaneous": bytes([FOLLOWS, *DIALLED, *ACCEPTED, *hello(), *hello(1), *welcome(1)]),
+        "contested": bytes([CHOOSES, *ESTABLISHED, *ACCEPTED, *hello(1, life=1), 11, 2, *PING]),
+        "anew": bytes([FOLLOWS, *ESTABLISHED, 12, 0, 0, *DIALLED, *hello(lost=2), *welcome()]),
+        "ping-too-early": bytes([CHOOSES, *DIALLED, *hello(), *PING]),
     },
     "link_state": {
         "flooded": bytes([0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 2, 3, 0, 1, 0, 0]),

@@ -12,6 +12,7 @@ from tagmesh.protocol.greeting import Identity, Phase
 from tagmesh.protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from tagmesh.protocol.peering import (
     MAX_GREETINGS,
+    MAX_PROCESS_PINGS_PER_S,
     CancelDial,
     Close,
     Dial,
@@ -60,6 +61,8 @@ class Shell:
         self.refused = False
         self.established: int | None = None
         self._keys = 0
+        self._pings = 0
+        """Answered ones."""
 
     def _session(self) -> bytes:
         self._keys += 1
@@ -129,9 +132,25 @@ class Shell:
             assert key == self.established, "links take it, so there must be links"
             assert not isinstance(message, m.Hello | m.Welcome | m.Refusal)
             return
-        if isinstance(message, m.Hello):
-            self.greeted[key] = message
+        if key in self.open:
+            self._accepted(key, message, effects)
         self.apply(effects)
+
+    def _accepted(self, key: int, message: m.Message, effects: list[Effect]) -> None:
+        """It was no violation: then it was the right thing at the right time."""
+        match message:
+            case m.Hello():
+                assert key not in self.greeted, "W18: a second HELLO"
+                self.greeted[key] = message
+            case m.Welcome():
+                assert message.session == self.sessions[key], "W17: of another session"
+                assert message.protocol == m.PROTOCOL_VERSION
+            case m.Ping() | m.Pong():
+                assert key == self.established, "W18: before WELCOME"
+                self._pings += any(isinstance(e, SendOn) for e in effects)
+                assert self._pings <= MAX_PROCESS_PINGS_PER_S * (1 + self.now), "W16"
+            case _:
+                pass
 
     def apply(self, effects: list[Effect], ended: int | None = None) -> None:
         """Perform as the shell does."""
@@ -174,7 +193,7 @@ def _peering_message(draw: Draw, shell: Shell, key: int) -> m.Message:
     kind = draw.byte() % 12
     mine = shell.sessions.get(key, bytes(8))
     if kind < 4:
-        hello = m.Hello(
+        return m.Hello(
             protocol_min=draw.pick((1, 1, 1, 2)),
             protocol_max=draw.pick((1, 65535, 1, 2)),
             node_id=draw.pick((shell.peer,) * 6 + (shell.me, 3)),
@@ -194,8 +213,6 @@ def _peering_message(draw: Draw, shell: Shell, key: int) -> m.Message:
             max_frame_bytes=draw.pick((m.MIN_FRAME_BYTES, 2**31 - 1)),
             software=draw.pick(("", "x" * 256, "\x1b[31m")),
         )
-        shell.greeted.setdefault(key, hello)
-        return hello
     if kind < 8:
         clusters = draw.pick(([1], [1, 2], [2], [], [9]))
         session = draw.pick((mine, mine, mine, b"replayed"))

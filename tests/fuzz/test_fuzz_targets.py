@@ -14,6 +14,7 @@ from tagmesh.protocol.messages import MESSAGES
 from tagmesh.protocol.wire import decode
 from tests.fuzz import __main__ as runner
 from tests.fuzz.draw import Draw
+from tests.fuzz.rules_targets import Shell
 from tests.fuzz.targets import CANARY, CANARY_SENTENCE, CORPUS, MAX_CORPUS_FILES, TARGETS, canary
 from tests.fuzz.targets import samples as samples_of
 
@@ -64,6 +65,16 @@ def test_the_corpus_has_every_message() -> None:
     decoded = [message for sample in samples_of("wire") for message in decode(sample).messages]
     assert {type(message) for message in decoded} == set(MESSAGES)
     assert {folder.name for folder in CORPUS.iterdir()} == {*TARGETS, CANARY}
+
+
+@pytest.mark.parametrize("name", ["chooses", "follows"])
+def test_a_greeting_of_the_corpus_succeeds(name: str) -> None:
+    """What is mutated must begin good; a change of the target's choices would ruin it unseen."""
+    shell = Shell(Draw((CORPUS / "hello" / name).read_bytes()))
+    shell.apply(shell.rules.start(0.0))
+    while shell.draw:
+        shell.step()
+    assert shell.established is not None
 
 
 def test_the_planted_bug_is_found() -> None:
