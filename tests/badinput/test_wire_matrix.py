@@ -227,7 +227,7 @@ def test_no_more_pings_are_answered_than_it_is_worth(world: World, puppet: Puppe
     served, dropped = len(puppet.heard(m.Pong)), drops(world, 1, "W16")
     assert served + dropped == 100_000
     assert MAX_PINGS_PER_S <= served <= 2 * MAX_PINGS_PER_S, "the second begins with the first one"
-    assert took_cpu_s < 1.0, "sender, network and receiver together"
+    assert took_cpu_s < 2.0, "sender, network and receiver together; 0.4 s without a load"
     assert not puppet.closed
 
 
