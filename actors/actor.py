@@ -86,7 +86,8 @@ class ReplyFuture(pykka.Future[Any]):
     @property
     def ready(self) -> bool:
         """The reply is there: `get` returns at once."""
-        return self._result.ready()
+        ready: bool = self._result.ready()
+        return ready
 
     def set(self, value: Any = None) -> None:
         """Give the reply."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import msgspec.inspect
 from tagmesh.protocol import config, messages
 from tagmesh.protocol.cluster_settings import STATIC_EXAMPLES
 from tagmesh.protocol.settings import REQUIRED, settings_of
+from tagmesh.simulation import script
 
 TOPICS = Path(__file__).parent / "topics"
 NOTE = "<!-- Made by docs/generate.py from the declarations in {}. Run `make docs`. -->"
@@ -149,7 +151,64 @@ def power(bound: int | None) -> str:
     return {2**31 - 1: "2³¹−1", 2**63 - 1: "2⁶³−1"}.get(bound or 0, str(bound))
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"configuration.md": configuration, "messages.md": wire}
+EXAMPLE = "L-2-cut-below-the-detection-time.txt"
+SCENARIOS = Path(__file__).parent.parent / "tests" / "scenarios"
+
+SCENARIO_INTRODUCTION = """
+A scenario is a text file with commands for a simulated cluster and with what they put out. It is
+documentation that cannot be wrong: `make test` plays every file in `tests/scenarios` and compares.
+
+{example}
+Each block is commands, a line `----`, the output, and an empty line. Time is virtual, so ten
+minutes take milliseconds, and everything random comes from `seed`: the output is always the same.
+
+What is put out is what happened while the commands ran, and what they were asked to show:
+
+    +7.0  1,2  link 3 Probe>Down: 4 pings unanswered, and no other node said it reaches it
+
+is 7.0 seconds after the block began, at nodes 1 and 2. What several nodes heard alike in the same
+tenth of a second is one line; lines of the same tenth are sorted by link, route, node, refusal and
+row. `node 3 UP via 2, life 2` is its second process, reached through node 2.
+
+`python -m tagmesh.simulation.script FILE …` plays files and shows a diff, `--rewrite` writes the
+output into them: read the change before you commit it. What `until` and the `expect-…` commands
+demand cannot be written away: when it is not so, the file is not rewritten.
+
+Nodes are written `1`, `1,2`, `1 2` or `all`, durations `500ms`, `20s`, `2m`, `1h`. Lines that begin
+with `#` are for people; the first one names the rules of the scenario.
+"""
+
+
+def scenarios() -> str:
+    """The scenario language and which scenario shows which rule."""
+    lines = ["# Scenarios", "", NOTE.format("simulation/script_*.py and tests/scenarios")]
+    lines += ["", "## Rules and their scenarios", "", "| rule | scenarios |", "|---|---|"]
+    shown: dict[str, list[str]] = {}
+    for path in sorted(SCENARIOS.glob("*.txt")):
+        heading = path.read_text(encoding="utf-8").partition("\n")[0]
+        link = f"[{path.stem}](../../tests/scenarios/{path.name})"
+        for rule in script.rules_of(heading):
+            shown.setdefault(rule, []).append(link)
+    lines += [row(rule, ", ".join(links)) for rule, links in sorted(shown.items(), key=by_number)]
+    example = textwrap.indent((SCENARIOS / EXAMPLE).read_text(encoding="utf-8"), "    ")
+    lines += ["", "## The language", SCENARIO_INTRODUCTION.format(example=example)]
+    lines += ["## Commands", "", "| command | |", "|---|---|"]
+    commands = sorted(script.COMMANDS.values(), key=lambda c: c.name.startswith("expect"))
+    lines += [row(f"`{c.usage}`", c.doc) for c in commands]
+    return "\n".join(lines) + "\n"
+
+
+def by_number(item: tuple[str, list[str]]) -> tuple[str, int]:
+    """L-2 before L-11."""
+    letter, number = item[0][0], item[0][1:].lstrip("-")
+    return letter, int(number)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "messages.md": wire,
+    "scenarios.md": scenarios,
+}
 """File in docs/topics to the function that makes its text."""
 
 

@@ -129,7 +129,7 @@ class Membership:
             return Denied(Reason.CERT_REVOKED, f"certificates of node {peer.node_id} are revoked")
         if policy.fingerprints and peer.fingerprint not in policy.fingerprints:
             detail = (
-                f"certificate {peer.fingerprint[:16]}… is not one pinned for node {peer.node_id}"
+                f"certificate {peer.fingerprint[:16]}... is not one pinned for node {peer.node_id}"
             )
             return Denied(Reason.CERT_FINGERPRINT, detail)
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from . import script_expect, script_faults, script_steps  # noqa: F401 - they de
 from .script_player import COMMANDS, Player
 from .script_words import ScenarioError
 
-__all__ = ["COMMANDS", "ScenarioError", "difference", "main", "play"]
+__all__ = ["COMMANDS", "ScenarioError", "difference", "main", "play", "rules_of"]
 
 RULE = "----"
 
@@ -76,6 +77,11 @@ def play(text: str) -> str:
     if player.commands_played == 0:
         raise ScenarioError("there is no command in it; begin with: world nodes=3")
     return "\n\n".join(parts) + "\n"
+
+
+def rules_of(heading: str) -> list[str]:
+    """The labels before the colon of a scenario's first line: ``# L-3, J-2 (disabled): …``."""
+    return re.findall(r"\b[A-Z]-?\d+\b", heading.partition(":")[0])
 
 
 def difference(path: Path, text: str, played: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from .world import World
 
 CONVERGE_S = 60.0
 SETTLE_S = 5.0
-"""What `booted` waits for links to give up that cannot be (`shape`)."""
+"""What `start` waits for links to give up that cannot be (`shape`)."""
 SHAPES: dict[str, Callable[[int, int, int], bool]] = {
     "mesh": lambda _a, _b, _n: True,
     "line": lambda a, b, _n: b == a + 1,
@@ -49,15 +49,24 @@ def world(player: Player, words: Words) -> list[str]:
     for a, b in itertools.combinations(made.ids, 2):
         if not SHAPES[shape](a, b, nodes):
             made.cut(a, b)
-    if not booted:
-        return []
-    made.boot_all()
+    return _start(player, list(made.ids)) if booted else []
+
+
+@command("start NODES")
+def start(player: Player, words: Words) -> list[str]:
+    """Boot processes and wait until all agree; what happens meanwhile is not printed."""
+    return _start(player, words.nodes())
+
+
+def _start(player: Player, nodes: Sequence[NodeId]) -> list[str]:
+    made = player.world
+    for node in nodes:
+        made.boot(node)
+        player.booted(node)
     took_s = made.until(made.converged, within_s=CONVERGE_S)
     made.run_for(SETTLE_S)
-    for node in made.ids:
-        player.booted(node)
     player.forget_events()
-    return [f"{nodes} nodes agree after {took_s:.1f} s"]
+    return [f"{len(made.members())} nodes agree after {took_s:.1f} s"]
 
 
 # Processes ------------------------------------------------------------------------------------

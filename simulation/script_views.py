@@ -82,7 +82,7 @@ def event_text(record: EventRecord, lives: Lives) -> str:
         case Event.ROUTE_CHANGED:
             text = f"route to {record.node_id}: next hop {record.before}>{record.after}"
         case Event.JOIN_REFUSED:
-            text = f"refused node {record.node_id}"
+            text = f"refused node {record.node_id or '?'}"
         case Event.ROSTER_CHANGED:
             text = f"roster node {record.node_id}" if record.node_id is not None else "roster"
     return f"{text}: {record.cause}"
@@ -154,7 +154,7 @@ def status_lines(world: World, node: NodeId) -> list[str]:
     if topology_actor(world, node) is None:
         lines.append("this node is in no cluster")
     if storage.rules.storage_error is not None:
-        lines.append(f"the last snapshot decides: {storage.rules.storage_error}")
+        lines.append(f"trouble: {storage.rules.storage_error}")
     return lines
 
 
