@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 
 from tagmesh.control.client import MiClient, NoAnswer
 from tagmesh.control.workspace import Workspace
+from tagmesh.protocol.errors import TagmeshError
 from tagmesh.protocol.status import PeerStatus, Status
 
 POLL_S = 0.005
+_BUG = re.compile("Traceback|actor .* crashed")
+"""What no node may ever log, whatever happens to it."""
 CALM_POLL_S = 0.03
 """For tests that do not measure: each look costs the nodes some milliseconds."""
 
@@ -51,7 +55,13 @@ class ProcessCluster:
     def __enter__(self) -> ProcessCluster:
         return self
 
-    def __exit__(self, *_exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_exc_info: object) -> None:
+        self._end()
+        if kind is None:
+            bugs = {node: text for node in self.space.ids if _BUG.search(text := self._log(node))}
+            assert bugs == {}, self.logs()
+
+    def _end(self) -> None:
         for process in self.processes.values():
             process.kill()
             os.kill(process.pid, signal.SIGCONT) if process.poll() is None else None
@@ -111,12 +121,21 @@ class ProcessCluster:
                 return False
         return True
 
+    def _log(self, node: int) -> str:
+        return self.log(node).read_text() if self.log(node).exists() else ""
+
+    def logs(self) -> str:
+        """What every node has said."""
+        return "\n".join(f"--- {node}\n{self._log(node)}" for node in self.space.ids)
+
     def until(self, condition: Callable[[], bool], timeout: float) -> float:
         """Seconds until ``condition()`` held; fails with every node's log after ``timeout``."""
         begin = time.monotonic()
-        while not condition():
-            if time.monotonic() - begin > timeout:
-                logs = "\n".join(f"--- {n}\n{self.log(n).read_text()}" for n in self.processes)
-                raise AssertionError(f"not so within {timeout:g} s\n{logs}")
-            time.sleep(self._poll_s)
+        try:
+            while not condition():
+                if time.monotonic() - begin > timeout:
+                    raise AssertionError(f"not so within {timeout:g} s\n{self.logs()}")
+                time.sleep(self._poll_s)
+        except TagmeshError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from error
         return time.monotonic() - begin
