@@ -194,6 +194,7 @@ def test_ctrl_c_while_it_starts(space: Workspace) -> None:
         print("interrupted")
     assert time.monotonic() - begin < 8
     database.execute("ROLLBACK")
+    database.close()
     while any("tagmesh" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() - begin < 15
         time.sleep(0.01)
