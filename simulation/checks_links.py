@@ -34,10 +34,12 @@ class LinkChecks(Check):
         super().__init__(world, trouble)
         self._configs: dict[NodeId, Config] = {}
         self._timings: dict[LinkActor, Timing] = {}
+        self._actors: dict[NodeId, dict[NodeId, LinkActor]] = {}
 
     def booted(self, node: NodeId) -> None:
         """Remember what this life was configured with."""
         self._configs[node] = self.world.processes[node].system.context.config
+        self._actors[node] = {}
 
     def event(self, node: NodeId, record: EventRecord) -> None:
         """A link left Up."""
@@ -72,12 +74,21 @@ class LinkChecks(Check):
         for node, process in self.running():
             if process.system.context.config is not self._configs.get(node):
                 self.fail("I13", f"the configuration of node {node} was replaced at run time")
-            for actor in inside.links(process):
+            actors = {actor.rules.peer: actor for actor in inside.links(process)}
+            self._undisturbed(node, actors)
+            for actor in actors.values():
                 timing = actor.rules.timing
                 if self._timings.setdefault(actor, timing) != timing:
                     text = f"the times of link {node}-{actor.rules.peer} changed to {timing}"
                     self.fail("I13", text)
                 self._ended_noticed(node, actor)
+
+    def _undisturbed(self, node: NodeId, actors: dict[NodeId, LinkActor]) -> None:
+        """D-8: the link actor of a pair lives on, unless a row of the two was edited."""
+        before, self._actors[node] = self._actors[node], actors
+        for peer, actor in before.items():
+            if actors.get(peer) is not actor:
+                self._needs_trouble(node, peer, "its actor was stopped")
 
     def _ended_noticed(self, node: NodeId, actor: LinkActor) -> None:
         peer = actor.rules.peer
@@ -92,17 +103,26 @@ class LinkChecks(Check):
             self.fail("I13", f"{text}, link {node}-{peer} is {actor.rules.state.value}")
 
     def survey(self) -> None:
-        """Dead paths are DOWN."""
+        """Dead paths are DOWN.
+
+        On a path that is dead in one direction, the end that still hears the other one knows only
+        when that one has fallen silent.
+        """
         for node, process in self.running():
             for actor in inside.links(process):
                 peer = actor.rules.peer
-                dead = self.trouble.dead_since(node, peer)
-                if dead is None or actor.rules.state not in _TOLD:
+                if actor.rules.state not in _TOLD:
                     continue
-                dead_s = self.world.now - max(dead, self.trouble.until(node))
-                if dead_s > self._detection_s(node, peer) + DEAD_MARGIN_S:
-                    text = f"nothing gets through for {dead_s:.1f} s, link {node}-{peer} is"
-                    self.fail("I13", f"{text} {actor.rules.state.value}")
+                detection_s = self._detection_s(node, peer)
+                for dead, allowed_s in (
+                    (self.trouble.dead_both_ways_since(node, peer), detection_s),
+                    (self.trouble.dead_since(node, peer), 2 * detection_s),
+                ):
+                    begun = max(dead, self.trouble.until(node)) if dead is not None else None
+                    if begun is None or self.world.now - begun <= allowed_s + DEAD_MARGIN_S:
+                        continue
+                    text = f"nothing gets through for {self.world.now - begun:.1f} s"
+                    self.fail("I13", f"{text}, link {node}-{peer} is {actor.rules.state.value}")
 
     def _detection_s(self, node: NodeId, peer: NodeId) -> float:
         settings = self.settings(self.world.processes[node])

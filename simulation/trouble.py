@@ -29,6 +29,8 @@ MOMENTS = ("reset", "provision", "remove", "disable", "enable")
 """Over as soon as they happened. Steps of wall clocks and replayed messages trouble nobody."""
 DEAD_PATH = frozenset({"cut", "cut_one_way", "clog", "block"})
 """Nothing comes through, at least in one direction."""
+DEAD_BOTH_WAYS = frozenset({"cut", "block"})
+"""Nothing comes through in either direction; a clog may be one way."""
 SICK = frozenset({"slow", "lose", "slow_reader", "pause"})
 """Messages are late, and nobody can say how much."""
 SWITCHED = {"slow": ("delay_s", "jitter_s"), "lose": ("rate",), "slow_reader": ("on",)}
@@ -72,6 +74,11 @@ class Trouble:
         """Since when nothing gets through between two nodes in one direction or both."""
         going = self._going.get(frozenset((a, b)), {})
         return min((since for kind, since in going.items() if kind in DEAD_PATH), default=None)
+
+    def dead_both_ways_since(self, a: int, b: int) -> float | None:
+        """Since when nothing gets through between two nodes in either direction."""
+        going = self._going.get(frozenset((a, b)), {})
+        return min((since for kind, since in going.items() if kind in DEAD_BOTH_WAYS), default=None)
 
     def sick(self) -> bool:
         """Is there a path that is neither whole nor dead, or a process that does not read?"""
