@@ -25,6 +25,7 @@ GROUPS: Mapping[str, str] = {
     "demo": "cli_demo:demo",
     "node": "cli_node:node",
     "pki": "cli_pki:pki",
+    "simulate": "cli_simulate:simulate",
 }
 """Command to module:object. A new group is one line here."""
 

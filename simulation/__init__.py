@@ -9,17 +9,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .check import Violation
+    from .checkers import Checkers
+    from .faults import Fault, FaultPlan, run, shorten
     from .world import Runaway, World
 
 _HOME = {
+    "Checkers": "checkers",
+    "Fault": "faults",
+    "FaultPlan": "faults",
     "Runaway": "world",
+    "Violation": "check",
     "World": "world",
+    "run": "faults",
+    "shorten": "faults",
 }
 """Where each public name lives. Loaded at first use: pytest imports this package at its start."""
 
 __all__ = [
+    "Checkers",
+    "Fault",
+    "FaultPlan",
     "Runaway",
+    "Violation",
     "World",
+    "run",
+    "shorten",
 ]
 
 

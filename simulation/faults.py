@@ -24,6 +24,7 @@ MEAN_FAULTS = 2.0
 """Of a kind that occurs."""
 MIN_PHASE_S, MAX_PHASE_S = 40.0, 160.0
 """The phase with faults; it begins when everybody boots."""
+LEAST_NODES, SIZES = 3, 5
 DYNAMIC_SHARE = 1 / 8
 FAST_SHARE = 1 / 4
 """Of the seeds in which nobody is provisioned (db_mode 0), or pings are quick."""
@@ -60,8 +61,9 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
     fast: bool = False
 
     @staticmethod
-    def draw(seed: int, nodes: int) -> FaultPlan:
-        """The plan of a seed; the same on every machine."""
+    def draw(seed: int, nodes: int | None = None) -> FaultPlan:
+        """The plan of a seed; the same on every machine. ``nodes`` None: 3 … 7, by the seed."""
+        nodes = nodes if nodes is not None else LEAST_NODES + seed % SIZES
         dice = random.Random(f"faults {seed} {nodes}")  # noqa: S311 - a seed, not a secret
         phase_s = dice.uniform(MIN_PHASE_S, MAX_PHASE_S)
         dynamic = dice.random() < DYNAMIC_SHARE
