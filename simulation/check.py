@@ -22,6 +22,7 @@ class Violation(AssertionError):  # noqa: N818 - says what it is
     def __init__(self, invariant: str, text: str, world: World) -> None:
         self.invariant = invariant
         self.text = text
+        self.at_s = world.now
         tail = "\n".join(world.log[-LOG_TAIL:])
         where = f"seed {world.seed}, virtual second {world.now:.3f}"
         super().__init__(f"{invariant}: {text} ({where})\n{tail}")

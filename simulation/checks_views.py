@@ -12,6 +12,7 @@ from ..protocol.identity import NodeId
 from ..protocol.routing import Path
 from . import inside
 from .check import Check
+from .inside import LinkStateHeld
 from .trouble import Trouble
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ViewChecks(Check):
         super().__init__(world, trouble)
         self._last: dict[NodeId, dict[NodeId, EventRecord]] = {}
         """Observer → peer → the last edge it announced in this life."""
-        self._versions: dict[NodeId, inside.Version] = {}
+        self._own: dict[NodeId, LinkStateHeld] = {}
         self._moved_at = 0.0
         self._newer: dict[tuple[NodeId, NodeId], float] = {}
         self._traces = FIRST_TRACE
@@ -68,15 +69,15 @@ class ViewChecks(Check):
     def survey(self) -> None:
         """The tables of each node, and what those who reach each other hold of each other."""
         actors = dict(self._actors())
-        versions = {n: inside.known(actor)[n] for n, actor in actors.items()}
-        if versions != self._versions or self.trouble.sick():
-            self._versions, self._moved_at = versions, self.world.now
+        own = {n: inside.known(actor)[n] for n, actor in actors.items()}
+        if own != self._own or self.trouble.sick():
+            self._own, self._moved_at = own, self.world.now
         for node, actor in actors.items():
             self._shortest(node, actor)
         quiet_s = self.world.now - max(self._moved_at, self.trouble.last)
         digests_s = [self.settings(p).digest_interval_s for _, p in self.running()]
         if quiet_s >= max(digests_s, default=0.0) + AGREE_S:
-            self._agree(actors, versions)
+            self._agree(actors, own)
 
     def _actors(self) -> Iterator[tuple[NodeId, NodeActor]]:
         for node, process in self.running():
@@ -85,24 +86,24 @@ class ViewChecks(Check):
                 yield node, actor
 
     def _agree(
-        self, actors: Mapping[NodeId, NodeActor], versions: Mapping[NodeId, inside.Version]
+        self, actors: Mapping[NodeId, NodeActor], own: Mapping[NodeId, LinkStateHeld]
     ) -> None:
         """I2, T-11. Something newer than its own version about a node is its own to put right."""
         newer: dict[tuple[NodeId, NodeId], float] = {}
         for node, actor in actors.items():
             held, way = inside.known(actor), inside.routes(actor)
-            for origin, version in versions.items():
+            for origin, said in own.items():
                 if origin == node or origin not in way:
                     continue
-                if held[origin] > version:
+                if held[origin][:2] > said[:2]:
                     pair = node, origin
                     newer[pair] = self._newer.get(pair, self.world.now)
                     patience_s = 2 * self.settings(self.world.processes[node]).digest_interval_s
                     if self.world.now - newer[pair] < patience_s:
                         continue
-                if held[origin] != version:
-                    text = f"node {node} holds link state {held[origin]} of node {origin}"
-                    self.fail("I2", f"{text}, whose own is {version}, though nothing moves")
+                if held[origin] != said:
+                    text = f"node {node} holds {_short(held[origin])} of node {origin}"
+                    self.fail("I2", f"{text}, which says {_short(said)}; nothing moves")
         self._newer = newer
 
     def _shortest(self, node: NodeId, actor: NodeActor) -> None:
@@ -189,6 +190,10 @@ class ViewChecks(Check):
             if tuple(passed) != way:
                 text = f"a trace from node {node} to node {target} passed {passed}"
                 self.fail("I9", f"{text}; its route is {way}")
+
+
+def _short(said: LinkStateHeld) -> str:
+    return f"({said.epoch}, {said.sequence}: {', '.join(map(str, sorted(said.neighbours)))})"
 
 
 def distances(node: NodeId, near: Mapping[NodeId, set[NodeId]]) -> dict[NodeId, int]:

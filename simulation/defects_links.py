@@ -10,6 +10,7 @@ import msgspec
 from ..actors import peer
 from ..actors.actor import ClusterActor
 from ..actors.link import LinkActor
+from ..actors.mail import Received
 from ..protocol import damping
 from ..protocol.damping import Backoff, Flaps
 from ..protocol.effects import Effect
@@ -105,7 +106,7 @@ def gone_ignored(replace: Replace) -> None:
     rule="H22, L-5",
     defect="a link that is DOWN for silence keeps its connection",
     history="swarm",
-    dies="I2",
+    dies="I2, I13",
 )
 def connection_kept(replace: Replace) -> None:
     """The path heals, and nobody dials."""
@@ -144,7 +145,7 @@ def no_damping(replace: Replace) -> None:
 
 @mutant(
     "no back-off",
-    rule="row 14 of part 3, L-5",
+    rule="L-5",
     defect="a node that refuses connections is dialled without a pause",
     history="crashes",
     dies="I16",
@@ -197,8 +198,8 @@ def trust_hello(replace: Replace) -> None:
     "both choose",
     rule="design 4, decision 7",
     defect="after a simultaneous dial each side keeps the connection it likes best",
-    history="swarm",
-    dies="I2",
+    history="dials",
+    dies="decision 7",
 )
 def both_choose(replace: Replace) -> None:
     """The higher id says WELCOME first as well."""
@@ -216,7 +217,7 @@ def both_choose(replace: Replace) -> None:
     rule="J-2 duplicate_id",
     defect="a newer process of an id is refused as long as a connection of the older one is held",
     history="silent restart",
-    dies="I2",
+    dies="J-2",
 )
 def newer_refused(replace: Replace) -> None:
     """The end of the old process was not heard of."""
@@ -240,6 +241,27 @@ def no_backpressure(replace: Replace) -> None:
 
 
 @mutant(
+    "paused for ever",
+    rule="H3, L-2",
+    defect="a peer whose reading was paused is read again only when it brings something",
+    history="flood",
+    dies="I2, I9",
+)
+def paused_for_ever(replace: Replace) -> None:
+    """So it was until `flood` found it with seed 2: the last mail handled was one of ours."""
+    inner = peer.PeerActor.on_receive
+    unpause = peer.PeerActor._unpause
+
+    def on_receive(self: peer.PeerActor, message: object) -> Any:
+        if isinstance(message, Received):
+            unpause(self)
+        return inner(self, message)
+
+    replace(peer.PeerActor, "_unpause", lambda _self: None)
+    replace(peer.PeerActor, "on_receive", on_receive)
+
+
+@mutant(
     "lengths are trusted",
     rule="row 27; W-rules, I11",
     defect="the length in front of a frame is believed",
@@ -249,8 +271,8 @@ def no_backpressure(replace: Replace) -> None:
 def lengths_trusted(replace: Replace) -> None:
     """A peer says 4 GiB, and we keep what comes."""
 
-    def length(self: FrameReader, data: bytes | bytearray, start: int) -> int:
-        return max(int.from_bytes(data[start : start + 4], "big"), self._needed * 0)
+    def length(_self: FrameReader, data: bytes | bytearray, start: int) -> int:
+        return int.from_bytes(data[start : start + 4], "big")
 
     replace(FrameReader, "_length", length)
 

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from ..actors.gate import GateActor
-from ..actors.mail import RosterUpdate
+from ..actors.mail import Learned, RosterUpdate
 from ..actors.storage import StorageActor
-from ..protocol.identity import NodeRecord
+from ..protocol.errors import NotProvisioned
+from ..protocol.identity import BinsUrl, ClusterId, NodeRecord
 from ..protocol.membership import Membership, RosterDiff
 from ..protocol.topology import Topology
-from ..storage.base import RosterSnapshot
+from ..storage import FixedRoster, RosterSnapshot, SqlRoster
+from ..transport.base import Connection
 from .defect import Replace, mutant
 
 
@@ -28,6 +30,19 @@ from .defect import Replace, mutant
 def strangers_admitted(replace: Replace) -> None:
     """OpenSIPS in db_mode 0, complaint 1 (#1198)."""
     replace(Membership, "_unlearnable", lambda *_: None)
+
+    def meet(self: GateActor, _key: int, connection: Connection) -> None:
+        node = connection.identity.node_id
+        row = NodeRecord(
+            cluster_id=ClusterId(self.context.config.clusters[0].id),
+            node_id=node,
+            url=BinsUrl(f"node-{node}"),
+        )
+        self.context.supervisor.tell(("storage",), Learned(row))
+        connection.start(lambda _messages: None, lambda _ending: None)
+        connection.close("dial again")
+
+    replace(GateActor, "_meet", meet)
 
 
 @mutant(
@@ -88,7 +103,7 @@ def link_stays(replace: Replace) -> None:
     rule="row 22; X-2, I7",
     defect="the topology does not forget who was removed",
     history="rows",
-    dies="I1",
+    dies="I1, I8",
 )
 def not_forgotten(replace: Replace) -> None:
     """And whoever hears of it believes it again."""
@@ -141,10 +156,31 @@ def reload_all(replace: Replace) -> None:
 )
 def storage_is_needed(replace: Replace) -> None:
     """An outage of the database ends a running cluster."""
-    inner = StorageActor._trouble
 
     def trouble(self: StorageActor, error: str) -> None:
         self._loaded(RosterSnapshot(records=()))
-        inner(self, error)
+        self.rules.storage_error = error
 
     replace(StorageActor, "_trouble", trouble)
+
+
+@mutant(
+    "own row missing",
+    rule="row 34; D-4",
+    defect="a node without a row of its own starts, and is in no cluster",
+    history="no own row",
+    dies="D-4",
+)
+def runs_without_row(replace: Replace) -> None:
+    """OpenSIPS 3.2 warns and runs."""
+    for roster, name in ((SqlRoster, "_snapshot"), (FixedRoster, "load")):
+        inner = vars(roster)[name]
+
+        def tolerant(self: object, *args: Any, inner: Any = inner) -> RosterSnapshot:
+            try:
+                snapshot: RosterSnapshot = inner(self, *args)
+            except NotProvisioned:
+                return RosterSnapshot(records=())
+            return snapshot
+
+        replace(roster, name, tolerant)

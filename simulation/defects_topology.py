@@ -67,7 +67,7 @@ def no_defence(replace: Replace) -> None:
 
 @mutant(
     "one end is enough",
-    rule="row 17 of part 3; T-12",
+    rule="T-12",
     defect="a link counts as soon as one end reports it",
     history="ways round",
     dies="T-12",
@@ -93,8 +93,8 @@ def one_end(replace: Replace) -> None:
     "stale links kept",
     rule="row 26; T-11",
     defect="links that an origin no longer reports stay in the tables",
-    history="swarm",
-    dies="I2",
+    history="ways round",
+    dies="T-12",
 )
 def stale_links(replace: Replace) -> None:
     """OpenSIPS 3.2 did not reset its list between two entries."""
@@ -134,7 +134,7 @@ def no_first_digest(replace: Replace) -> None:
     "no digest",
     rule="T-11, B2",
     defect="what was lost with a connection is never asked for again",
-    history="swarm",
+    history="lost update",
     dies="I2",
 )
 def no_digest(replace: Replace) -> None:
@@ -300,11 +300,30 @@ def routes_by_priority(replace: Replace) -> None:
 
 
 @mutant(
+    "priorities ignored",
+    rule="R-2",
+    defect="among ways of equal length the smallest ids win, whatever the priorities",
+    history="sparse",
+    dies="I9",
+)
+def priorities_ignored(replace: Replace) -> None:
+    """The tie-break of the documentation."""
+    inner = shortest_paths
+
+    def paths(
+        me: NodeId, adjacency: Mapping[NodeId, Set[NodeId]], priorities: Mapping[NodeId, int]
+    ) -> dict[NodeId, Path]:
+        return inner(me, adjacency, dict.fromkeys(priorities, 50))
+
+    replace(topology, "shortest_paths", paths)
+
+
+@mutant(
     "rerouting off sees nobody",
     rule="row 7; R-6",
     defect="with rerouting off not even direct neighbours have a next hop",
     history="no rerouting",
-    dies="I2",
+    dies="I2, I9",
 )
 def sees_nobody(replace: Replace) -> None:
     """OpenSIPS 4.0."""

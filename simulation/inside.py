@@ -17,13 +17,12 @@ from ..actors.peer import PeerActor
 from ..actors.storage import StorageActor
 from ..protocol.identity import NodeId
 from ..protocol.routing import Path
+from ..protocol.topology import _Known as LinkStateHeld
 from ..transport.frames import HEADER_BYTES
 from ..transport.loopback_connection import Endpoint
 
 if TYPE_CHECKING:
     from .world import Process
-
-Version = tuple[int, int]
 
 
 def is_paused(process: Process) -> bool:
@@ -86,9 +85,9 @@ def kept_bytes(endpoint: Endpoint) -> int:
     return endpoint._frames.pending_bytes
 
 
-def known(node: NodeActor) -> Mapping[NodeId, Version]:
-    """The version of each origin's link state that is held."""
-    return {origin: state[:2] for origin, state in node.rules._known.items()}
+def known(node: NodeActor) -> Mapping[NodeId, LinkStateHeld]:
+    """The link state of each origin that is held; its first two fields are the version."""
+    return node.rules._known
 
 
 def mentioned(node: NodeActor) -> set[NodeId]:
@@ -122,7 +121,7 @@ def traces_of(node: NodeActor) -> Mapping[int, ReplyFuture]:
 __all__ = [
     "HEADER_BYTES",
     "Endpoint",
-    "Version",
+    "LinkStateHeld",
     "flap_hold_s",
     "held",
     "inboxes",
