@@ -36,8 +36,6 @@ EXIT_CODES: Mapping[type[errors.TagmeshError], int] = {
     errors.Misuse: EXIT_USAGE,
     errors.Unknown: EXIT_UNKNOWN,
     errors.NotProvisioned: EXIT_NOT_ALLOWED,
-    errors.WrongIdentity: EXIT_NOT_ALLOWED,
-    errors.Refused: EXIT_NOT_ALLOWED,
     errors.NodeDown: EXIT_NO_ANSWER,
 }
 """What is not here, and no subclass, is refused or unhealthy."""

@@ -32,10 +32,6 @@ class NodeDown(TagmeshError):  # noqa: N818 - a term of the design
     """The node addressed is not reachable now."""
 
 
-class WrongIdentity(TagmeshError):  # noqa: N818 - a term of the design
-    """A certificate does not belong to the node that shows it."""
-
-
 class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
 
@@ -81,12 +77,3 @@ class Reason(StrEnum):
     TLS_ERROR = "tls_error"
 
     VIOLATION = "violation"
-
-
-class Refused(TagmeshError):  # noqa: N818 - a term of the design
-    """A join was refused. ``reason`` is the code, ``detail`` the sentence for people."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
-        self.reason = reason
-        self.detail = detail

@@ -20,11 +20,8 @@ from tagmesh.protocol.errors import (
     Misuse,
     NodeDown,
     NotProvisioned,
-    Reason,
-    Refused,
     StorageUnavailable,
     Unknown,
-    WrongIdentity,
 )
 
 TAGMESH = [sys.executable, "-m", "tagmesh"]
@@ -97,8 +94,6 @@ def failing() -> Iterator[list[BaseException]]:
         (ConfigError([Problem("node", "id", "is missing", "a number")]), 2),
         (Unknown("x"), 3),
         (NotProvisioned("x"), 4),
-        (WrongIdentity("x"), 4),
-        (Refused(Reason.DISABLED), 4),
         (NodeDown("x"), 5),
         (PermissionError(errno.EACCES, "Permission denied", "ca/ca.key"), 1),
         (OSError("odd"), 1),

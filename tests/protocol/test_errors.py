@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tagmesh.protocol import errors
-from tagmesh.protocol.errors import Reason, Refused, StorageUnavailable, TagmeshError
+from tagmesh.protocol.errors import Reason, StorageUnavailable, TagmeshError
 
 REASONS = [
     "unknown_node", "disabled", "invalid_row", "duplicate_id", "version",
@@ -24,16 +22,6 @@ def test_every_error_of_ours_is_caught_by_one_name() -> None:
 def test_reasons_are_append_only() -> None:
     """A code may be added at the end; an old one is never renamed: peers of N-1 send it."""
     assert [reason.value for reason in Reason][: len(REASONS)] == REASONS
-
-
-@pytest.mark.parametrize(
-    ("detail", "text"),
-    [("", "unknown_node"), ("no row for node 9", "unknown_node: no row for node 9")],
-)
-def test_a_refusal_reads_as_code_and_sentence(detail: str, text: str) -> None:
-    refused = Refused(Reason.UNKNOWN_NODE, detail)
-    assert str(refused) == text
-    assert (refused.reason, refused.detail) == (Reason.UNKNOWN_NODE, detail)
 
 
 def test_a_storage_error_says_whether_trying_again_may_help() -> None:
