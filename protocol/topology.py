@@ -357,10 +357,19 @@ class Topology:
             effects += self._edges(node, before.get(node, ()), cause, own_cause.get(node))
         return effects
 
+    def _doubt(self, node: NodeId) -> None:
+        """Unsay an unreachable node's links that ended at the other end; a digest asks for more."""
+        known, here = self._known.get(node, _NOTHING), {self._me, *self._routes}
+        over = {n for n in here & known.neighbours.keys() if node not in self._known[n].neighbours}
+        if over and known.sequence > 0:
+            live = {n: life for n, life in known.neighbours.items() if n not in over}
+            self._store(node, known._replace(sequence=known.sequence - 1, neighbours=live))
+
     def _edges(self, node: NodeId, before: Path, cause: str, own: str | None) -> list[Announce]:
         """The announcements about one node whose route was ``before``."""
         after = self._routes.get(node, ())
         if not after:
+            self._doubt(node)  # else its old word pairs with the first end that returns
             life = self._announced.pop(node)
             return [_edge(Event.NODE_DOWN, node, life, own or f"path lost: {cause}", before)]
         life = self._known[node].incarnation

@@ -80,7 +80,7 @@ def test_a_provisioned_enabled_node_is_admitted() -> None:
                 identities={(A, PEER): IdentityPolicy(fingerprints=frozenset({"cd" * 32}))},
             ),
             Reason.CERT_FINGERPRINT,
-            "certificate abababababababab… is not one pinned for node 2",
+            "certificate abababababababab... is not one pinned for node 2",
         ),
         (Membership(ME), Reason.NO_COMMON_CLUSTER, "node 1 is enabled in no cluster"),
         (

@@ -221,12 +221,33 @@ def test_the_last_cut_is_one_down_for_each_node_behind_it() -> None:
         (DOWN, 3, 2, lost),
         (DOWN, 4, 2, lost),
     ]
-    found = "path found: link with node 2 is up"
-    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == [
-        (UP, 2, 2, "answered"),
+
+
+def test_a_link_that_returns_waits_for_the_word_of_the_other_end() -> None:
+    """T-12. In 12 of 60 partitions what the other end had said before made it UP, DOWN, UP."""
+    node = via_2()
+    node.link_down(NodeId(2), 0.0, "ping timeout")
+    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == []
+    assert edges(hear(node, 2, state(2, (100, 3), 3))) == []
+    found = "path found: links of node 2 changed"
+    assert edges(hear(node, 2, state(2, (100, 4), 1, 3))) == [
+        (UP, 2, 2, found),
         (UP, 3, 2, found),
         (UP, 4, 2, found),
     ]
+
+
+def test_an_end_that_missed_the_break_need_only_repeat_itself() -> None:
+    """It was never DOWN there, so there is no newer version; the digest asks for the old one."""
+    node = via_2()
+    node.link_down(NodeId(2), 0.0, "ping timeout")
+    effects = node.link_up(NodeId(2), 100, 0.0, "answered")
+    digests = [
+        e.message for e in effects if isinstance(e, SendTo) and isinstance(e.message, Digest)
+    ]
+    assert (2, 100, 1) in [tuple(entry) for entry in digests[0].entries]
+    again = edges(hear(node, 2, state(2, (100, 2), 1, 3)))
+    assert [(kind, n) for kind, n, _, _ in again] == [(UP, 2), (UP, 3), (UP, 4)]
 
 
 def test_a_longer_way_round_is_a_change_of_route_with_its_cause() -> None:
