@@ -63,3 +63,7 @@ class Check:
     def settings(self, process: Process) -> ClusterSettings:
         """The cluster's settings as that process read them."""
         return process.system.context.config.clusters[0]
+
+    def storage_troubled(self) -> bool:
+        """Rows cannot be read now, or not as they are."""
+        return self.world.storage.mode != "ok"

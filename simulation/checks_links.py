@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..actors.link import LinkActor
 from ..protocol.config import Config
 from ..protocol.events import Event, EventRecord
-from ..protocol.identity import NodeId
+from ..protocol.identity import NodeId, NodeRecord
 from ..protocol.link import State, Timing
 from . import inside
 from .check import Check
@@ -22,6 +23,8 @@ DEAD_MARGIN_S = 1.0
 """Beyond the detection time: a dead path is DOWN at both ends."""
 NOTICED_S = 0.5
 """A process that ended is noticed within this: its kernel says so."""
+READ_S = 3.0
+"""Rows are read this often, with a margin: what was edited just before an outage is not known."""
 STALL = 1.6
 """Ping timeouts; a process stopped this long finds every timer too late to judge by (L-3)."""
 _TOLD = (State.UP, State.RETRYING, State.PROVING)
@@ -35,6 +38,9 @@ class LinkChecks(Check):
         self._configs: dict[NodeId, Config] = {}
         self._timings: dict[LinkActor, Timing] = {}
         self._actors: dict[NodeId, dict[NodeId, LinkActor]] = {}
+        self._rows: dict[NodeId, NodeRecord] = {}
+        self._edited: dict[NodeId, float] = {}
+        """Node → when its row was edited; the present as long as nobody could read that."""
 
     def booted(self, node: NodeId) -> None:
         """Remember what this life was configured with."""
@@ -52,7 +58,8 @@ class LinkChecks(Check):
             self._was_awake(node, peer)
 
     def _needs_trouble(self, node: NodeId, peer: NodeId, cause: str) -> None:
-        quiet_s = self.world.now - self.trouble.until(node, peer)
+        edited = max(self._edited.get(n, -math.inf) for n in (node, peer))
+        quiet_s = self.world.now - max(self.trouble.until(node, peer), edited)
         allowed_s = self._detection_s(node, peer) + AFTER_TROUBLE_S
         if quiet_s > allowed_s:
             told = f"for {quiet_s:.1f} s" if quiet_s < self.world.now else "ever"
@@ -71,6 +78,7 @@ class LinkChecks(Check):
 
     def look(self) -> None:
         """What never changes, and the ends of processes, which their peers hear at once."""
+        self._rows_edited()
         for node, process in self.running():
             if process.system.context.config is not self._configs.get(node):
                 self.fail("I13", f"the configuration of node {node} was replaced at run time")
@@ -82,6 +90,18 @@ class LinkChecks(Check):
                     text = f"the times of link {node}-{actor.rules.peer} changed to {timing}"
                     self.fail("I13", text)
                 self._ended_noticed(node, actor)
+
+    def _rows_edited(self) -> None:
+        rows, now = self.world.storage.records, self.world.now
+        if rows != self._rows:
+            edited = [
+                n for n in rows.keys() | self._rows.keys() if rows.get(n) != self._rows.get(n)
+            ]
+            self._edited.update(dict.fromkeys(edited, now))
+            self._rows = dict(rows)
+        if self.storage_troubled():
+            unread = [n for n, at in self._edited.items() if now - at <= READ_S]
+            self._edited.update(dict.fromkeys(unread, now))
 
     def _undisturbed(self, node: NodeId, actors: dict[NodeId, LinkActor]) -> None:
         """D-8: the link actor of a pair lives on, unless a row of the two was edited."""

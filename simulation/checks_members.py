@@ -42,7 +42,7 @@ class MemberChecks(Check):
     def look(self) -> None:
         """The rows, and everything that is in use without one."""
         rows = {n: r.enabled for n, r in self.world.roster.records.items()}
-        if rows != self._rows or self._storage_troubled():
+        if rows != self._rows or self.storage_troubled():
             self._rows, self._rows_since = rows, self.world.now
         self._ever |= rows.keys()
         offences: dict[tuple[object, ...], float] = {}
@@ -60,10 +60,6 @@ class MemberChecks(Check):
                     text = f"node {what[0]} still has {what[1]} of node {what[2]}"
                     self.fail("I1", f"{text}, which its rows do not admit")
         self._offences = offences
-
-    def _storage_troubled(self) -> bool:
-        storage = self.world.roster
-        return bool(getattr(storage, "mode", "ok") != "ok" or getattr(storage, "failing", False))
 
     def _view(self, process: Process) -> dict[NodeId, bool]:
         """Each node in the roster as this process knows it: is it enabled?"""
