@@ -143,7 +143,7 @@ def refusals(player: Player, words: Words) -> list[str]:
     return lines
 
 
-@command("drops NODES [RULE …]")
+@command("drops A,B… [RULE …]")
 def drops(player: Player, words: Words) -> list[str]:
     """What rules dropped in this block, by label (G-15)."""
     nodes = words.group()

@@ -44,7 +44,7 @@ def test_scenario(scenario: Path) -> None:
     text = scenario.read_text(encoding="utf-8")
     played = script.play(text)
     if played != text:
-        again = f"python -m tagmesh.simulation.script --rewrite {scenario.relative_to(Path.cwd())}"
+        again = f"python -m tagmesh.simulation.script --rewrite {scenario}"
         pytest.fail(f"{script.difference(scenario, text, played)}\n\nif this is right: {again}")
 
 
