@@ -30,6 +30,7 @@ class BoundChecks(Check):
 
     def __init__(self, world: World, trouble: Trouble) -> None:
         super().__init__(world, trouble)
+        self._most_steps = STEPS_FREE_S
         self._second = 0
         self._steps_before = 0
 
@@ -43,15 +44,16 @@ class BoundChecks(Check):
         second, steps = int(self.world.now), self.world.scheduler.steps
         if second != self._second:
             self._second, self._steps_before = second, steps
-        elif steps - self._steps_before > STEPS_FREE_S:
-            nodes = len(self.world.ids)
+        elif steps - self._steps_before > self._most_steps:
             traces = sum(
                 count for (_, _, kind), count in self.world.sent.items() if kind == "Trace"
             )
+            nodes = len(self.world.ids)
             most = STEPS_FREE_S + STEPS_PER_CUBE_S * nodes**3 + STEPS_PER_TRACE * traces
             if steps - self._steps_before > most:
                 text = f"more than {most} steps in one virtual second of {nodes} nodes"
                 self.fail("I16", f"{text}: a storm")
+            self._most_steps = most
 
     def look(self) -> None:
         """Inboxes, queues, buffers; crashes."""
