@@ -51,7 +51,7 @@ class StorageActor(ClusterActor):
         self._waiting: list[AskAdmission] = []
         """Doubtful admissions, answered after the next read."""
         self._patience_until = 0.0
-        """When those who wait during a read are answered without it."""
+        """When those who wait for the read under way are answered without it."""
 
     @property
     def deadline(self) -> float | None:
@@ -95,8 +95,6 @@ class StorageActor(ClusterActor):
     def _admission(self, ask: AskAdmission) -> None:
         verdict = self.rules.admit(ask.identity)
         if isinstance(verdict, Denied) and verdict.reason in DOUBTFUL and not self.rules.dynamic:
-            if not self._waiting:
-                self._patience_until = self.now + MAX_WAIT_S
             self._waiting.append(ask)
             self._read_soon()
         else:
@@ -112,6 +110,7 @@ class StorageActor(ClusterActor):
         if self._reading:
             return
         self._reading = True
+        self._patience_until = self.now + MAX_WAIT_S
         roster, me = self.context.roster, self.context.me
         self.context.runtime.call_in_pool(
             lambda: roster.load(me),

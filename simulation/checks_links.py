@@ -113,7 +113,7 @@ class LinkChecks(Check):
     def _ended_noticed(self, node: NodeId, actor: LinkActor) -> None:
         peer = actor.rules.peer
         ended = self.trouble.since("crash", peer)
-        if ended is None or self.world.now - ended < NOTICED_S:
+        if ended is None or self.world.now - max(ended, actor.rules.since) < NOTICED_S:
             return
         begun = max(self.trouble.path_until(node, peer), self.trouble.until(node))
         begun = max(begun, self.trouble.booted.get(peer, 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..protocol.config import TransportSettings
 from ..protocol.events import Event, EventRecord
 from ..protocol.identity import NodeId
 from . import inside
@@ -39,7 +40,7 @@ class MemberChecks(Check):
             if record.node_id is not None and not view.get(record.node_id, False):
                 self.fail("I7", f"node {node} announces node {record.node_id}, which it bars")
 
-    def look(self) -> None:
+    def survey(self) -> None:
         """The rows, and everything that is in use without one."""
         rows = {n: r.enabled for n, r in self.world.roster.records.items()}
         if rows != self._rows or self.storage_troubled():
@@ -56,10 +57,19 @@ class MemberChecks(Check):
                 self._rows_taken(node, process, view)
             for what in self._barred(node, process, view):
                 offences[what] = self._offences.get(what, self.world.now)
-                if self.world.now - offences[what] > LINGER_S:
+                if self.world.now - offences[what] > self._linger_s(node):
                     text = f"node {what[0]} still has {what[1]} of node {what[2]}"
                     self.fail("I1", f"{text}, which its rows do not admit")
         self._offences = offences
+
+    def _linger_s(self, node: NodeId) -> float:
+        """How long a connection without admission may stay: who reads nothing does not see its
+        end, and without rows (db_mode 0) a stranger may take its time to say HELLO.
+        """
+        transport = TransportSettings()
+        reads = self.trouble.since("slow_reader", node) is None
+        late_s = 0.0 if reads else transport.close_timeout_s
+        return LINGER_S + late_s + (transport.handshake_timeout_s if self.world.dynamic else 0.0)
 
     def _view(self, process: Process) -> dict[NodeId, bool]:
         """Each node in the roster as this process knows it: is it enabled?"""
