@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from .world import Process
 
 
-def is_paused(process: Process) -> bool:
-    """The process is stopped, as by SIGSTOP."""
-    return process.runtime._held is not None
-
-
 def inboxes(process: Process) -> Iterator[tuple[Name, int]]:
     """How many messages wait at each actor."""
     for name, ref in process.system.context.supervisor._refs.items():
@@ -125,7 +120,6 @@ __all__ = [
     "flap_hold_s",
     "held",
     "inboxes",
-    "is_paused",
     "kept_bytes",
     "known",
     "links",
