@@ -28,8 +28,9 @@ issues 4 and 5 bring, together with their checks.
 
 After each scheduler step it is checked whether an event came; events are checked at once. Links,
 inboxes and queues are looked at each `LOOK_S` of virtual time, tables each `SURVEY_S`: looking at
-all of them after each step would take longer than the step. All checks together cost about 40 %. Checks draw no random number and tell no actor anything before `healed`, so
-a checked history is the same as an unchecked one.
+all of them after each step would take longer than the step. All checks together cost 25 to 40 %
+of a run. Checks draw no random number and tell no actor anything before `healed`, so a checked
+history is the same as an unchecked one.
 """
 
 from __future__ import annotations
