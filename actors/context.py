@@ -36,6 +36,8 @@ class Context:
     supervisor: Supervisor = dataclasses.field(init=False)
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
+    node_starts: Counter[ClusterId] = dataclasses.field(default_factory=Counter)
+    """How many node actors each cluster has had in this process."""
     drops: Counter[str] = dataclasses.field(default_factory=Counter)
     """How often a rule dropped something, by its label (G-15)."""
 

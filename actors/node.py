@@ -39,10 +39,14 @@ class NodeActor(ClusterActor):
         super().__init__(context, ("node", cluster))
         settings = context.config.cluster(cluster)
         self.cluster = cluster
+        # what an earlier one of this process said may still be about, under any sequence (T-9)
+        epoch = context.incarnation + context.node_starts[cluster]
+        context.node_starts[cluster] += 1
         self.rules = Topology(
             cluster_id=cluster,
             me=context.me,
             incarnation=context.incarnation,
+            epoch=epoch,
             members={r.node_id: r for r in records},
             rerouting=settings.rerouting,
             digest_interval_s=settings.digest_interval_s,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import detection, idle, imports, startup
+from . import detection, idle, imports, simulation, startup
 from .report import BenchmarkFailed, Figure, as_json, machine, table
 
 RUNS = 5
@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Callable[[int], list[Figure]]] = {
     "startup": startup.measure,
     "detection": detection.measure,
     "idle": idle.measure,
+    "simulation": simulation.measure,
 }
 """A new benchmark is one line here."""
 

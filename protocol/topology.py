@@ -72,17 +72,19 @@ class Topology:
         cluster_id: ClusterId,
         me: NodeId,
         incarnation: int,
+        epoch: int = 0,
         members: Mapping[NodeId, NodeRecord],
         rerouting: bool,
         digest_interval_s: float,
     ) -> None:
-        """Raises `Misuse` when ``me`` is no member."""
+        """``epoch``: where to begin, if above the incarnation. `Misuse`: ``me`` is no member."""
         self._cluster_id = cluster_id
         self._me = me
         self._rerouting = rerouting
         self._digest_interval_s = digest_interval_s
         self._members = self._checked(members)
-        self._known: dict[NodeId, _Known] = {me: _Known(incarnation, 0, incarnation, {})}
+        first = _Known(max(epoch, incarnation), 0, incarnation, {})
+        self._known: dict[NodeId, _Known] = {me: first}
         self._links: dict[NodeId, set[NodeId]] = {me: set()}
         self._routes: dict[NodeId, Path] = {}
         self._announced: dict[NodeId, int] = {}
@@ -157,10 +159,8 @@ class Topology:
     def leave(self) -> list[Effect]:
         """I am no member any more: whoever was up is DOWN (N-1). Nothing may be called after it."""
         before, self._routes = self._routes, {}
-        effects: list[Effect] = []
-        for node in sorted(before):
-            effects += self._edges(node, before[node], "", f"I am {_REMOVED}")
-        return effects
+        why = f"I am {_REMOVED}"
+        return [e for n in sorted(before) for e in self._edges(n, before[n], "", why)]
 
     def tick(self, now: float) -> list[Effect]:
         """Send the digest to each neighbour when it is time."""

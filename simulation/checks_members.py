@@ -29,6 +29,7 @@ class MemberChecks(Check):
         self._ever: set[NodeId] = set()
         """Every id that has had a row."""
         self._rows: dict[NodeId, bool] = {}
+        self._edits = 0
         self._rows_since = 0.0
         self._offences: dict[tuple[object, ...], float] = {}
         """What should not be there, and since when it is."""
@@ -43,8 +44,9 @@ class MemberChecks(Check):
     def survey(self) -> None:
         """The rows, and everything that is in use without one."""
         rows = {n: r.enabled for n, r in self.world.roster.records.items()}
-        if rows != self._rows or self.storage_troubled():
-            self._rows, self._rows_since = rows, self.world.now
+        edits = self.world.storage.edits
+        if (rows, edits) != (self._rows, self._edits) or self.storage_troubled():
+            self._rows, self._edits, self._rows_since = rows, edits, self.world.now
         self._ever |= rows.keys()
         offences: dict[tuple[object, ...], float] = {}
         for node, process in self.running():

@@ -47,6 +47,8 @@ class SimulatedStorage:
         self.identities: dict[_Key, IdentityPolicy] = {}
         self.invalid: tuple[InvalidRow, ...] = ()
         """Rows that cannot be used (D-5)."""
+        self.edits = 0
+        """How often the rows were changed."""
         self._mode: Mode = "ok"
         self._seen: dict[NodeId, NodeRecord] = {}
         self._before: list[dict[NodeId, NodeRecord]] = []
@@ -87,6 +89,7 @@ class SimulatedStorage:
 
     def write(self, node: NodeId, record: NodeRecord | None) -> None:
         """Replace the row of a node; None = delete it."""
+        self.edits += 1
         self._before.append(dict(self.records))
         if record is None:
             self.records.pop(node, None)
@@ -97,6 +100,7 @@ class SimulatedStorage:
         """The server came back without its last commit; `Misuse` when there was none."""
         if not self._before:
             raise Misuse("nothing was written yet")
+        self.edits += 1
         self.records = self._before.pop()
 
     def enabled(self) -> tuple[NodeId, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tagmesh.actors.gate import GateActor
 from tagmesh.protocol.events import Event
-from tagmesh.simulation import World
+from tagmesh.simulation import FaultPlan, World, run
 
 CONVERGE_S = 30.0
 
@@ -48,3 +49,28 @@ def test_a_database_that_hangs_lets_no_stranger_wait() -> None:
     world.storage.mode = "ok"
     world.run_for(5.0)
     assert world.converged()
+
+
+def test_a_node_provisioned_again_is_above_what_it_said_before() -> None:
+    """Seed 1529 (7 nodes, one removed and provisioned again while another was paused): the paused
+    one still held what the node had said before, under a higher sequence of the same epoch, and
+    spread it. The node itself heard of it only with the next digest, so for up to 10 s the others
+    took its old links for true (P3, T-9).
+    """
+    run(FaultPlan.draw(1529).only([13, 14, 19]))
+
+
+def test_who_asks_an_overdue_database_again_does_not_wait_again() -> None:
+    """Seed 1279 (7 nodes, hanging storage, a stranger): each new connection of the stranger waited
+    a second of its own, so one was nearly always open (I1).
+    """
+    world = World(1279, nodes=2)
+    world.boot_all()
+    world.until(world.converged, within_s=CONVERGE_S)
+    world.storage.mode = "hanging"
+    world.run_for(10.0)
+    world.boot(3, provisioned=False)
+    world.run_for(0.5)
+    gate = world.processes[world.ids[0]].system.context.supervisor.actor(("gate",))
+    assert isinstance(gate, GateActor)
+    assert [status.node_id for status in gate.refusals.values()] == [3]
