@@ -20,6 +20,7 @@ from tagmesh.simulation.faults import FaultPlan, run, shorten
 
 DEFAULT_SEEDS = "1000-2999"
 FAILURES = Path("soak-failures.txt")
+TOLD_EVERY = 100
 SHORTEN_LIMIT_S = 120.0
 """A failure that is slow to repeat is reported as short as it is by then."""
 
@@ -86,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
             while batch := list(itertools.islice(jobs, 8 * options.jobs)):
                 for _seed, failure in pool.imap(_one, batch):
                     ran += 1
+                    if ran % TOLD_EVERY == 0:
+                        print(f"{ran} seeds, {failed} failed", file=sys.stderr, flush=True)
                     if failure is not None:
                         failed += 1
                         print(f"{failure}\n", flush=True)
