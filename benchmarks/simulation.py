@@ -3,7 +3,8 @@
 Method: one process, in turn: a world of seed 0 boots all its nodes at once into a full mesh and
 runs until 60 virtual seconds have passed; CPU time of this process, not wall time, so a busy
 machine matters little. The 100 nodes have 4,950 links. They run once, whatever ``runs`` says: the
-history is the same each time, and it takes minutes.
+history is the same each time. A run is given up after `MAX_CPU_S`, twice the budget: then its
+figure is what it took until there, and the truth is more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ VIRTUAL_S = 60.0
 BUDGET_NODES, BUDGET_S = 100, 30.0
 SMALLER = (5, 15, 30)
 MAX_STEPS = 100_000_000
+MAX_CPU_S = 2 * BUDGET_S
+SLICE_S = 0.01
+"""Virtual seconds between two looks at `MAX_CPU_S`."""
 
 
 def measure(runs: int) -> list[Figure]:
@@ -40,8 +44,10 @@ def _minute_s(nodes: int) -> float:
     world = World(0, nodes)
     world.max_steps = MAX_STEPS
     world.boot_all()
-    world.run_for(VIRTUAL_S)
-    took = time.process_time() - begin
-    if not world.converged():
+    took = 0.0
+    while world.now < VIRTUAL_S and took < MAX_CPU_S:
+        world.run_for(SLICE_S)
+        took = time.process_time() - begin
+    if took < MAX_CPU_S and not world.converged():
         raise BenchmarkFailed(f"{nodes} nodes did not agree within {VIRTUAL_S:g} virtual seconds")
     return took
