@@ -51,7 +51,7 @@ def test_a_newcomer_tells_and_is_told_everything() -> None:
     """A chain 1 – 2 – 3 where each has only its left neighbour in its configuration."""
     first, second, third = descriptions(1), descriptions(2, 1), descriptions(3, 2)
     hear(first, 2, of(2), 2)
-    assert third.known() == [of(3)]
+    assert third.known() == [third.own] == [of(3)]
     told = [hear(third, 2, d, 2) for d in [*second.known(), *first.known()]]
     assert told == [[], [Learn(record(1))], [Count("T-10")]]
     assert third.known() == [of(1), of(2), of(3)]

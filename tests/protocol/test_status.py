@@ -1,0 +1,45 @@
+"""The snapshot is a contract with those who read it as JSON: what is written is read again."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tagmesh.protocol.status import ClusterStatus, PeerStatus, RefusalStatus, Status
+
+PEER = PeerStatus(
+    node_id=2, db_id=7, url="bins:10.0.0.6:5556", description=None, state="enabled", link="Probe",
+    link_state="retrying", next_hop=3, route=[3, 2], rtt_s=0.0004, incarnation=5, since_s=1.5,
+    why="no answer within 1 s",
+)  # fmt: skip
+STATUS = Status(
+    node_id=1, description="node-a", url="bins:10.0.0.5:5556", software="tagmesh 0.1.0",
+    incarnation=9, started_wall_s=1.7e9, uptime_s=60.0, healthy=True, ready=True,
+    roster="configuration", roster_error=None,
+    clusters=[
+        ClusterStatus(cluster_id=1, enabled=True, peers=[PEER], topology=[(1, [3]), (2, [3])])
+    ],
+    invalid_rows=[],
+    refusals=[
+        RefusalStatus(
+            node_id=None, direction="incoming", by="us", address="10.0.0.9:4000",
+            reason="cert_missing", detail="", count=3, last_wall_s=1.7e9,
+        )
+    ],
+    crashes=0, actors={"link": 1},
+)  # fmt: skip
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(STATUS), type=Status) == STATUS
+
+
+def test_readers_know_the_version_of_the_form() -> None:
+    assert msgspec.to_builtins(STATUS)["version"] == 1
+
+
+def test_another_form_is_noticed() -> None:
+    raw = msgspec.to_builtins(STATUS)
+    raw["clusters"][0]["peers"][0]["route"] = "3>2"
+    with pytest.raises(msgspec.ValidationError, match="route"):
+        msgspec.convert(raw, Status)
