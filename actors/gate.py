@@ -207,16 +207,20 @@ class GateActor(ClusterActor):
     def _roster(self, update: RosterUpdate) -> None:
         records = update.records
         mine = {r.cluster_id for r in records if r.node_id == self.context.me and r.enabled}
+        others = tuple(
+            r
+            for r in records
+            if r.cluster_id in mine and r.enabled and r.node_id != self.context.me
+        )
         self._announce(update.diff)
-        self._clusters(mine, records)
-        self._peers(mine, records)
+        self._clusters(mine, others, records)
+        self._peers(others, records)
 
-    def _clusters(self, mine: set[ClusterId], records: _Records) -> None:
+    def _clusters(self, mine: set[ClusterId], others: _Records, records: _Records) -> None:
         """Node actors and link actors: exactly those the rows ask for (D-8)."""
-        wanted: dict[tuple[str | int, ...], NodeRecord] = {}
-        for record in records:
-            if record.cluster_id in mine and record.enabled and record.node_id != self.context.me:
-                wanted["link", record.cluster_id, record.node_id] = record
+        wanted: dict[tuple[str | int, ...], NodeRecord] = {
+            ("link", r.cluster_id, r.node_id): r for r in others
+        }
         supervisor = self.context.supervisor
         for name in supervisor.names("link"):
             if name not in wanted:
@@ -245,11 +249,10 @@ class GateActor(ClusterActor):
         context = self.context
         context.supervisor.start_child(name, lambda: LinkActor.start(context, record))
 
-    def _peers(self, mine: set[ClusterId], records: _Records) -> None:
+    def _peers(self, others: _Records, records: _Records) -> None:
         rows: dict[NodeId, list[NodeRecord]] = {}
-        for record in records:
-            if record.cluster_id in mine and record.node_id != self.context.me and record.enabled:
-                rows.setdefault(record.node_id, []).append(record)
+        for record in others:
+            rows.setdefault(record.node_id, []).append(record)
         supervisor = self.context.supervisor
         for name in supervisor.names("peer"):
             if name[1] not in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
 from ..protocol import wire
@@ -17,13 +16,6 @@ MAX_CHUNK_BYTES = 64 * 1024
 
 _ENCODE_AT_ONCE = 256  # messages per call of the encoder: a bulk of small ones fits one frame
 _ARRAY_HEADER_BYTES = 5  # the longest msgpack array header
-
-
-class Lane(IntEnum):
-    """Control is written before data, so pings are never stuck behind bulk data."""
-
-    CONTROL = 0
-    DATA = 1
 
 
 DATA_KINDS: frozenset[type[Message]] = frozenset()
@@ -53,6 +45,7 @@ class SendQueue:
         self._limit_bytes = limit_bytes
         self._max_frame_bytes = max_frame_bytes
         self._data_kinds = data_kinds
+        # control before data, so that pings are never stuck behind bulk data
         self._lanes: tuple[deque[_Unit], deque[_Unit]] = (deque(), deque())
         self._rest: memoryview = memoryview(b"")
         self.queued_bytes = 0
