@@ -7,6 +7,7 @@ not know). Bounds stand in the types, so the decoder checks them before any rule
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Annotated
 
 import msgspec
@@ -19,6 +20,21 @@ MAX_CLUSTERS = 256
 MAX_NODES = 1024  # per cluster: bounds every list of node ids
 MAX_TEXT_CHARS = 256
 MAX_NUMBER = 65_535  # of a message
+MAX_CAPABILITIES = 64
+"""Capabilities of one node in one cluster."""
+MAX_NAME_CHARS = 64  # of a capability or a tag
+MAX_PAYLOAD_BYTES = 65_535
+"""One application message, packed; OpenSIPS allows as much in a packet (behaviour 1.1)."""
+MAX_BATCH_BYTES = 96 * 1024
+"""The payloads of one `Packets`, or the pieces of one `SyncChunk`: fits every node's frames."""
+MAX_BATCH = 65_536  # payloads in one `Packets`
+BUCKETS = 256
+"""Records of a keyed capability are spread over as many buckets, each with its digest (B6)."""
+MAX_TAGS = 64
+"""Tags in one sync session."""
+MAX_SECTIONS = 1024
+"""Sections named in one request, so that it fits every node's frames."""
+MAX_WINDOW = 1024  # chunks on their way in one sync session
 
 Id = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 U63 = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -26,6 +42,14 @@ Hops = Annotated[int, msgspec.Meta(ge=0, le=MAX_HOPS)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 Ids = Annotated[list[Id], msgspec.Meta(max_length=MAX_NODES)]
 Session = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Tag = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+"""A sharing tag; empty = records without one."""
+Bucket = Annotated[int, msgspec.Meta(ge=0, lt=BUCKETS)]
+DigestBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Version = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+"""Of a capability's data format."""
+Ttl = Annotated[int, msgspec.Meta(ge=0, le=MAX_NODES)]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
@@ -106,8 +130,47 @@ class ProbeAnswer(Message, frozen=True, tag=13):
     reached: bool
 
 
+class CapState(IntEnum):
+    """State of a capability on one node, as its peers see it (behaviour 1.14, Ours)."""
+
+    DISABLED = 0
+    """Switched off by an operator: neither sends nor delivers."""
+    UNSYNCED = 1
+    """Its data may be incomplete and nothing is done about it."""
+    PENDING = 2
+    """It wants a sync and waits: for a donor, or for the next attempt."""
+    SYNCING = 3
+    """A session with a donor is under way."""
+    OK = 4
+    """Its data is complete: it may be a donor and takes part in work partitioning."""
+    DEGRADED = 5
+    """It was OK, and a sync that should have repaired something failed."""
+
+
+class CapabilityState(msgspec.Struct, frozen=True, array_like=True):
+    """What a node says of one of its capabilities. Holds for the life that said it (C-3)."""
+
+    name: Name
+    state: CapState
+    version_min: Version = 1
+    version_max: Version = 1
+    """Data formats it reads and writes."""
+    position: U63 = 0
+    """How new its data is, by its own count; compared only when nobody is OK (S-28)."""
+    without_data: bool = False
+    """It declared itself OK without a donor: a donor of last resort (S-27)."""
+    reason: Text = ""
+    """Why it is in this state."""
+    view: U63 = 0
+    """The partition view it has adopted: what it lost by it, it has let go (P-3)."""
+
+
 class LinkState(Message, frozen=True, tag=20):
-    """The whole neighbour set of ``origin``, with a version (T-9, T-11). Flooded."""
+    """The whole neighbour set of ``origin``, with a version (T-9, T-11). Flooded.
+
+    The states of the origin's capabilities travel in it: they change as rarely, and are repaired,
+    outdated by a restart and forgotten by the same rules.
+    """
 
     cluster_id: Id
     origin: Id
@@ -119,6 +182,7 @@ class LinkState(Message, frozen=True, tag=20):
     neighbours: Annotated[list[tuple[Id, U63]], msgspec.Meta(max_length=MAX_NODES)]
     """(node, incarnation of its HELLO): the lives that the links are with (T-12)."""
     hops: Hops = 0
+    capabilities: Annotated[list[CapabilityState], msgspec.Meta(max_length=MAX_CAPABILITIES)] = []
 
 
 class Digest(Message, frozen=True, tag=21):
@@ -163,20 +227,157 @@ class Trace(Message, frozen=True, tag=30):
     source: Id
     destination: Id
     number: U63
-    ttl: Annotated[int, msgspec.Meta(ge=0, le=MAX_NODES)]
+    ttl: Ttl
     visited: Ids
     returning: bool = False
+
+
+class Routed(Message, frozen=True):
+    """Base of what travels from ``source`` to ``destination``, through others if need be (R-1)."""
+
+    cluster_id: Id
+    source: Id
+    incarnation: U63
+    """Of the source: nothing of an earlier life is taken."""
+    destination: Id
+    ttl: Ttl
+    """Hops it may still make (R-11)."""
+    capability: Name
+
+
+class Packets(Routed, frozen=True, tag=40):
+    """Application messages of one capability, in order (R-9). Data lane."""
+
+    stream: U63
+    """Numbering they belong to; a source begins a new one, above the last, with number 0."""
+    number: U63
+    """Of the first payload; each further one counts one up."""
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)]
+    payloads: Annotated[bytes, msgspec.Meta(max_length=MAX_BATCH_BYTES)]
+    """One msgpack array of ``count`` values; only the destination's capability decodes it."""
+    reliable: bool = False
+    """At least once: the destination acknowledges with `Taken`."""
+
+
+class Taken(Routed, frozen=True, tag=41):
+    """Acknowledges a reliable stream: everything below ``number`` was taken (R-9)."""
+
+    stream: U63
+    number: U63
+
+
+class Credit(Message, frozen=True, tag=42):
+    """You may send me this many bytes of the capability's data lane in all (R-10)."""
+
+    cluster_id: Id
+    capability: Name
+    limit_bytes: U63
+    """Counted from the start of the connection; only grows."""
+
+
+class SyncId(msgspec.Struct, frozen=True, array_like=True):
+    """A sync session (S-20)."""
+
+    joiner: Id
+    incarnation: U63
+    """Of the joiner."""
+    counter: U63
+
+
+class Section(msgspec.Struct, frozen=True, array_like=True):
+    """The records of one tag in one bucket: how many, and the sum of their hashes."""
+
+    tag: Tag
+    bucket: Bucket
+    count: U63
+    digest: DigestBytes
+
+
+Sections = Annotated[list[Section], msgspec.Meta(max_length=MAX_SECTIONS)]
+
+
+class SyncRequest(Routed, frozen=True, tag=50):
+    """Joiner to donor: send me what I lack (S-21)."""
+
+    session: SyncId
+    version_min: Version
+    version_max: Version
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=MAX_TAGS)]
+    """Wanted; none = everything the donor may serve."""
+    have: Sections
+    """What I have already: sections that are the same at the donor are left out."""
+    only: Annotated[list[tuple[Tag, Bucket]], msgspec.Meta(max_length=MAX_SECTIONS)]
+    """Second try after a failed verification: these sections and no others; none = all."""
+
+
+class SyncAnswer(Routed, frozen=True, tag=51):
+    """Donor to joiner: accepted, or refused and why (S-21)."""
+
+    session: SyncId
+    refusal: Text
+    """Empty = accepted; else ``not_ok``, ``disabled``, ``not_tag_owner``, ``busy``, ``version``."""
+    total: U63
+    """Records to come, an estimate."""
+    version: Version
+    """Data format of the records."""
+    tags: Annotated[list[Tag], msgspec.Meta(max_length=MAX_TAGS)]
+    """Served."""
+    position: U63 = 0
+    """See `CapabilityState.position`."""
+
+
+class SyncChunk(Routed, frozen=True, tag=52):
+    """Donor to joiner: a numbered piece of the data (S-24). Data lane."""
+
+    session: SyncId
+    number: U63
+    checksum: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+    """CRC-32 of ``pieces``."""
+    pieces: Annotated[bytes, msgspec.Meta(max_length=MAX_BATCH_BYTES)]
+    """One msgpack array of pieces; see `sync_pieces`."""
+
+
+class SyncAck(Routed, frozen=True, tag=53):
+    """Joiner to donor: every chunk below ``next`` is applied (S-24)."""
+
+    session: SyncId
+    next: U63
+    window: Annotated[int, msgspec.Meta(ge=0, le=MAX_WINDOW)]
+    """Chunks from ``next`` on that may be on their way."""
+    resend: bool = False
+    """Nothing came for a while: send again from ``next``."""
+
+
+class SyncEnd(Routed, frozen=True, tag=54):
+    """Donor to joiner: that was all; compare (S-25)."""
+
+    session: SyncId
+    chunks: U63
+    tags: Annotated[list[tuple[Tag, U63, DigestBytes]], msgspec.Meta(max_length=MAX_TAGS)]
+    """(tag, records, digest) of everything sent in this session."""
+
+
+class SyncStop(Routed, frozen=True, tag=55):
+    """Either way: the session is over for me."""
+
+    session: SyncId
+    reason: Text
+    """``done`` from a joiner that verified; anything else is an abort and says why."""
 
 
 MESSAGES: tuple[type[Message], ...] = (
     Hello, Welcome, Refusal, Ping, Pong, ProbeRequest, ProbeAnswer,
     LinkState, Digest, Want, Description, Goodbye, Trace,
+    Packets, Taken, Credit,
+    SyncRequest, SyncAnswer, SyncChunk, SyncAck, SyncEnd, SyncStop,
 )  # fmt: skip
 """Every message type, in the order of their numbers."""
 
 AnyMessage = (
     Hello | Welcome | Refusal | Ping | Pong | ProbeRequest | ProbeAnswer
     | LinkState | Digest | Want | Description | Goodbye | Trace
+    | Packets | Taken | Credit
+    | SyncRequest | SyncAnswer | SyncChunk | SyncAck | SyncEnd | SyncStop
 )  # fmt: skip
 
 

@@ -1,0 +1,283 @@
+"""What a replication module implements: `Capability`, and what it is given: `Port`.
+
+A capability is a named service of a cluster, registered on each node that takes part: the unit of
+packet dispatch, of switching on and off, and of synchronisation. Subclass, set ``name``, implement
+what you need, and register: ``node.cluster(1).register(Calls())``.
+
+Where the calls happen: in one worker thread per capability, one call at a time, in order; they may
+block. With ``inline = True`` they happen in the node's hub, which is quicker and simpler, but then
+they must never wait for anything. A message or record whose handler raises is set aside
+(`Quarantined`), counted and logged; the node goes on (C-1, issue of crashing backups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from .errors import Misuse
+from .identity import ClusterId, NodeId, NodeRecord
+from .messages import CapState, Section
+from .routing import Path
+
+Condition = (
+    Literal["any", "same_sip_addr", "different_sip_addr"] | Callable[[NodeRecord, NodeRecord], bool]
+)
+"""Which nodes may be donors; a function gets (my row, the donor's row) and is pure."""
+Delivery = Literal["at_most_once", "at_least_once"]
+
+
+class Outcome(Enum):
+    """What became of a message for one destination (R-8)."""
+
+    SENT = "sent"
+    """On its way: nothing waits before it."""
+    QUEUED = "queued"
+    """Accepted; it waits for room on the way, or for the destination to become reachable."""
+    BUSY = "busy"
+    """Not accepted: as much as may wait is waiting. Try again after `Capability.on_room`."""
+    DISABLED = "disabled"
+    """Not accepted: the capability is switched off, here or there."""
+    UNREACHABLE = "unreachable"
+    """Not accepted: no path leads there, or it is no enabled node of the cluster."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """The outcome for one destination. True when the message was accepted."""
+
+    outcome: Outcome
+    route: Path = ()
+    """The nodes on the way as known here, the destination last."""
+    detail: str = ""
+
+    def __bool__(self) -> bool:
+        return self.outcome in (Outcome.SENT, Outcome.QUEUED)
+
+    @property
+    def code(self) -> int:
+        """As ``cluster_send_req`` of OpenSIPS: 1, −1 disabled, −2 unreachable, −3 error."""
+        return _CODES[self.outcome]
+
+
+_CODES = {
+    Outcome.SENT: 1,
+    Outcome.QUEUED: 1,
+    Outcome.DISABLED: -1,
+    Outcome.UNREACHABLE: -2,
+    Outcome.BUSY: -3,
+}
+
+
+class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync that is over (S-25, B5)."""
+
+    ok: bool
+    reason: str = ""
+    """Why it failed; empty when it did not."""
+    donor: NodeId | None = None
+    """None: synced without data (S-27)."""
+    items: int = 0
+    """Records received and verified."""
+    bytes: int = 0
+    seconds: float = 0.0
+    dropped: int = 0
+    """Records removed because the donor does not have them (mirror)."""
+    sections: int = 0
+    """Sections that differed and were sent."""
+    quarantined: int = 0
+    plan_id: int | None = None
+    """A mirror step that waits for confirmation because it would drop too much (S-26)."""
+
+    @property
+    def rate(self) -> float:
+        """Records per second."""
+        return self.items / self.seconds if self.seconds > 0 else 0.0
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync under way (S-29)."""
+
+    donor: NodeId
+    state: str
+    """``requested`` | ``receiving`` | ``verifying`` | ``applying``"""
+    done: int
+    total: int
+    """An estimate of the donor."""
+    bytes: int
+    seconds: float
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """A message or record that its handler refused by raising."""
+
+    source: NodeId
+    kind: str
+    """``message`` | ``record``"""
+    payload: bytes
+    """Packed, cut to `MAX_QUARANTINE_BYTES`."""
+    error: str
+
+
+MAX_QUARANTINE = 100
+"""Set-aside payloads kept per capability, the newest; all are counted."""
+MAX_QUARANTINE_BYTES = 4096
+
+
+class Port(Protocol):
+    """A registered capability's way to the cluster. Every method may be called from any thread."""
+
+    node_id: NodeId
+    cluster_id: ClusterId
+
+    def send(self, node: int, message: Any) -> Result:
+        """Send to one node; ``message`` is anything msgpack can carry."""
+
+    def send_many(self, node: int, messages: Iterable[Any]) -> Result:
+        """Send several, in order, at once; all are accepted or none."""
+
+    def broadcast(self, message: Any) -> dict[NodeId, Result]:
+        """Send to every other enabled node of the cluster (R-4: one unicast each)."""
+
+    def request_sync(
+        self, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+    ) -> None:
+        """Ask for a sync; `Capability.sync_done` hears how it ended. One at a time."""
+
+    def state(self) -> CapState:
+        """The capability's state on this node."""
+
+    def changed(self) -> None:
+        """The capability's `position` moved or its data became complete by other means."""
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call soon where the capability's other calls happen."""
+
+    def now(self) -> float:
+        """Seconds on the clock that only goes forward."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
+        """Call later, where the capability's other calls happen."""
+
+
+class Capability:
+    """Base class of replication modules. See the module's docstring for threads and errors."""
+
+    name: str = ""
+    startup_sync: bool = False
+    """Begin unsynced and ask for a sync at the start; else the capability is OK at once."""
+    inline: bool = False
+    """My methods never wait: call them in the node's hub."""
+    versioned: bool = False
+    """My records carry versions, so that an old one after a new one does nothing: messages that
+    arrive during a sync are handed over at once. Else they wait until it is over (S-23)."""
+    delivery: Delivery = "at_most_once"
+    sync_condition: Condition = "any"
+    version_min: int = 1
+    version_max: int = 1
+    """Data formats that can be read; the highest both know is used."""
+    port: Port
+    """Set by registration."""
+
+    # messages
+
+    def on_message(self, message: Any, source: NodeId) -> None:
+        """One message of another node, in order per source."""
+        raise NotImplementedError
+
+    on_batch: Callable[[Sequence[Any], NodeId], None] | None = None
+    """Instead of `on_message`: several messages of one source at once. When it raises, the whole
+    batch is set aside."""
+
+    def on_room(self, node: NodeId) -> None:
+        """After a `Outcome.BUSY`: there is room again."""
+
+    def on_node_up(self, node: NodeId, incarnation: int) -> None:
+        """A node of the cluster became reachable."""
+
+    def on_node_down(self, node: NodeId, cause: str) -> None:
+        """A node of the cluster is no longer reachable."""
+
+    def on_state(self, state: CapState, reason: str) -> None:
+        """My own state changed."""
+
+    # being a donor
+
+    def sync_items(self, tags: Sequence[str]) -> Iterator[Any]:
+        """My records with these tags (none = all), one by one; a generator is best.
+
+        It is advanced between other calls, so the data may change meanwhile; what is changed after
+        it was given out must also be told by messages, as always.
+        """
+        raise NotImplementedError
+
+    def position(self) -> int:
+        """How new my data is, by my own count, never going back (S-28)."""
+        return 0
+
+    # being a joiner
+
+    def sync_item(self, item: Any) -> None:
+        """One record of the donor. Nothing may be deleted because of it (S-26)."""
+        raise NotImplementedError
+
+    def sync_done(self, report: SyncReport) -> None:
+        """A sync is over, well or badly."""
+
+
+class KeyedCapability(Capability):
+    """A capability whose records have keys: syncs only what differs, mirrors, resumes elsewhere.
+
+    Records are spread over `messages.BUCKETS` buckets by their key; a section is the records of
+    one tag in one bucket. The record hashes of a section add up to its digest, see `digest`.
+    """
+
+    versioned = True
+
+    def sections(self, tags: Sequence[str]) -> list[Section]:
+        """Count and digest of each section that is not empty, in order."""
+        raise NotImplementedError
+
+    def section_items(self, tag: str, bucket: int) -> list[bytes]:
+        """The packed records of one section, as of now; deleted ones that are still known, too."""
+        raise NotImplementedError
+
+    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> None:
+        """Packed records of the donor, older ones ignored. Raises for none of them alone: what is
+        broken is given to `refuse_item`."""
+        raise NotImplementedError
+
+    def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
+        """The packed keys I have in a section that are not among ``items``."""
+        raise NotImplementedError
+
+    def drop(self, tag: str, keys: Sequence[bytes]) -> list[bytes]:
+        """Remove records for good (mirror step); returns the packed records, for `restore`."""
+        raise NotImplementedError
+
+    def restore(self, tag: str, items: Sequence[bytes]) -> int:
+        """Undo `drop` for records whose keys were not written since; returns how many."""
+        raise NotImplementedError
+
+
+def check_capability(capability: Capability) -> None:
+    """`Misuse` when a capability cannot be registered as it is."""
+    name = capability.name
+    kind = type(capability).__name__
+    if not name or len(name) > 64 or not name.isascii() or not name.isprintable():
+        raise Misuse(
+            f"{kind}.name is {name!a}: a capability needs a name of 1 to 64 printable ASCII"
+            " characters, the same on every node"
+        )
+    if not 0 <= capability.version_min <= capability.version_max <= 65_535:
+        raise Misuse(
+            f"{kind}: version_min {capability.version_min} and version_max"
+            f" {capability.version_max} must be 0 … 65535, the smaller one first"
+        )
+    if capability.delivery not in ("at_most_once", "at_least_once"):
+        raise Misuse(f"{kind}.delivery is {capability.delivery!r}: at_most_once or at_least_once")
