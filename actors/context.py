@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..protocol.descriptions import Descriptions
+from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import ClusterId
 from .eventlog import EventLog
 from .supervisor import Name, Supervisor
@@ -32,6 +33,8 @@ class Context:
     transport: Transport
     roster: Roster
     software: str
+    versions: Versions = OUR_VERSIONS
+    """Of the protocol; others than ours only in simulated clusters."""
     events: EventLog = dataclasses.field(init=False)
     supervisor: Supervisor = dataclasses.field(init=False)
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)

@@ -94,6 +94,7 @@ class PeerActor(ClusterActor):
                 incarnation=context.incarnation,
                 max_frame_bytes=context.config.transport.max_frame_bytes,
                 software=context.software,
+                versions=context.versions,
                 descriptions={c: d.own for c, d in context.descriptions.items()},
             ),
             peer,

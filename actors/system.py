@@ -12,6 +12,7 @@ import pykka
 
 from ..protocol.config import Config, own_id
 from ..protocol.errors import Misuse, NodeDown
+from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
 from ..protocol.routing import Dropped
@@ -40,6 +41,7 @@ class NodeSystem:
         transport: Transport,
         roster: Roster,
         software: str,
+        versions: Versions = OUR_VERSIONS,
     ) -> None:
         self.context = Context(
             config=config,
@@ -49,6 +51,7 @@ class NodeSystem:
             transport=transport,
             roster=roster,
             software=software,
+            versions=versions,
         )
         self.started_wall_s = runtime.wall()
         self._started = runtime.monotonic()

@@ -17,7 +17,8 @@ ESTABLISHED             both WELCOMEs are through: links use it
 ======================  =========================================================================
 
 A HELLO that is not good is refused with a reason; what comes out of turn is a `PeerViolation`
-(W17, W18).
+(W17, W18). Of the protocol versions that both ends speak the highest is taken, so nodes of two
+versions work together while a cluster is upgraded one node after the other.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ import msgspec
 from .errors import PeerViolation, Reason
 from .identity import ClusterId, Incarnation, NodeId
 from .messages import PROTOCOL_VERSION, ClusterOffer, Description, Hello, Refusal, Welcome
+
+Versions = tuple[int, int]
+"""The lowest and the highest protocol version that a process speaks."""
+OUR_VERSIONS: Versions = (PROTOCOL_VERSION, PROTOCOL_VERSION)
 
 MAX_SOFTWARE_CHARS = 64
 MAX_DETAIL_CHARS = 128
@@ -55,6 +60,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: Incarnation
     max_frame_bytes: int
     software: str
+    versions: Versions = OUR_VERSIONS
     descriptions: Mapping[ClusterId, Description] = {}
     """Of this node, for peers that may not know it (dynamic mode)."""
 
@@ -74,6 +80,8 @@ class Greeting:
         self.phase = Phase.GREETING
         self.clusters: tuple[ClusterId, ...] = ()
         """The clusters both offer; once welcomed, those both serve."""
+        self.protocol = 0
+        """The version spoken here; 0 until their HELLO was good."""
         self._hello: Hello | None = None
 
     @property
@@ -97,8 +105,8 @@ class Greeting:
     ) -> Hello:
         """Our first message."""
         return Hello(
-            protocol_min=PROTOCOL_VERSION,
-            protocol_max=PROTOCOL_VERSION,
+            protocol_min=me.versions[0],
+            protocol_max=me.versions[1],
             node_id=me.node_id,
             incarnation=me.incarnation,
             session=self.session,
@@ -112,7 +120,7 @@ class Greeting:
         )
 
     def take_hello(
-        self, hello: Hello, peer: NodeId, offers: Mapping[ClusterId, str]
+        self, hello: Hello, me: Identity, peer: NodeId, offers: Mapping[ClusterId, str]
     ) -> tuple[Reason, str] | None:
         """The peer's HELLO: None when it is good, else why it is refused."""
         if self._hello is not None:
@@ -121,9 +129,11 @@ class Greeting:
         if hello.node_id != peer:
             detail = f"HELLO of node {hello.node_id}, certificate of node {peer}"
             return Reason.CERT_IDENTITY, detail
-        if not hello.protocol_min <= PROTOCOL_VERSION <= hello.protocol_max:
-            spoken = f"{hello.protocol_min} … {hello.protocol_max}"
-            return Reason.VERSION, f"you speak protocol {spoken}, we speak {PROTOCOL_VERSION}"
+        theirs_min, theirs_max = hello.protocol_min, hello.protocol_max
+        highest = min(me.versions[1], theirs_max)
+        if highest < max(me.versions[0], theirs_min):
+            ours, spoken = _shown(*me.versions), _shown(theirs_min, theirs_max)
+            return Reason.VERSION, f"you speak protocol {spoken}, we speak {ours}"
         theirs = {offer.cluster_id: offer.config_digest for offer in hello.clusters}
         common = [cluster for cluster in sorted(offers) if cluster in theirs]
         if not common:
@@ -133,12 +143,13 @@ class Greeting:
         if differing:
             return Reason.CONFIG_MISMATCH, f"settings of cluster {differing[0]} differ (rerouting)"
         self.clusters = tuple(common)
+        self.protocol = highest
         self.phase = Phase.WAITING
         return None
 
     def say_welcome(self) -> Welcome:
         """Our acceptance of the peer's HELLO."""
-        return Welcome(PROTOCOL_VERSION, self.hello.session, list(self.clusters))
+        return Welcome(self.protocol, self.hello.session, list(self.clusters))
 
     def take_welcome(self, welcome: Welcome) -> None:
         """The peer's acceptance of our HELLO."""
@@ -146,12 +157,17 @@ class Greeting:
             raise PeerViolation("a WELCOME out of turn")
         if welcome.session != self.session:
             raise PeerViolation("a WELCOME of another session")
-        if welcome.protocol != PROTOCOL_VERSION:
+        if welcome.protocol != self.protocol:
             raise PeerViolation(f"a WELCOME to protocol {welcome.protocol}")
         served = tuple(cluster for cluster in self.clusters if cluster in welcome.clusters)
         if not served:
             raise PeerViolation("a WELCOME to none of our common clusters")
         self.clusters = served
+
+
+def _shown(low: int, high: int) -> str:
+    """Versions for people."""
+    return str(low) if low == high else f"{low} … {high}"
 
 
 def reason_of(refusal: Refusal) -> tuple[Reason, str]:

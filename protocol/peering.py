@@ -253,7 +253,7 @@ class Peering:
     # Which connection stays -------------------------------------------------------------------
 
     def _hello(self, greeting: Greeting, hello: Hello, now: float) -> None:
-        refusal = greeting.take_hello(hello, self.peer, self.offers)
+        refusal = greeting.take_hello(hello, self.identity, self.peer, self.offers)
         if refusal is not None:
             self._refuse(greeting, *refusal, now)
             self._gone()

@@ -15,7 +15,7 @@ from ..protocol import damping
 from ..protocol.damping import Backoff, Flaps
 from ..protocol.effects import Effect
 from ..protocol.errors import PeerViolation
-from ..protocol.greeting import Greeting
+from ..protocol.greeting import Greeting, Identity
 from ..protocol.identity import NodeId
 from ..protocol.link import DropConnection, Link, Trigger
 from ..protocol.messages import Hello
@@ -188,8 +188,8 @@ def trust_hello(replace: Replace) -> None:
     """OpenSIPS: any member can speak in any other node's name."""
     inner = Greeting.take_hello
 
-    def take_hello(self: Greeting, hello: Hello, _peer: NodeId, offers: Any) -> Any:
-        return inner(self, hello, NodeId(hello.node_id), offers)
+    def take_hello(self: Greeting, hello: Hello, me: Identity, _peer: NodeId, offers: Any) -> Any:
+        return inner(self, hello, me, NodeId(hello.node_id), offers)
 
     replace(Greeting, "take_hello", take_hello)
 

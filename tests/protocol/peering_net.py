@@ -11,6 +11,7 @@ import pytest
 
 from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.errors import PeerViolation, Reason
+from tagmesh.protocol.greeting import OUR_VERSIONS, Versions
 from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
 from tagmesh.protocol.messages import Hello, Message, Welcome
 from tagmesh.protocol.peering import (
@@ -45,10 +46,18 @@ class Sessions:
 
 
 def peering(
-    me: NodeId, peer: NodeId, incarnation: int = 1, offers: dict[ClusterId, str] = OFFERS
+    me: NodeId,
+    peer: NodeId,
+    incarnation: int = 1,
+    offers: dict[ClusterId, str] = OFFERS,
+    versions: Versions = OUR_VERSIONS,
 ) -> Peering:
     identity = Identity(
-        node_id=me, incarnation=Incarnation(incarnation), max_frame_bytes=4096, software="test"
+        node_id=me,
+        incarnation=Incarnation(incarnation),
+        max_frame_bytes=4096,
+        software="test",
+        versions=versions,
     )
     timing = PeeringTiming(
         greeting_timeout_s=GREETING_TIMEOUT, probe_timeout_s=PROBE_TIMEOUT, reconnect_cap_s=CAP

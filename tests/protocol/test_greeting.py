@@ -7,6 +7,7 @@ import pytest
 
 from tagmesh.protocol.effects import Count
 from tagmesh.protocol.errors import Misuse, PeerViolation, Reason
+from tagmesh.protocol.greeting import Versions
 from tagmesh.protocol.identity import ClusterId
 from tagmesh.protocol.messages import Goodbye, Message, Ping, Pong, Refusal, Welcome
 from tagmesh.protocol.peering import (
@@ -28,6 +29,7 @@ from tests.protocol.peering_net import (
     connected,
     other,
     peering,
+    sent,
     waiting,
 )
 
@@ -63,20 +65,48 @@ def test_no_common_cluster() -> None:
         assert detail in note.detail
 
 
-@pytest.mark.parametrize(("low", "high"), [(2, 9), (2, 2)])
+@pytest.mark.parametrize(("low", "high", "spoken"), [(2, 9, "2 … 9"), (2, 2, "2"), (3, 1, "3 … 1")])
 @BOTH
-def test_version(me: int, low: int, high: int) -> None:
+def test_version(me: int, low: int, high: int, spoken: str) -> None:
     side = peering(TWO, ONE) if me == TWO else peering(ONE, TWO)
     side.opened(1, 0.0, dialled=True)
     hello = msgspec.structs.replace(HELLO, node_id=side.peer, protocol_min=low, protocol_max=high)
     effects = side.receive(1, hello, 0.0)
-    detail = f"you speak protocol {low} … {high}, we speak 1"
+    detail = f"you speak protocol {spoken}, we speak 1"
     assert effects[:4] == [
         SendOn(1, Refusal("version", detail)),
         Close(1, "refused: version"),
         NoteRefusal(connection=1, reason=Reason.VERSION, detail=detail, by_us=True),
         Gone("refused: version"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "spoken"),
+    [((1, 1), (1, 2), 1), ((1, 3), (2, 2), 2), ((1, 3), (2, 5), 3), ((2, 2), (2, 2), 2)],
+)
+def test_the_highest_version_of_both_ends_is_spoken(
+    ours: Versions, theirs: Versions, spoken: int
+) -> None:
+    """F27: nodes of two versions work together while a cluster is upgraded."""
+    net = Net(peering(ONE, TWO, versions=ours), peering(TWO, ONE, versions=theirs)).start(ONE)
+    net.settle().assert_one_connection()
+    for node in (ONE, TWO):
+        (welcome,) = sent(net.effects(node, SendOn), Welcome)
+        assert isinstance(welcome, Welcome)
+        assert welcome.protocol == spoken
+
+
+def test_two_processes_without_a_common_version_refuse_each_other() -> None:
+    net = refused_net(peering(ONE, TWO, versions=(1, 2)), peering(TWO, ONE, versions=(3, 4)))
+    for node, detail in (
+        (ONE, "you speak protocol 3 … 4, we speak 1 … 2"),
+        (TWO, "you speak protocol 1 … 2, we speak 3 … 4"),
+    ):
+        note = net.effects(node, NoteRefusal)[0]
+        assert isinstance(note, NoteRefusal)
+        assert (note.reason, note.detail) == (Reason.VERSION, detail)
+        assert net.sides[node].established is None
 
 
 @BOTH
