@@ -9,20 +9,19 @@ randomness here. A simulator brings both by its `Path`.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 from ..protocol.config import TransportSettings
-from ..protocol.errors import Misuse, Reason
+from ..protocol.errors import Misuse
 from ..protocol.identity import BinsUrl, NodeId, PeerIdentity
 from ..protocol.messages import Message
 from .base import Connection, Dial, Ending, Listener
-from .loopback_connection import Endpoint, Item, ItemKind, Path, carry
+from .loopback_connection import Endpoint, Path
+from .loopback_dial import BLOCKED, LoopbackDial
 
 FIRST_FREE_PORT = 40_000
 """Ports given out for port 0, counting up."""
-HELLO_BYTES = 1024
-"""Size told to the `Path` for each flight of a handshake."""
-BLOCKED = "blocked by the test switch"
 _CLOSED = "the transport was closed"
 
 Defer = Callable[[float, Callable[[], None]], None]
@@ -56,11 +55,19 @@ class LoopbackNetwork:
         self._transports: dict[NodeId, LoopbackTransport] = {}
         self._ports = itertools.count(FIRST_FREE_PORT)
 
-    def transport(self, node: NodeId, identity: PeerIdentity) -> LoopbackTransport:
-        """The transport of a (new incarnation of a) node whose certificate proves ``identity``."""
+    def transport(
+        self, node: NodeId, identity: PeerIdentity, wall: Callable[[], float] | None = None
+    ) -> LoopbackTransport:
+        """The transport of a (new incarnation of a) node whose certificate proves ``identity``.
+
+        ``wall``: its clock, in seconds since the epoch, for the dates of certificates; None = no
+        certificate ever ends. Raises `Misuse` when its own has ended.
+        """
         if node in self._transports:
             raise Misuse(f"node {node} has a transport here already; kill or close it first")
-        transport = LoopbackTransport(self, node, identity)
+        transport = LoopbackTransport(self, node, identity, wall or (lambda: -math.inf))
+        if transport.ended(identity):
+            raise Misuse(f"the certificate of node {node} expired. Renew it")
         self._transports[node] = transport
         return transport
 
@@ -120,10 +127,18 @@ class LoopbackListener:
 class LoopbackTransport:
     """See `base.Transport`. Made by `LoopbackNetwork.transport`."""
 
-    def __init__(self, network: LoopbackNetwork, node: NodeId, identity: PeerIdentity) -> None:
+    def __init__(
+        self,
+        network: LoopbackNetwork,
+        node: NodeId,
+        identity: PeerIdentity,
+        wall: Callable[[], float],
+    ) -> None:
         self.network = network
         self.node = node
         self.identity = identity
+        """What its certificate proves to whoever connects from now on."""
+        self._wall = wall
         self.alive = True
         self._listeners: list[LoopbackListener] = []
         self._dials: dict[LoopbackDial, None] = {}
@@ -199,6 +214,10 @@ class LoopbackTransport:
         """Is the path to ``node`` blocked here?"""
         return node in self._blocked
 
+    def ended(self, identity: PeerIdentity) -> bool:
+        """Has this certificate ended by the clock here?"""
+        return self._wall() >= identity.not_after_wall_s
+
     def endpoint(
         self, peer: PeerIdentity, peer_node: NodeId, address: str, *, dialled: bool
     ) -> Endpoint:
@@ -238,123 +257,3 @@ class LoopbackTransport:
             listener.close()
         self._listeners.clear()
         self._dials.clear()
-
-
-class LoopbackDial:
-    """See `base.Dial`: TCP and TLS as four flights, each asking the `Path`."""
-
-    def __init__(
-        self,
-        owner: LoopbackTransport,
-        url: BinsUrl,
-        expected: NodeId,
-        on_connection: Callable[[Connection], None],
-        on_failure: Callable[[Ending], None],
-    ) -> None:
-        self.expected = expected
-        self._owner = owner
-        self._url = url
-        self._on_connection = on_connection
-        self._on_failure = on_failure
-        self._defer = owner.network.defer
-        self._stage = object()
-
-    def begin(self) -> None:
-        """Set out; called once."""
-        if self._owner.blocks(self.expected):
-            self.fail(Ending(cause=BLOCKED, nobody_there=True))
-            return
-        settings = self._owner.network.settings
-        self._limit(settings.connect_timeout_s, "TCP connection", "connect_timeout")
-        self._defer(0.0, self._syn)
-
-    def cancel(self) -> None:
-        self._owner.forget_dial(self)
-
-    def fail(self, ending: Ending) -> None:
-        """End the attempt; the callback follows later, unless it is cancelled first."""
-        self._defer(0.0, lambda: self._tell_failure(ending))
-
-    def _tell_failure(self, ending: Ending) -> None:
-        if self._owner.forget_dial(self):
-            self._on_failure(ending)
-
-    def _limit(self, limit_s: float, what: str, setting: str) -> None:
-        stage = self._stage = object()
-        ending = Ending(cause=f"no {what} within {limit_s:g} s ({setting})")
-
-        def strike() -> None:
-            if self._stage is stage:
-                self._tell_failure(ending)
-
-        self._defer(limit_s, strike)
-
-    def _flight(self, source: NodeId, target: NodeId, action: Callable[[], None]) -> None:
-        """Carry one flight if the path lets it; after a lost one the limit strikes."""
-        carry(self._owner.network.path, self._defer, source, target, HELLO_BYTES, action)
-
-    def _syn(self) -> None:
-        target = self._owner.network.find(self._url)
-        # nobody listens: the machine of the expected node says so, if the path to it is whole
-        node = target.owner.node if target else self.expected
-        self._flight(self._owner.node, node, lambda: self._syn_arrived(node))
-
-    def _syn_arrived(self, node: NodeId) -> None:
-        if self._owner.network.find(self._url) is None:
-            refused = Ending(cause="connection refused", nobody_there=True)
-            self._flight(node, self._owner.node, lambda: self._tell_failure(refused))
-        else:
-            self._flight(node, self._owner.node, lambda: self._connected(node))
-
-    def _connected(self, node: NodeId) -> None:
-        settings = self._owner.network.settings
-        self._limit(settings.handshake_timeout_s, "TLS handshake", "handshake_timeout")
-        self._flight(self._owner.node, node, lambda: self._hello_arrived(node))
-
-    def _hello_arrived(self, node: NodeId) -> None:
-        listener = self._owner.network.find(self._url)
-        if listener is not None:
-            self._flight(node, self._owner.node, lambda: self._judge(listener))
-
-    def _judge(self, listener: LoopbackListener) -> None:
-        """The acceptor showed its certificate: is it the node that was dialled?"""
-        if not self._owner.alive or not self._owner.forget_dial(self):
-            return
-        me, peer = self._owner, listener.owner.identity
-        address = f"{self._url.host}:{self._url.port}"
-        if peer.node_id != self.expected:
-            cause = (
-                f"its certificate is that of node {peer.node_id}; node {self.expected} was dialled"
-            )
-            self._on_failure(Ending(cause=cause, reason=Reason.CERT_IDENTITY, node_id=peer.node_id))
-            verdict = Ending(
-                cause="the peer refused us: our certificate is not that of the node it dialled",
-                reason=Reason.CERT_IDENTITY,
-                by_peer=True,
-            )
-            self._flight(
-                me.node,
-                listener.owner.node,
-                lambda: listener.on_refused(f"node-{me.node}:0", verdict),
-            )
-            return
-        mine = me.endpoint(peer, listener.owner.node, address, dialled=True)
-        mine.emit(Item(ItemKind.OPEN, opened=lambda: _accept(listener, mine, me)))
-        self._on_connection(mine)
-
-
-def _accept(
-    listener: LoopbackListener, far: Endpoint, dialler: LoopbackTransport
-) -> Endpoint | None:
-    """The dialler's last flight arrived: the acceptor's end, or None when it refuses."""
-    owner, identity = listener.owner, dialler.identity
-    address = f"node-{dialler.node}:0"
-    if not owner.alive or owner.network.find(listener.url) is not listener:
-        return None
-    if owner.blocks(identity.node_id):
-        listener.on_refused(address, Ending(cause=BLOCKED, node_id=identity.node_id))
-        return None
-    near = owner.endpoint(identity, dialler.node, address, dialled=False)
-    near.join(far)
-    listener.on_connection(near)
-    return near

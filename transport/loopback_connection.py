@@ -26,6 +26,7 @@ RESEND_FIRST_S = 0.2
 RESEND_CAP_S = 3.2
 """A lost chunk is sent again after 0.2, 0.4, … 3.2, 3.2 s, as TCP does."""
 RESET_BYTES = 64
+RESET = Ending(cause="connection lost: Connection reset by peer")
 
 
 class ItemKind(Enum):
@@ -47,11 +48,12 @@ class Item:
         self,
         kind: ItemKind,
         data: bytes = b"",
-        opened: Callable[[], Endpoint | None] | None = None,
+        opened: Callable[[], Ending | None] | None = None,
     ) -> None:
         self.kind = kind
         self.data = data
         self.opened = opened
+        """Of an OPEN: the other side judges the dialler; None, or the refusal it hears of."""
         self.arrived = False
 
 
@@ -246,6 +248,9 @@ class Endpoint:
     def _carry(self, size_bytes: int, action: Callable[[], None]) -> bool:
         return carry(self._path, self._defer, self.node, self.peer_node, size_bytes, action)
 
+    def _carry_back(self, size_bytes: int, action: Callable[[], None]) -> None:
+        carry(self._path, self._defer, self.peer_node, self.node, size_bytes, action)
+
     def _arrive(self, item: Item) -> None:
         """An item came through; what it was waiting for, or what waited for it, is delivered."""
         item.arrived = True
@@ -255,8 +260,9 @@ class Endpoint:
     def _deliver(self, item: Item) -> None:
         if item.kind is ItemKind.OPEN:
             assert item.opened is not None
-            if self._ending is None and item.opened() is None:
-                self._defer(0.0, self._reset_by_peer)
+            refusal = item.opened() if self._ending is None else None
+            if refusal is not None:
+                self._carry_back(RESET_BYTES, lambda: self._refused(refusal))
             return
         far = self._far
         if far is not None:
@@ -267,11 +273,12 @@ class Endpoint:
         self._under_way.clear()
         far = self._far
         if far is not None:
-            self._carry(RESET_BYTES, far._reset_by_peer)  # noqa: SLF001 - the other end
+            self._carry(RESET_BYTES, lambda: far._refused(RESET))  # noqa: SLF001 - the other end
 
-    def _reset_by_peer(self) -> None:
+    def _refused(self, ending: Ending) -> None:
+        """A reset or a TLS alert of the peer came: whatever was on its way is pointless."""
         self._under_way.clear()
-        self._finish(Ending(cause="connection lost: Connection reset by peer"))
+        self._finish(ending)
 
     # the direction from there to here
 

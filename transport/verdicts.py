@@ -41,6 +41,8 @@ _ALERTS: dict[int, tuple[Reason, str]] = {
     116: (Reason.CERT_MISSING, "was not sent"),
 }
 
+X509_EXPIRED = 10
+ALERT_CERTIFICATE_EXPIRED = 45
 ALERT_CERTIFICATE_REQUIRED = 116
 ALERT_PROTOCOL_VERSION = 70
 HARMLESS_ALERTS = frozenset({0, 90})
