@@ -16,6 +16,8 @@ import gevent
 import gevent.event
 import gevent.threadpool
 
+from .worker import ThreadWorker, Worker
+
 T = TypeVar("T")
 
 POOL_THREADS = 1  # one worker owns the database (H13): queries queue, they never overlap
@@ -38,6 +40,12 @@ class Runtime(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch; for people and for incarnations, never for decisions."""
+
+    def in_hub(self) -> bool:
+        """Is this the hub's thread? There nobody may wait."""
+
+    def worker(self, name: str) -> Worker:
+        """A place for calls of application code; made outside the hub."""
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call in the hub's thread, after what is scheduled already; from any thread."""
@@ -68,6 +76,14 @@ class GeventRuntime:
     def wall(self) -> float:
         """See `Runtime.wall`."""
         return time.time()
+
+    def in_hub(self) -> bool:
+        """See `Runtime.in_hub`."""
+        return threading.get_ident() == self._thread
+
+    def worker(self, name: str) -> Worker:
+        """See `Runtime.worker`."""
+        return ThreadWorker(name, self.call_soon)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """See `Runtime.call_soon`."""

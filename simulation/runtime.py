@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from ..actors.runtime import Timer
+from ..actors.worker import Done, Job, Worker, attempt
 
 T = TypeVar("T")
 
@@ -99,6 +101,14 @@ class SimulatedRuntime:
         """Virtual seconds since a fixed date, plus `wall_offset_s`."""
         return EPOCH_WALL_S + self._scheduler.now + self.wall_offset_s
 
+    def in_hub(self) -> bool:
+        """Always: nothing in a simulated world may wait."""
+        return True
+
+    def worker(self, name: str) -> Worker:  # noqa: ARG002 - threads have names, steps have none
+        """Calls as steps of their own, in seed order among what is ready."""
+        return _StepWorker(self)
+
     def call_soon(self, callback: Callable[[], None]) -> None:
         """In seed order among what is ready now."""
         self._scheduler.at(self._scheduler.now, self._guarded(callback), shuffled=True)
@@ -161,3 +171,31 @@ class SimulatedRuntime:
                 callback()
 
         return guarded
+
+
+class _StepWorker:
+    """A `Worker`: one job per step, in order."""
+
+    def __init__(self, runtime: SimulatedRuntime) -> None:
+        self._runtime = runtime
+        self._jobs: deque[tuple[Job, Done]] = deque()
+        self._awake = False
+
+    def submit(self, job: Job, done: Done) -> None:
+        self._jobs.append((job, done))
+        self._wake()
+
+    def stop(self) -> None:
+        self._jobs.clear()
+
+    def _wake(self) -> None:
+        if self._jobs and not self._awake:
+            self._awake = True
+            self._runtime.call_soon(self._work)
+
+    def _work(self) -> None:
+        self._awake = False
+        if self._jobs:
+            job, done = self._jobs.popleft()
+            done(attempt(job))
+            self._wake()
