@@ -164,7 +164,7 @@ class TransportSettings:
         key="max_frame",
     )
     send_queue_bytes: int = setting(
-        size(64 * 1024, 1024**3),
+        size(2 * MIN_FRAME_BYTES, 1024**3),
         "8MiB",
         "most bytes waiting for a slow peer",
         opensips="bins_async_max_postponed_chunks",

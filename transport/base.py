@@ -42,6 +42,9 @@ class Connection(Protocol):
     """True when this side opened it."""
     address: str
     """``host:port`` of the other end, for people."""
+    on_room: Callable[[], None] | None
+    """For whoever sends, None at first: called once after `send` said that the queue is full, as
+    soon as at most half of it waits. Later, from the loop; not when the connection ends before."""
 
     def start(
         self,
@@ -56,8 +59,10 @@ class Connection(Protocol):
     def send(self, messages: Sequence[Message]) -> bool:
         """Queue messages, in order, control before data; False when the queue is full or it ended.
 
-        Either all of them are queued or none. Raises `Misuse` for what can never be sent: a message
-        longer than a frame may be, a batch larger than the send queue.
+        Either all of them are queued or none; `on_room` tells when it is worth another try. Data
+        (`sendqueue.DATA_KINDS`) may fill only a part of the queue, so that control has room too.
+        Raises `Misuse` for what can never be sent: a message longer than a frame may be, a batch
+        larger than the send queue.
         """
 
     def close(self, cause: str) -> None:

@@ -24,7 +24,7 @@ from ..protocol.messages import Message
 from .base import Ending
 from .frames import FrameReader
 from .handshake import READ, WRITE
-from .sendqueue import DATA_KINDS, MAX_CHUNK_BYTES, SendQueue
+from .sendqueue import MAX_CHUNK_BYTES, SendQueue
 from .tls import TlsSession
 
 READ_AT_ONCE_BYTES = 64 * 1024
@@ -59,7 +59,6 @@ class TlsConnection:
         plaintext: Sequence[bytes] = (),
         on_closed: Callable[[TlsConnection], None],
         user_timeout_s: float | None = None,
-        data_kinds: frozenset[type[Message]] = DATA_KINDS,
     ) -> None:
         assert session.identity is not None, "a connection begins when the peer is known"
         self.identity: PeerIdentity = session.identity
@@ -67,6 +66,7 @@ class TlsConnection:
         self.address = address
         self.unknown_messages = 0
         """Messages of a number this version does not know: skipped."""
+        self.on_room: Callable[[], None] | None = None
         self._loop = loop
         self._sock = sock
         self._session = session
@@ -77,7 +77,7 @@ class TlsConnection:
         self._early = list(plaintext)
         self._frames = FrameReader(settings.max_frame_bytes)
         self._frame_since_s: float | None = None
-        self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes, data_kinds)
+        self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes)
         self._out: bytes | memoryview = b""
         self._corked = False
         self._paused = False
@@ -269,6 +269,12 @@ class TlsConnection:
             self._writer.start(self._guarded, self._flush)
         else:
             self._writer.stop()
+        if self._queue.has_room_again(len(self._out)):
+            self._loop.run_callback(self._guarded, self._tell_room)
+
+    def _tell_room(self) -> None:
+        if self._ending is None and self._close_cause is None and self.on_room is not None:
+            self.on_room()
 
     def _next_ciphertext(self) -> bytes:
         chunk = self._queue.take()

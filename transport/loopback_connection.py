@@ -17,7 +17,7 @@ from ..protocol.identity import NodeId, PeerIdentity
 from ..protocol.messages import Message
 from .base import Ending
 from .frames import FrameReader
-from .sendqueue import DATA_KINDS, SendQueue
+from .sendqueue import SendQueue
 from .tls import CLOSED_BY_PEER
 
 WINDOW_BYTES = 256 * 1024
@@ -105,12 +105,12 @@ class Endpoint:
         path: Path,
         on_closed: Callable[[Endpoint], None],
         on_sent: Callable[[Endpoint, Sequence[Message]], None] | None = None,
-        data_kinds: frozenset[type[Message]] = DATA_KINDS,
     ) -> None:
         self.identity = identity
         self.dialled = dialled
         self.address = address
         self.unknown_messages = 0
+        self.on_room: Callable[[], None] | None = None
         self.node = node
         self.peer_node = peer_node
         """The node at the other end, whatever its certificate says."""
@@ -119,7 +119,7 @@ class Endpoint:
         self._defer = defer
         self._path = path
         self._on_closed = on_closed
-        self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes, data_kinds)
+        self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes)
         self._frames = FrameReader(settings.max_frame_bytes)
         self._far: Endpoint | None = None
         self._under_way: deque[Item] = deque()
@@ -228,6 +228,12 @@ class Endpoint:
             self.emit(Item(ItemKind.DATA, bytes(chunk)))
         if self._close_cause is not None and not self._queue.queued_bytes:
             self._under_way_end(ItemKind.CLOSE)
+        if self._queue.has_room_again():
+            self._defer(0.0, self._tell_room)
+
+    def _tell_room(self) -> None:
+        if self._ending is None and self._close_cause is None and self.on_room is not None:
+            self.on_room()
 
     def _under_way_end(self, kind: ItemKind) -> None:
         if not self._close_sent:

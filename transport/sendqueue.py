@@ -8,17 +8,19 @@ from typing import NamedTuple
 
 from ..protocol import wire
 from ..protocol.errors import Misuse
-from ..protocol.messages import Message
+from ..protocol.messages import Message, Packets, SyncChunk
 from .frames import HEADER_BYTES, frame
 
 MAX_CHUNK_BYTES = 64 * 1024
 """A frame is filled up to this, its length included; a longer message has a frame of its own."""
 
+DATA_SHARE = 0.75
+"""Part of the queue that data may fill; the rest is for control (B13)."""
+
 _ENCODE_AT_ONCE = 256  # messages per call of the encoder: a bulk of small ones fits one frame
 _ARRAY_HEADER_BYTES = 5  # the longest msgpack array header
 
-
-DATA_KINDS: frozenset[type[Message]] = frozenset()
+DATA_KINDS: frozenset[type[Message]] = frozenset({Packets, SyncChunk})
 """The message types that travel in the data lane; all others are control."""
 
 
@@ -36,18 +38,16 @@ class SendQueue:
     side accepts.
     """
 
-    def __init__(
-        self,
-        limit_bytes: int,
-        max_frame_bytes: int,
-        data_kinds: frozenset[type[Message]] = DATA_KINDS,
-    ) -> None:
+    def __init__(self, limit_bytes: int, max_frame_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._data_limit_bytes = int(limit_bytes * DATA_SHARE)
         self._max_frame_bytes = max_frame_bytes
-        self._data_kinds = data_kinds
         # control before data, so that pings are never stuck behind bulk data
-        self._lanes: tuple[deque[_Unit], deque[_Unit]] = (deque(), deque())
+        self._control: deque[_Unit] = deque()
+        self._data: deque[_Unit] = deque()
         self._rest: memoryview = memoryview(b"")
+        self._data_bytes = 0
+        self._refused = False
         self.queued_bytes = 0
         """Bytes waiting, frame lengths included."""
 
@@ -58,19 +58,32 @@ class SendQueue:
         Raises `Misuse` for what can never be sent: a message longer than a frame may be, a batch
         larger than the queue.
         """
-        lanes = self._encode(messages)
-        size = sum(HEADER_BYTES + len(unit.body) for units in lanes for unit in units)
-        if size > self._limit_bytes:
+        control, data = self._encode(messages)
+        data_bytes = _size(data)
+        size = _size(control) + data_bytes
+        if size > self._limit_bytes or data_bytes > self._data_limit_bytes:
             raise Misuse(
-                f"{size} bytes can never fit the send queue of {self._limit_bytes}"
-                " (transport.send_queue): send less at once"
+                f"{size} bytes, {data_bytes} of them data, can never fit the send queue of"
+                f" {self._limit_bytes} (transport.send_queue): send less at once"
             )
-        if self.queued_bytes + taken_bytes + size > self._limit_bytes:
+        if (
+            self.queued_bytes + taken_bytes + size > self._limit_bytes
+            or self._data_bytes + data_bytes > self._data_limit_bytes
+        ):
+            self._refused = True
             return False
-        for queue, units in zip(self._lanes, lanes, strict=True):
-            queue.extend(units)
+        self._control.extend(control)
+        self._data.extend(data)
+        self._data_bytes += data_bytes
         self.queued_bytes += size
         return True
+
+    def has_room_again(self, taken_bytes: int = 0) -> bool:
+        """Whether at most half of the queue waits, for the first time since `offer` refused."""
+        if self._refused and self.queued_bytes + taken_bytes <= self._limit_bytes // 2:
+            self._refused = False
+            return True
+        return False
 
     def take(self) -> bytes | memoryview:
         """The next at most `MAX_CHUNK_BYTES` to write; empty when nothing waits."""
@@ -93,15 +106,17 @@ class SendQueue:
 
     def clear(self) -> None:
         """Forget everything."""
-        for queue in self._lanes:
-            queue.clear()
+        self._control.clear()
+        self._data.clear()
         self._rest = memoryview(b"")
+        self._data_bytes = 0
+        self._refused = False
         self.queued_bytes = 0
 
     def _gather(self) -> tuple[list[_Unit], int]:
         units: list[_Unit] = []
         count, waiting_bytes, room = 0, 0, MAX_CHUNK_BYTES - HEADER_BYTES - _ARRAY_HEADER_BYTES
-        for queue in self._lanes:
+        for queue in (self._control, self._data):
             while queue:
                 unit = queue[0]
                 count += unit.messages
@@ -110,13 +125,13 @@ class SendQueue:
                     return units, waiting_bytes
                 units.append(queue.popleft())
                 waiting_bytes += HEADER_BYTES + len(unit.body)
+                if queue is self._data:
+                    self._data_bytes -= HEADER_BYTES + len(unit.body)
         return units, waiting_bytes
 
     def _encode(self, messages: Sequence[Message]) -> tuple[list[_Unit], list[_Unit]]:
-        if not self._data_kinds:
-            return self._units(messages), []
-        data = [message for message in messages if type(message) in self._data_kinds]
-        control = [message for message in messages if type(message) not in self._data_kinds]
+        data = [message for message in messages if type(message) in DATA_KINDS]
+        control = [message for message in messages if type(message) not in DATA_KINDS]
         return self._units(control), self._units(data)
 
     def _units(self, messages: Sequence[Message]) -> list[_Unit]:
@@ -139,6 +154,10 @@ class SendQueue:
                 f" ({self._max_frame_bytes}, transport.max_frame): split it"
             )
         units.append(_Unit(len(messages), body))
+
+
+def _size(units: Sequence[_Unit]) -> int:
+    return sum(HEADER_BYTES + len(unit.body) for unit in units)
 
 
 def _merge(units: Sequence[_Unit]) -> bytes:

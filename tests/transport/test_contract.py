@@ -241,6 +241,62 @@ def test_pause_stops_delivery_and_the_sender_notices(small: Network) -> None:
     assert pair.left.connection.send([ping(2)])
 
 
+def test_who_was_refused_is_told_of_room_once(small: Network) -> None:
+    pair = Pair(small)
+    connection = pair.left.connection
+    told: list[int] = []
+    connection.on_room = lambda: told.append(connection.queued_bytes)
+    assert connection.send([text(250)] * 100)
+    until(lambda: connection.queued_bytes == 0)
+    pair.right.connection.pause()
+    while connection.send([text(250)] * 100):
+        gevent.sleep(0)
+    gevent.sleep(0.02)
+    assert not told, "nobody was refused, then nothing was read"
+    pair.right.connection.resume()
+    until(lambda: connection.queued_bytes == 0)
+    until(lambda: bool(told))
+    assert told[0] <= 32 * 1024
+    gevent.sleep(0.02)
+    assert len(told) == 1
+
+
+def test_room_is_told_from_the_loop_so_that_one_may_send(small: Network) -> None:
+    """Who sends again when told keeps the connection busy to the end."""
+    pair = Pair(small)
+    connection = pair.left.connection
+    left = [[ping(number)] * 200 for number in range(1_000)]
+    inside = False
+
+    def fill() -> None:
+        nonlocal inside
+        assert not inside, "never from inside send()"
+        inside = True
+        while left and connection.send(left[0]):
+            left.pop(0)
+        inside = False
+
+    connection.on_room = fill
+    fill()
+    assert left, "more than a queue full"
+    until(lambda: len(pair.right.messages) == 200_000)
+    assert pair.right.messages[::200] == [ping(number) for number in range(1_000)]
+
+
+def test_an_ended_connection_tells_of_no_room(small: Network) -> None:
+    pair = Pair(small)
+    told: list[None] = []
+    pair.left.connection.on_room = lambda: told.append(None)
+    pair.right.connection.pause()
+    while pair.left.connection.send([text(250)] * 100):
+        gevent.sleep(0)
+    pair.left.connection.close("enough")
+    pair.right.connection.resume()
+    assert pair.left.ending
+    gevent.sleep(0.02)
+    assert not told
+
+
 def test_a_batch_that_does_not_fit_is_not_queued_in_part(small: Network) -> None:
     pair = Pair(small)
     pair.right.connection.pause()

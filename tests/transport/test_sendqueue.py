@@ -7,10 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.protocol import wire
+from tagmesh.protocol.config import ConfigError, TransportSettings, read_config
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.messages import Goodbye, Message, Ping, Trace
+from tagmesh.protocol.messages import (
+    MAX_BATCH_BYTES,
+    Goodbye,
+    Message,
+    Packets,
+    Ping,
+    SyncChunk,
+    SyncId,
+    Trace,
+)
 from tagmesh.transport.frames import FrameReader
-from tagmesh.transport.sendqueue import MAX_CHUNK_BYTES, SendQueue
+from tagmesh.transport.sendqueue import DATA_SHARE, MAX_CHUNK_BYTES, SendQueue
 
 LIMIT = 8 * 1024 * 1024
 MAX_FRAME = 1024 * 1024
@@ -24,6 +34,37 @@ def trace(nodes: int = 0) -> Trace:
     """Five bytes for each node."""
     visited = [2**31 - 1] * nodes
     return Trace(cluster_id=1, source=1, destination=2, number=1, ttl=1, visited=visited)
+
+
+def packets(number: int, size: int = 10) -> Packets:
+    """Data, with ``size`` bytes of payloads."""
+    return Packets(
+        cluster_id=1,
+        source=1,
+        incarnation=1,
+        destination=2,
+        ttl=1,
+        capability="map",
+        stream=1,
+        number=number,
+        count=1,
+        payloads=b"x" * size,
+    )
+
+
+def sync_chunk(number: int) -> SyncChunk:
+    return SyncChunk(
+        cluster_id=1,
+        source=1,
+        incarnation=1,
+        destination=2,
+        ttl=1,
+        capability="map",
+        session=SyncId(joiner=2, incarnation=1, counter=1),
+        number=number,
+        checksum=0,
+        pieces=b"x",
+    )
 
 
 def frames_of(queue: SendQueue) -> list[list[Message]]:
@@ -76,13 +117,57 @@ def test_a_long_message_travels_alone_in_pieces() -> None:
 
 
 def test_control_goes_before_data() -> None:
-    queue = SendQueue(LIMIT, MAX_FRAME, data_kinds=frozenset({Trace}))
-    data = trace()
-    assert queue.offer([data, ping(1)])
-    assert queue.offer([data])
+    queue = SendQueue(LIMIT, MAX_FRAME)
+    first, second, chunk = packets(1), packets(2), sync_chunk(3)
+    assert queue.offer([first, ping(1), chunk])
+    assert queue.offer([second])
     assert queue.offer([ping(2)])
     messages = [message for frame in frames_of(queue) for message in frame]
-    assert messages == [ping(1), ping(2), data, data]
+    assert messages == [ping(1), ping(2), first, chunk, second]
+
+
+def test_control_overtakes_data_at_the_next_chunk() -> None:
+    """However much waits: a ping leaves with the chunk after the one being written (B13)."""
+    queue = SendQueue(LIMIT, MAX_FRAME)
+    bulk: list[Message] = [packets(number, 32 * 1024) for number in range(100)]
+    assert queue.offer(bulk)
+    reader = FrameReader(MAX_FRAME)
+    arrived: list[Message] = []
+    sent = 0
+    while chunk := queue.take():
+        sent += 1
+        assert queue.offer([ping(sent)])
+        for body in reader.receive(bytes(chunk)):
+            arrived += wire.decode(body).messages
+        if isinstance(arrived[-1], Ping):
+            break
+        pings = [message.number for message in arrived if isinstance(message, Ping)]
+        assert pings == list(range(1, sent)), "each came with the chunk after it"
+    assert [message for message in arrived if not isinstance(message, Ping)] == bulk
+
+
+def test_data_leaves_room_for_control() -> None:
+    queue = SendQueue(1024 * 1024, MAX_FRAME)
+    while queue.offer([packets(1, 32 * 1024)]):
+        pass
+    assert 0.7 * 1024 * 1024 < queue.queued_bytes <= DATA_SHARE * 1024 * 1024
+    for number in range(10_000):
+        assert queue.offer([ping(number)])
+
+
+def test_room_is_told_once_and_only_after_a_refusal() -> None:
+    queue = SendQueue(1024 * 1024, MAX_FRAME)
+    assert queue.offer([packets(1, 32 * 1024)])
+    assert not queue.has_room_again(), "nobody was refused"
+    while queue.offer([packets(1, 32 * 1024)]):
+        pass
+    assert not queue.has_room_again()
+    while queue.queued_bytes > 512 * 1024:
+        assert not queue.has_room_again()
+        assert queue.take()
+    assert not queue.has_room_again(taken_bytes=512 * 1024), "taken, not yet written"
+    assert queue.has_room_again()
+    assert not queue.has_room_again(), "once"
 
 
 def test_the_limit_counts_what_waits() -> None:
@@ -107,4 +192,20 @@ def test_what_can_never_be_sent_is_our_mistake() -> None:
         queue.offer([trace(1024)])
     with pytest.raises(Misuse, match="can never fit the send queue"):
         queue.offer([ping(number) for number in range(20_000)])
+    queue = SendQueue(64 * 1024, MAX_FRAME)
+    with pytest.raises(Misuse, match="can never fit the send queue"):
+        queue.offer([packets(1, 60 * 1024)])
     assert queue.queued_bytes == 0
+
+
+def test_the_smallest_queue_allowed_takes_the_largest_data() -> None:
+    def settings(send_queue: str) -> TransportSettings:
+        cluster = {"id": 1}
+        tables = {"node": {"id": 1}, "cluster": [cluster], "transport": {"send_queue": send_queue}}
+        return read_config(tables).transport
+
+    with pytest.raises(ConfigError, match="send_queue"):
+        settings("255KiB")
+    smallest = settings("256KiB")
+    queue = SendQueue(smallest.send_queue_bytes, smallest.max_frame_bytes)
+    assert queue.offer([packets(1, MAX_BATCH_BYTES)])
