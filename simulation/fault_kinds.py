@@ -18,6 +18,8 @@ CLOCK_STEPS_S = (-315_360_000.0, -600.0, -2.0, 2.0, 600.0, 315_360_000.0)
 STORAGE_TROUBLE = ("failing", "hanging", "stale")
 SHORTER_SHARE = 0.7
 DISKS = ("kept", "kept", "lost", "rolled_back")
+VERSIONS = ("1-2", "2-2")
+"""The lowest and the highest protocol version of other software: one overlaps with ours."""
 
 
 class Draw(NamedTuple):
@@ -98,10 +100,15 @@ def _stranger(dice: random.Random, ids: Sequence[int]) -> Draw:
     return Draw((max(ids) + 1,), dice.uniform(1.0, LONG_S))
 
 
+def _software(dice: random.Random, ids: Sequence[int]) -> Draw:
+    return Draw(_node(dice, ids), dice.uniform(2.0, LONG_S), word=dice.choice(VERSIONS))
+
+
 KINDS: Mapping[str, Kind] = {
     "bridge": Kind(_bridge, least_nodes=3),
     "blip": Kind(_for(_pair, 0.05, BELOW_DETECTION_S)),
     "block": Kind(_for(_pair, 0.5, LONG_S)),
+    "certificate": Kind(_for(_pair, 2.0, LONG_S)),
     "clock": Kind(_clock),
     "clog": Kind(_for(_pair, 0.1, LONG_S)),
     "clog one way": Kind(_for(_pair, 0.1, LONG_S)),
@@ -119,6 +126,7 @@ KINDS: Mapping[str, Kind] = {
     "reset": Kind(lambda dice, ids: Draw(_pair(dice, ids))),
     "slow": Kind(_slow),
     "slow reader": Kind(_for(_node, 1.0, LONG_S)),
+    "software": Kind(_software),
     "stop": Kind(_for(_node, 0.1, LONG_S)),
     "storage": Kind(_storage, rows=True),
     "stranger": Kind(_stranger, rows=True),

@@ -9,12 +9,12 @@ when its time comes (a crash of a node that does not run) does nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from .checkers import Checkers
-from .fault_kinds import FASTEST, KINDS, Draw
+from .fault_kinds import FASTEST, KINDS, Draw, Kind
 from .players import Player
 from .world import World
 
@@ -68,13 +68,12 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
         phase_s = dice.uniform(MIN_PHASE_S, MAX_PHASE_S)
         dynamic = dice.random() < DYNAMIC_SHARE
         fast = dice.random() < FAST_SHARE
-        drawn: list[tuple[float, str, Draw]] = []
-        for name, kind in KINDS.items():
-            off = dice.random() < OFF_SHARE or (dynamic and kind.rows) or nodes < kind.least_nodes
-            rate = 0.0 if off else dice.expovariate(1 / MEAN_FAULTS)
-            at_s = 0.0
-            while rate and (at_s := at_s + dice.expovariate(rate / phase_s)) < phase_s:
-                drawn.append((at_s, name, kind.draw(dice, range(1, nodes + 1))))
+        drawn = sorted(
+            (at_s, name, draw)
+            for name, kind in KINDS.items()
+            if nodes >= kind.least_nodes and not (dynamic and kind.rows)
+            for at_s, draw in _drawn(f"{name} {seed} {nodes}", kind, phase_s, nodes)
+        )
         faults = tuple(
             Fault(
                 number=number,
@@ -85,7 +84,7 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
                 value=draw.value,
                 word=draw.word,
             )
-            for number, (at_s, name, draw) in enumerate(sorted(drawn, key=lambda d: d[:2]))
+            for number, (at_s, name, draw) in enumerate(drawn)
         )
         return FaultPlan(
             seed=seed, nodes=nodes, phase_s=phase_s, faults=faults, dynamic=dynamic, fast=fast
@@ -105,6 +104,15 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
         how = "".join([", dynamic" if self.dynamic else "", ", fast pings" if self.fast else ""])
         head = f"seed {self.seed}, {self.nodes} nodes, faults for {self.phase_s:.1f} s{how}"
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
+
+
+def _drawn(seed: str, kind: Kind, phase_s: float, nodes: int) -> Iterator[tuple[float, Draw]]:
+    """When and how one kind occurs. It has dice of its own: kinds to come change no other kind."""
+    dice = random.Random(seed)  # noqa: S311 - a seed, not a secret
+    rate = 0.0 if dice.random() < OFF_SHARE else dice.expovariate(1 / MEAN_FAULTS) / phase_s
+    at_s = 0.0
+    while rate and (at_s := at_s + dice.expovariate(rate)) < phase_s:
+        yield at_s, kind.draw(dice, range(1, nodes + 1))
 
 
 def run(plan: FaultPlan, world: World | None = None, *, checked: bool = True) -> World:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from ..actors.system import NodeSystem
 from ..protocol.config import Config, TransportSettings, read_config
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.events import EventRecord
+from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import Incarnation, NodeId, NodeRecord, PeerIdentity, next_incarnation
 from ..protocol.messages import Message
 from ..storage import FixedRoster
@@ -20,9 +24,7 @@ from .history import History
 from .network import SimulatedPath
 from .replay import Recorder
 from .rows import CLUSTER, OwnView, SimulatedStorage, record_of
-from .runtime import Disk, Scheduler, SimulatedRuntime, StillBusy
-
-CERTIFICATES_END_WALL_S = 4_000_000_000.0
+from .runtime import EPOCH_WALL_S, Disk, Scheduler, SimulatedRuntime, StillBusy
 
 
 class Process:
@@ -38,6 +40,11 @@ class Process:
         """It shows the certificate of its own node."""
         self.member = True
         """It is genuine and was not started without a row."""
+
+    @property
+    def versions(self) -> Versions:
+        """Of the protocol, that it speaks."""
+        return self.system.context.versions
 
 
 class Machines:
@@ -74,6 +81,10 @@ class Machines:
         self._incarnations: dict[NodeId, list[Incarnation]] = {}
         """What each node's disk holds: the incarnations it had, the last one at the end."""
         self._clock_offset_s: dict[NodeId, float] = {}
+        self._certificate_ends_s: dict[NodeId, float] = {}
+        """Of the certificate in each node's files, by a right wall clock; never if not here."""
+        self._software: dict[NodeId, Versions] = {}
+        """What is installed on each machine: the protocol versions it speaks; ours if not here."""
         self._leaving: dict[NodeId, Process] = {}
         self._boots = 0
 
@@ -125,8 +136,8 @@ class Machines:
 
         ``certificate_of``: it shows the certificate of another node. ``provisioned`` False: it
         believes to have a row and tries to join, whatever the rows say. ``settings`` override
-        those of the world for this process. Raises
-        `StorageUnavailable` or `NotProvisioned` as the start of a real node does.
+        those of the world for this process. Raises `StorageUnavailable`, `NotProvisioned`, or
+        `Misuse` for a certificate that has ended, as the start of a real node does.
         """
         me = self._known(node) if provisioned else NodeId(node)
         if me in self.processes:
@@ -153,13 +164,15 @@ class Machines:
         self._boots += 1
         runtime = SimulatedRuntime(self.scheduler, f"process {self.seed} {self._boots}")
         runtime.wall_offset_s = self._clock_offset_s.get(me, 0.0)
+        identity = PeerIdentity(
+            node_id=shown,
+            fingerprint=f"{shown:064x}",
+            not_after_wall_s=self._certificate_ends_s.get(shown, math.inf),
+        )
+        transport = self.network.transport(me, identity, runtime.wall)
         disk = self._incarnations.setdefault(me, [])
         incarnation = next_incarnation(disk[-1] if disk else 0, runtime.wall())
         disk.append(incarnation)
-        identity = PeerIdentity(
-            node_id=shown, fingerprint=f"{shown:064x}", not_after_wall_s=CERTIFICATES_END_WALL_S
-        )
-        transport = self.network.transport(me, identity)
         system = NodeSystem(
             config=config,
             incarnation=incarnation,
@@ -167,6 +180,7 @@ class Machines:
             transport=transport,
             roster=roster,
             software="simulated",
+            versions=self._software.get(me, OUR_VERSIONS),
         )
         return Process(system, runtime, transport)
 
@@ -227,6 +241,49 @@ class Machines:
         if me in self.processes:
             self.processes[me].runtime.wall_offset_s = self._clock_offset_s[me]
         self._note(f"clock of {node} {seconds:+g} s")
+
+    def expire(self, node: int) -> None:
+        """Let the certificate of a node end now: what is connected stays (P17 is not built yet).
+
+        Others refuse it from now on, each by its own clock, and no process starts with it.
+        """
+        me = self._known(node)
+        self._certificate_ends_s[me] = ends_s = EPOCH_WALL_S + self.now
+        for process in self.processes.values():
+            shown = process.transport.identity
+            if shown.node_id == me:
+                ended = msgspec.structs.replace(shown, not_after_wall_s=ends_s)
+                process.transport.identity = ended
+        self._note(f"the certificate of {node} ends")
+
+    def renew(self, node: int) -> None:
+        """Put a certificate that does not end into the files of a node: its next process shows it.
+
+        A process reads them when it starts, and only then.
+        """
+        self._certificate_ends_s.pop(self._known(node), None)
+        self._note(f"{node} has a new certificate")
+
+    def install(self, node: int, versions: Versions = OUR_VERSIONS) -> None:
+        """Put software on a node's machine that speaks these protocol versions.
+
+        Its next process is of it. Whatever the versions, the messages are those of today.
+        """
+        lowest, highest = versions
+        if not 1 <= lowest <= highest:
+            raise Misuse(f"protocol versions {lowest} … {highest} are no range above 0")
+        self._software[self._known(node)] = versions
+        self._note(f"the software of {node} speaks protocol {lowest} … {highest}")
+
+    def outdated(self) -> list[NodeId]:
+        """The nodes whose process has another certificate or software than their machine now."""
+        return [node for node, process in sorted(self.processes.items()) if self._old(process)]
+
+    def _old(self, process: Process) -> bool:
+        shown, me = process.transport.identity, process.system.context.me
+        ends_s = self._certificate_ends_s.get(shown.node_id, math.inf)
+        versions = self._software.get(me, OUR_VERSIONS)
+        return shown.not_after_wall_s != ends_s or process.versions != versions
 
     def _known(self, node: int) -> NodeId:
         if node not in self.ids and node not in self.processes:

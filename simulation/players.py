@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from ..protocol.errors import NotProvisioned, StorageUnavailable
+from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable
 from .rows import Mode
 from .runtime import Disk
 from .world import World
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Action = Callable[[], None]
 SWIZZLE_SHARE = 0.5
 """Of a swizzle-clog's time in which the nodes are clogged one by one; then they are unclogged."""
+RESTART_S = 1.0
+"""Between the end of a process and the next one, when an operator has changed its files."""
 
 
 class Player:
@@ -26,6 +28,8 @@ class Player:
     def __init__(self, world: World) -> None:
         self.world = world
         self._blocked: set[tuple[int, int]] = set()
+        self._files: set[tuple[str, int]] = set()
+        """(kind of fault, node) for each machine whose certificate or software is not as it was."""
 
     def timeline(self, faults: Sequence[Fault]) -> list[tuple[float, Action]]:
         """(virtual second, what to do then), sorted; a fault's parts may be any number."""
@@ -43,8 +47,11 @@ class Player:
         world.heal_all()
         for a, b in sorted(self._blocked):
             self._unblock(a, b)
+        for kind, node in sorted(self._files):
+            self._restore(kind, node)
+        outdated = world.outdated()
         for node, process in sorted(world.processes.items()):
-            if not process.member:
+            if not process.member or node in outdated:
                 world.crash(node)
             elif process.runtime.paused:
                 world.resume(node)
@@ -62,6 +69,9 @@ class Player:
         begin_s, end_s = fault.at_s, fault.at_s + fault.for_s
         if fault.kind == "swizzle":
             yield from self._swizzle(fault)
+            return
+        if fault.kind in ("certificate", "software"):
+            yield from self._other_files(fault)
             return
         begin, end = self._both(fault)
         yield begin_s, begin
@@ -183,12 +193,12 @@ class Player:
     def _runs(self, node: int) -> bool:
         return node in self.world.processes
 
-    def _boot(self, node: int) -> None:
-        """A node whose database cannot be asked, or has no row for it, does not start."""
+    def _boot(self, node: int, certificate_of: int | None = None) -> None:
+        """Without an answer of its database, a row or a good certificate a node does not start."""
         if not self._runs(node):
             try:
-                self.world.boot(node)
-            except (StorageUnavailable, NotProvisioned) as refused:
+                self.world.boot(node, certificate_of=certificate_of)
+            except (StorageUnavailable, NotProvisioned, Misuse) as refused:
                 self.world.remark(f"node {node} does not start: {refused}")
 
     def _crash(self, node: int, disk: Disk) -> None:
@@ -206,6 +216,40 @@ class Player:
         for a, b in sorted(self._blocked):
             if a == node:
                 self._unblock(a, b)
+
+    def _other_files(self, fault: Fault) -> Iterator[tuple[float, Action]]:
+        """A certificate ends, or other software comes; in the end an operator puts it right."""
+        node, begin_s, end_s = fault.nodes[0], fault.at_s, fault.at_s + fault.for_s
+        if fault.kind == "certificate":
+            yield begin_s, lambda: self._expire(*fault.nodes)
+        else:
+            yield begin_s, lambda: self._install(node, fault.word)
+            yield begin_s + RESTART_S, lambda: self._boot(node)
+        yield end_s, lambda: self._put_right(fault.kind, node)
+        yield end_s + RESTART_S, lambda: self._boot(node)
+
+    def _expire(self, node: int, other: int) -> None:
+        """Nobody notices until a connection ends."""
+        self._files.add(("certificate", node))
+        self.world.expire(node)
+        self.world.reset(node, other)
+
+    def _install(self, node: int, versions: str) -> None:
+        lowest, highest = versions.split("-")
+        self._files.add(("software", node))
+        self.world.install(node, (int(lowest), int(highest)))
+        self._stop(node)
+
+    def _put_right(self, kind: str, node: int) -> None:
+        self._restore(kind, node)
+        self._stop(node)
+
+    def _restore(self, kind: str, node: int) -> None:
+        self._files.discard((kind, node))
+        if kind == "certificate":
+            self.world.renew(node)
+        else:
+            self.world.install(node)
 
     def _pause(self, node: int) -> None:
         if self._runs(node):
@@ -242,10 +286,7 @@ class Player:
     def _impostor(self, node: int, other: int) -> None:
         """A machine that was taken over: it runs with the certificate of another node."""
         self._crash(node, "kept")
-        try:
-            self.world.boot(node, certificate_of=other)
-        except (StorageUnavailable, NotProvisioned) as refused:
-            self.world.remark(f"impostor {node} does not start: {refused}")
+        self._boot(node, certificate_of=other)
 
     def _unmask(self, node: int) -> None:
         self._crash(node, "kept")

@@ -25,7 +25,7 @@ PAIR_ENDS = {"heal": None, "unclog": "clog", "unblock": "block"}
 """Method → the kind it ends; None = all kinds but ``block``."""
 NODE_BEGINS = ("pause", "crash", "stop")
 NODE_ENDS = {"resume": "pause", "boot": None}
-MOMENTS = ("reset", "provision", "remove", "disable", "enable")
+MOMENTS = ("reset", "expire", "provision", "remove", "disable", "enable")
 """Over as soon as they happened. Steps of wall clocks and replayed messages trouble nobody."""
 DEAD_PATH = frozenset({"cut", "cut_one_way", "clog", "block"})
 """Nothing comes through, at least in one direction."""
@@ -89,9 +89,15 @@ class Trouble:
         return self.since("pause", node) is not None
 
     def _until(self, key: Who) -> float:
-        if self._going.get(key) or (len(key) > 1 and self._is_cut(*sorted(key))):
+        ailing = self._is_cut(*sorted(key)) if len(key) > 1 else self._shows_an_end(min(key))
+        if ailing or self._going.get(key):
             return self._world.now
         return self._over.get(key, -math.inf)
+
+    def _shows_an_end(self, node: int) -> bool:
+        """Whoever shows a certificate that ends may be refused at its next connection."""
+        process = self._world.processes.get(NodeId(node))
+        return process is not None and process.transport.identity.not_after_wall_s < math.inf
 
     def _is_cut(self, a: int, b: int) -> bool:
         """A path may be cut by other names than those of the world, or one way longer."""

@@ -242,5 +242,7 @@ class World(Machines):
     def _linked(self, a: NodeId, b: NodeId) -> bool:
         if a == b or self.path.is_cut(a, b) or self.path.is_cut(b, a):
             return False
-        mine, other = self.processes[a].transport, self.processes[b].transport
-        return not (mine.blocks(b) or other.blocks(a))
+        mine, other = self.processes[a], self.processes[b]
+        (low, high), (lowest, highest) = mine.versions, other.versions
+        understood = low <= highest and lowest <= high
+        return understood and not (mine.transport.blocks(b) or other.transport.blocks(a))

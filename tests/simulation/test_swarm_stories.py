@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tagmesh.actors.gate import GateActor
 from tagmesh.protocol.events import Event
-from tagmesh.simulation import FaultPlan, World, run
+from tagmesh.simulation import Fault, FaultPlan, World, run
 
 CONVERGE_S = 30.0
 
@@ -52,12 +52,19 @@ def test_a_database_that_hangs_lets_no_stranger_wait() -> None:
 
 
 def test_a_node_provisioned_again_is_above_what_it_said_before() -> None:
-    """Seed 1529 (7 nodes, one removed and provisioned again while another was paused): the paused
+    """A seed of 7 nodes (one removed and provisioned again while another was paused): the paused
     one still held what the node had said before, under a higher sequence of the same epoch, and
     spread it. The node itself heard of it only with the next digest, so for up to 10 s the others
     took its old links for true (P3, T-9).
     """
-    run(FaultPlan.draw(1529).only([13, 14, 19]))
+    faults = (
+        Fault(number=0, kind="stop", at_s=25.244264729137733, for_s=34.73547709496371, nodes=(6,)),
+        Fault(number=1, kind="pause", at_s=25.48747933943206, for_s=50.11570367739901, nodes=(7,)),
+        Fault(
+            number=2, kind="remove", at_s=31.808485362729126, for_s=29.246013438162574, nodes=(5,)
+        ),
+    )
+    run(FaultPlan(seed=1529, nodes=7, phase_s=74.25815578800339, faults=faults))
 
 
 def test_who_asks_an_overdue_database_again_does_not_wait_again() -> None:
