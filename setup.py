@@ -7,7 +7,15 @@ link per folder for tools that run in a checkout; the build never reads the link
 
 from setuptools import setup
 
-SUBPACKAGES = ("protocol", "storage", "transport", "actors", "simulation", "control")
+SUBPACKAGES = (
+    "protocol",
+    "storage",
+    "transport",
+    "capabilities",
+    "actors",
+    "simulation",
+    "control",
+)
 
 setup(
     packages=["tagmesh", *(f"tagmesh.{name}" for name in SUBPACKAGES)],

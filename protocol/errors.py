@@ -32,6 +32,26 @@ class NodeDown(TagmeshError):  # noqa: N818 - a term of the design
     """The node addressed is not reachable now."""
 
 
+class CapabilityDisabled(TagmeshError):  # noqa: N818 - a term of the design
+    """The capability is switched off, on this node or on the one addressed."""
+
+
+class Unreachable(TagmeshError):  # noqa: N818 - a term of the design
+    """No path leads to the node addressed, or it is no enabled node of the cluster."""
+
+
+class Busy(TagmeshError):  # noqa: N818 - a term of the design
+    """As much as may wait is waiting, here or at the node addressed. Try again later."""
+
+
+class TimedOut(TagmeshError):  # noqa: N818 - a term of the design
+    """No answer came in the time given. The request may have been carried out or not."""
+
+
+class RemoteError(TagmeshError):
+    """The other node took the request, and its handler raised. The text is what it said."""
+
+
 class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
 

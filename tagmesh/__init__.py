@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     from .control.node import Node
     from .protocol.config import Config, ConfigError
     from .protocol.errors import (
+        Busy,
+        CapabilityDisabled,
         ForkedRuntime,
         Misuse,
         NodeDown,
         NotProvisioned,
+        RemoteError,
         StorageUnavailable,
         TagmeshError,
+        TimedOut,
+        Unreachable,
     )
     from .protocol.events import Event, EventRecord
     from .protocol.status import Status
 
 _HOME = {
+    "Busy": "protocol.errors",
+    "CapabilityDisabled": "protocol.errors",
     "Config": "protocol.config",
     "ConfigError": "protocol.config",
     "Event": "protocol.events",
@@ -40,13 +47,18 @@ _HOME = {
     "Node": "control.node",
     "NodeDown": "protocol.errors",
     "NotProvisioned": "protocol.errors",
+    "RemoteError": "protocol.errors",
     "Status": "protocol.status",
     "StorageUnavailable": "protocol.errors",
     "TagmeshError": "protocol.errors",
+    "TimedOut": "protocol.errors",
+    "Unreachable": "protocol.errors",
 }
 """Where each public name lives. Loaded at first use, so that importing tagmesh is quick."""
 
 __all__ = [
+    "Busy",
+    "CapabilityDisabled",
     "Config",
     "ConfigError",
     "Event",
@@ -57,9 +69,12 @@ __all__ = [
     "Node",
     "NodeDown",
     "NotProvisioned",
+    "RemoteError",
     "Status",
     "StorageUnavailable",
     "TagmeshError",
+    "TimedOut",
+    "Unreachable",
 ]
 
 
