@@ -136,8 +136,8 @@ class Machines:
 
         ``certificate_of``: it shows the certificate of another node. ``provisioned`` False: it
         believes to have a row and tries to join, whatever the rows say. ``settings`` override
-        those of the world for this process. Raises `StorageUnavailable`, `NotProvisioned`, or
-        `Misuse` for a certificate that has ended, as the start of a real node does.
+        those of the world for this process. Raises `StorageUnavailable`, `NotProvisioned` or
+        `CertificateEnded` where the start of a real node fails.
         """
         me = self._known(node) if provisioned else NodeId(node)
         if me in self.processes:

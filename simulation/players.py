@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable
+from ..protocol.errors import NotProvisioned, StorageUnavailable
+from ..transport.loopback import CertificateEnded
 from .rows import Mode
 from .runtime import Disk
 from .world import World
@@ -198,7 +199,7 @@ class Player:
         if not self._runs(node):
             try:
                 self.world.boot(node, certificate_of=certificate_of)
-            except (StorageUnavailable, NotProvisioned, Misuse) as refused:
+            except (StorageUnavailable, NotProvisioned, CertificateEnded) as refused:
                 self.world.remark(f"node {node} does not start: {refused}")
 
     def _crash(self, node: int, disk: Disk) -> None:

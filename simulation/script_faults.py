@@ -10,7 +10,9 @@ import msgspec
 
 from ..protocol.config import read_config
 from ..protocol.errors import NotProvisioned, StorageUnavailable
+from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import IdentityPolicy, InvalidRow, NodeId, NodeRecord
+from ..transport.loopback import CertificateEnded
 from .rows import CLUSTER, MODES, Mode
 from .runtime import Disk
 from .script_player import Player, command
@@ -87,7 +89,7 @@ def boot(player: Player, words: Words) -> list[str]:
                 certificate_of=other or None,
                 settings=settings,
             )
-        except (NotProvisioned, StorageUnavailable) as error:
+        except (NotProvisioned, StorageUnavailable, CertificateEnded) as error:
             refused.append(f"node {node} does not start: {error}")
         else:
             player.booted(node)
@@ -135,6 +137,33 @@ def clock(player: Player, words: Words) -> None:
     """Step the wall clock of a node."""
     node = words.node()
     player.world.step_clock(node, read_seconds(words.take("a duration")))
+
+
+@command("expire NODES")
+def expire(player: Player, words: Words) -> None:
+    """Let the certificates of nodes end now; connections stay."""
+    for node in words.nodes():
+        player.world.expire(node)
+
+
+@command("renew NODES")
+def renew(player: Player, words: Words) -> None:
+    """Put new certificates into the files of nodes; the next processes show them."""
+    for node in words.nodes():
+        player.world.renew(node)
+
+
+@command("install NODES speaks=LOWEST-HIGHEST")
+def install(player: Player, words: Words) -> None:
+    """Install software that speaks these protocol versions; the next processes are of it."""
+    lowest, highest = words.option("speaks", _versions, OUR_VERSIONS)
+    for node in words.nodes():
+        player.world.install(node, (lowest, highest))
+
+
+def _versions(word: str) -> Versions:
+    lowest, _, highest = word.partition("-")
+    return int(lowest), int(highest)
 
 
 # The network ----------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ _CLOSED = "the transport was closed"
 Defer = Callable[[float, Callable[[], None]], None]
 
 
+class CertificateEnded(Misuse):
+    """No node starts with a certificate that has ended."""
+
+
 class DirectPath:
     """Everything arrives, at once."""
 
@@ -61,13 +65,13 @@ class LoopbackNetwork:
         """The transport of a (new incarnation of a) node whose certificate proves ``identity``.
 
         ``wall``: its clock, in seconds since the epoch, for the dates of certificates; None = no
-        certificate ever ends. Raises `Misuse` when its own has ended.
+        certificate ever ends. Raises `CertificateEnded` when its own has.
         """
         if node in self._transports:
             raise Misuse(f"node {node} has a transport here already; kill or close it first")
         transport = LoopbackTransport(self, node, identity, wall or (lambda: -math.inf))
         if transport.ended(identity):
-            raise Misuse(f"the certificate of node {node} expired. Renew it")
+            raise CertificateEnded(f"the certificate of node {node} expired. Renew it")
         self._transports[node] = transport
         return transport
 

@@ -26,10 +26,10 @@ RULES = [
 """What exists today of behaviour 1.6 to 1.13."""
 ELSEWHERE = {
     # TLS decides these; a simulated connection begins after it: tests/transport/test_tls.py
-    "cert_missing", "cert_untrusted", "cert_expired", "cert_not_yet_valid", "cert_usage",
+    "cert_missing", "cert_untrusted", "cert_not_yet_valid", "cert_usage",
     "crl_stale", "tls_version", "tls_error",
-    # simulated processes speak our version, correctly, in one cluster: tests/protocol
-    "version", "violation", "no_common_cluster", "cluster_full",
+    # simulated processes speak correctly, in one cluster: tests/protocol
+    "violation", "no_common_cluster", "cluster_full",
 }  # fmt: skip
 """Reasons of a refusal that no scenario can show."""
 

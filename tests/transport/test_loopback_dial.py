@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.protocol.errors import Misuse, Reason
+from tagmesh.protocol.errors import Reason
 from tagmesh.protocol.identity import PeerIdentity
 from tagmesh.transport import Ending
+from tagmesh.transport.loopback import CertificateEnded
 from tests.transport.links import Recorder, identity, node, ping
 from tests.transport.loopback_world import World
 
@@ -92,7 +93,7 @@ def test_each_side_judges_by_its_own_clock(world: World) -> None:
 
 def test_nobody_starts_with_a_certificate_that_ended(world: World) -> None:
     world.clock.run(ENDS_S)
-    with pytest.raises(Misuse, match="the certificate of node 3 expired"):
+    with pytest.raises(CertificateEnded, match="the certificate of node 3 expired"):
         world.network.transport(node(3), ending(3), lambda: world.clock.now_s)
     world.network.transport(node(3), identity(3), lambda: world.clock.now_s)
 
