@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..protocol.identity import Incarnation, NodeId
     from ..storage.base import Roster
     from ..transport.base import Transport
+    from .lane import Lane
     from .runtime import Runtime
 
 __all__ = ["Context", "Name"]
@@ -39,6 +40,8 @@ class Context:
     supervisor: Supervisor = dataclasses.field(init=False)
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
+    lanes: dict[NodeId, Lane] = dataclasses.field(default_factory=dict)
+    """Of the peers with an established connection, kept by their peer actors."""
     node_starts: Counter[ClusterId] = dataclasses.field(default_factory=Counter)
     """How many node actors each cluster has had in this process."""
     drops: Counter[str] = dataclasses.field(default_factory=Counter)

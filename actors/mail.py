@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,10 @@ from ..protocol.messages import Message
 from ..storage.base import RosterSnapshot
 from ..transport.base import Connection, Ending
 from .supervisor import Name
+
+if TYPE_CHECKING:
+    from ..protocol.messages import Routed
+    from .lane import Bulk, Lane
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -245,3 +250,37 @@ class TraceRoute(Mail, frozen=True):
 
     destination: NodeId
     number: int
+
+
+# capabilities ----------------------------------------------------------------------------------
+
+
+class LaneOpen(Mail, frozen=True):
+    """There may be room again for data on the connection with this peer."""
+
+    peer: NodeId
+
+
+class ViewChanged(Mail, frozen=True):
+    """`Context.views` holds something new about the cluster."""
+
+
+class BulkArrived(Mail, frozen=True):
+    """Data for this node: to be accounted for on ``lane`` when it has been dealt with."""
+
+    lane: Lane
+    messages: Sequence[Bulk]
+
+
+class RoutedArrived(Mail, frozen=True):
+    """Control messages of sessions and streams for this node, from the neighbour ``peer``."""
+
+    peer: NodeId
+    messages: Sequence[Routed]
+
+
+class PassingThrough(Mail, frozen=True):
+    """Data on its way to another node."""
+
+    lane: Lane
+    messages: Sequence[Bulk]

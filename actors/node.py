@@ -7,8 +7,17 @@ from typing import Any
 from ..protocol.effects import Announce, Arrived, Count, Effect, Learn, RefreshRoster, SendTo
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.link import State
-from ..protocol.messages import MAX_NODES, Description, Digest, LinkState, ProbeRequest, Trace, Want
-from ..protocol.routing import Dropped, forward_trace, outcome
+from ..protocol.messages import (
+    MAX_NODES,
+    Description,
+    Digest,
+    LinkState,
+    ProbeRequest,
+    Routed,
+    Trace,
+    Want,
+)
+from ..protocol.routing import Dropped, forward, forward_trace, outcome
 from ..protocol.topology import Topology
 from .actor import ClusterActor, ReplyFuture
 from .context import Context
@@ -16,14 +25,17 @@ from .mail import (
     Describe,
     FromPeer,
     HelpWanted,
+    LaneOpen,
     Learned,
     LinkReport,
     MembersChanged,
     Outgoing,
+    PassingThrough,
     ReportState,
     RosterWanted,
     TraceRoute,
 )
+from .transit import Transit
 
 MAX_HELPERS = 3  # common neighbours asked about a silent peer (L-3)
 MAX_TRACES = 1000
@@ -53,11 +65,13 @@ class NodeActor(ClusterActor):
         )
         self.descriptions = context.descriptions.get(cluster)
         self._traces: dict[int, ReplyFuture] = {}
+        self._transit = Transit(self.name, context.lanes, self.rules.next_hop, self._count)
 
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
-        return self.rules.deadline
+        times = [at for at in (self.rules.deadline, self._transit.deadline) if at is not None]
+        return min(times, default=None)
 
     def on_start(self) -> None:
         """After a crash the links know what we forgot."""
@@ -68,6 +82,7 @@ class NodeActor(ClusterActor):
     def on_tick(self, now: float) -> None:
         """Let the rules look at the clock."""
         self.apply(self.rules.tick(now))
+        self._transit.tick(now)
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
@@ -75,6 +90,11 @@ class NodeActor(ClusterActor):
             case FromPeer():
                 for item in message.messages:
                     self._from_peer(message.peer, item)
+            case PassingThrough():
+                for bulk in message.messages:
+                    self._transit.forward(message.lane, bulk, self.now)
+            case LaneOpen():
+                self._transit.lane_open(message.peer)
             case LinkReport():
                 self._link_changed(message)
             case HelpWanted():
@@ -102,6 +122,8 @@ class NodeActor(ClusterActor):
                 self.apply(self.descriptions.receive(peer, message, neighbours))
             case Trace():
                 self.perform(forward_trace(message, self.context.me, self.rules.next_hop))
+            case Routed():
+                self.perform(forward(message, self.rules.next_hop))
             case _:
                 self.context.drops["unsupported"] += 1
 
@@ -161,6 +183,9 @@ class NodeActor(ClusterActor):
                 if future is not None:
                     future.set(list(effect.trace.visited))
             case Count():
-                self.context.drops[effect.rule] += 1
+                self._count(effect.rule)
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
+
+    def _count(self, rule: str) -> None:
+        self.context.drops[rule] += 1

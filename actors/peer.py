@@ -37,6 +37,7 @@ from ..transport import base as transport
 from .actor import ClusterActor
 from .context import Context
 from .delivery import deliver
+from .lane import Lane
 from .mail import (
     AskAdmission,
     Attach,
@@ -48,6 +49,7 @@ from .mail import (
     DialNow,
     DropPath,
     Ended,
+    LaneOpen,
     Outgoing,
     PeerBarred,
     PeerChanged,
@@ -143,6 +145,7 @@ class PeerActor(ClusterActor):
                 connection.abort(cause)
         self._connections.clear()
         self._pending.clear()
+        self.context.lanes.pop(self.peer, None)
 
     def on_tick(self, now: float) -> None:
         """Let the rules look at the clock."""
@@ -269,11 +272,11 @@ class PeerActor(ClusterActor):
     def _received(self, key: int, messages: Sequence[Message]) -> None:
         try:
             ours = [m for m in messages if not self._greeted(key, m)]
+            lane = self.context.lanes.get(self.peer)
+            if key == self.rules.established and lane is not None:
+                deliver(self.context, lane, self.clusters, ours)
         except PeerViolation as violation:
             self._violated(key, violation)
-        else:
-            if key == self.rules.established:
-                deliver(self.context, self.peer, self.clusters, ours)
 
     def _greeted(self, key: int, message: Message) -> bool:
         """Whether a message was about the connection itself; `PeerViolation` if out of turn."""
@@ -318,9 +321,9 @@ class PeerActor(ClusterActor):
                     self._closing[effect.connection] = connection
                     connection.close(effect.cause)
             case Established():
-                self.clusters, self.incarnation = effect.clusters, effect.incarnation
-                self._tell_links(Attached(effect.incarnation))
+                self._established(effect)
             case Lost():
+                self.context.lanes.pop(self.peer, None)
                 self._tell_links(Detached(effect.cause))
                 self.clusters, self.incarnation = (), None
             case Gone():
@@ -332,6 +335,14 @@ class PeerActor(ClusterActor):
                 self.context.drops[effect.rule] += 1
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
+
+    def _established(self, effect: Established) -> None:
+        connection = self._connections[effect.connection]
+        self.context.lanes[self.peer] = Lane(self.peer, connection, self.context.supervisor)
+        self.clusters, self.incarnation = effect.clusters, effect.incarnation
+        self._tell_links(Attached(effect.incarnation))
+        for cluster in self.clusters:
+            self.context.supervisor.tell(("node", cluster), LaneOpen(self.peer))
 
     def _tell_name(self, mail: Connected | DialFailed) -> None:
         self.context.supervisor.tell(self.name, mail)

@@ -23,7 +23,7 @@ import msgspec
 
 from .effects import Arrived, Count, SendTo
 from .identity import NodeId
-from .messages import MAX_NODES, Trace
+from .messages import MAX_NODES, Routed, Trace
 
 Path = tuple[NodeId, ...]
 """The nodes passed on the way, without the start, the destination last."""
@@ -116,6 +116,16 @@ def outcome(me: NodeId, destination: NodeId, route: Path, *, member: bool) -> Se
     if not member:
         return Dropped("it is no enabled node of the cluster")
     return Sent(route) if route else Dropped("no path leads to it")
+
+
+def forward(message: Routed, next_hop: Callable[[NodeId], NodeId | None]) -> SendTo | Count:
+    """What a node between does with a control message that is not for it (R-11, C-6)."""
+    hop = next_hop(NodeId(message.destination))
+    if hop is None:
+        return Count("R-3")
+    if message.ttl == 0:
+        return Count("R-11")
+    return SendTo(hop, msgspec.structs.replace(message, ttl=message.ttl - 1))
 
 
 def forward_trace(

@@ -1,0 +1,103 @@
+"""The data lane of one established connection: who may send bulk data on it, and how much.
+
+A lane is no actor: the capability and node actors of its node call it in their own turn, so that a
+message leaves in the same turn of the loop that brought it. Credit is kept per cluster and
+capability (R-10, B13): one that is slow to take its data waits here alone and disturbs nobody. Who
+found no room is told `LaneOpen` when it may try again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from ..protocol.credit import Granted, Spent
+from ..protocol.errors import PeerViolation
+from ..protocol.messages import MAX_CAPABILITIES, MAX_CLUSTERS, Credit, Packets, SyncChunk
+from .mail import LaneOpen
+
+if TYPE_CHECKING:
+    from ..protocol.identity import NodeId
+    from ..transport.base import Connection
+    from .supervisor import Name, Supervisor
+
+Bulk = Packets | SyncChunk
+MAX_FLOWS = MAX_CLUSTERS * MAX_CAPABILITIES
+"""Pairs of cluster and capability that a peer may use on one connection."""
+
+_Flow = tuple[int, str]
+
+
+def size_of(message: Bulk) -> int:
+    """The bytes that count against credit: what the application put into the message."""
+    return len(message.payloads if isinstance(message, Packets) else message.pieces)
+
+
+class Lane:
+    """Belongs to the hub's thread; over when its connection is."""
+
+    def __init__(self, peer: NodeId, connection: Connection, supervisor: Supervisor) -> None:
+        self.peer = peer
+        self._connection = connection
+        self._supervisor = supervisor
+        self._spent: defaultdict[_Flow, Spent] = defaultdict(Spent)
+        self._granted: dict[_Flow, Granted] = {}
+        self._waiting: defaultdict[_Flow, dict[Name, None]] = defaultdict(dict)
+        self._full = False
+        connection.on_room = self._has_room
+
+    # Sending
+
+    def room_bytes(self, cluster: int, capability: str) -> int:
+        """What may be sent now; 0 also while the connection has enough to write."""
+        return 0 if self._full else self._spent[cluster, capability].left_bytes
+
+    def send(self, message: Bulk) -> bool:
+        """Send, when there is room; otherwise nothing happens and `wait` tells when."""
+        flow = (message.cluster_id, message.capability)
+        size = size_of(message)
+        if size > self.room_bytes(*flow):
+            return False
+        if not self._connection.send([message]):
+            self._full = True  # on_room follows, or the end of the connection
+            return False
+        return self._spent[flow].spend(size)
+
+    def wait(self, cluster: int, capability: str, name: Name) -> None:
+        """Tell the actor ``name`` by `LaneOpen`, once, when there may be room."""
+        self._waiting[cluster, capability][name] = None
+
+    def credited(self, credit: Credit) -> None:
+        """The peer allows more. `PeerViolation` when it takes back what it gave."""
+        flow = (credit.cluster_id, credit.capability)
+        if flow not in self._spent:
+            raise PeerViolation(f"credit for {credit.capability!a}, which was never used")
+        self._spent[flow].granted(credit.limit_bytes)
+        self._wake(flow)
+
+    def _has_room(self) -> None:
+        self._full = False
+        for flow in list(self._waiting):
+            self._wake(flow)
+
+    def _wake(self, flow: _Flow) -> None:
+        for name in self._waiting.pop(flow, {}):
+            self._supervisor.tell(name, LaneOpen(self.peer))
+
+    # Receiving
+
+    def received(self, message: Bulk) -> None:
+        """A message came. `PeerViolation` when it is more than credit allowed."""
+        flow = (message.cluster_id, message.capability)
+        granted = self._granted.get(flow)
+        if granted is None:
+            if len(self._granted) >= MAX_FLOWS:
+                raise PeerViolation(f"more than {MAX_FLOWS} capabilities on one connection")
+            granted = self._granted[flow] = Granted()
+        granted.received(size_of(message))
+
+    def consumed(self, cluster: int, capability: str, size_bytes: int) -> None:
+        """So many bytes of what came are dealt with, or dropped."""
+        limit = self._granted[cluster, capability].consumed(size_bytes)
+        if limit is not None:
+            self._connection.send([Credit(cluster, capability, limit)])
