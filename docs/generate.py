@@ -89,7 +89,7 @@ def wire() -> str:
         "",
         f"Protocol version {messages.PROTOCOL_VERSION}.",
     ]
-    structs: list[type[msgspec.Struct]] = [*messages.MESSAGES, messages.ClusterOffer]
+    structs: list[type[msgspec.Struct]] = [*messages.MESSAGES, *messages.INSIDE]
     texts = dict(field_texts(Path(inspect.getfile(messages))))
     for struct in structs:
         tag = struct.__struct_config__.tag
@@ -97,10 +97,18 @@ def wire() -> str:
         lines += ["", f"## {title}", "", inspect.cleandoc(struct.__doc__ or ""), ""]
         lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
         for field in msgspec.structs.fields(struct):
-            default = "" if field.default is msgspec.NODEFAULT else code(field.default)
-            meaning = texts.get((struct.__name__, field.name), "")
+            default = "" if field.required else code(default_of(field))
+            owners = [kind.__name__ for kind in struct.__mro__]
+            meaning = next((texts[o, field.name] for o in owners if (o, field.name) in texts), "")
             lines.append(row(f"`{field.name}`", type_of(field.type), default, meaning))
     return "\n".join(lines) + "\n"
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """The default of a field that has one."""
+    if field.default is msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
 
 
 def field_texts(path: Path) -> Iterator[tuple[tuple[str, str], str]]:
@@ -125,10 +133,14 @@ def type_of(annotation: Any) -> str:
 def describe(info: msgspec.inspect.Type) -> str:
     """What `type_of` says of each kind of type; the bounds of fields are all there are."""
     match info:
+        case msgspec.inspect.IntType(ge=low, lt=int(beyond)):
+            return f"integer {low} … {beyond - 1}"
         case msgspec.inspect.IntType(ge=low, le=high):
             return f"integer {low} … {power(high)}"
-        case msgspec.inspect.StrType(max_length=most):
+        case msgspec.inspect.StrType(min_length=None, max_length=most):
             return f"text, at most {most} characters"
+        case msgspec.inspect.StrType(min_length=least, max_length=most):
+            return f"text, {least} to {most} characters"
         case msgspec.inspect.BytesType(min_length=least, max_length=most):
             return f"{most} bytes" if least == most else f"at most {most} bytes"
         case msgspec.inspect.BoolType():
@@ -141,6 +153,8 @@ def describe(info: msgspec.inspect.Type) -> str:
             return f"[{'; '.join(map(describe, items))}]"
         case msgspec.inspect.UnionType(types=types):
             return " or ".join(map(describe, types))
+        case msgspec.inspect.EnumType(cls=enum):
+            return ", ".join(f"{member.value} {member.name.lower()}" for member in enum)
         case msgspec.inspect.StructType(cls=struct):
             return struct.__name__
     raise TypeError(f"no words for {info!r}; add them to docs/generate.py")

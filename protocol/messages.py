@@ -257,11 +257,16 @@ class Packets(Routed, frozen=True, tag=40):
     """One msgpack array of ``count`` values; only the destination's capability decodes it."""
     reliable: bool = False
     """At least once: the destination acknowledges with `Taken`."""
+    floor: U63 = 0
+    """Nothing below this number comes any more: it was acknowledged, given up, or meant for an
+    earlier life of the destination. Who does not know the stream begins here."""
 
 
 class Taken(Routed, frozen=True, tag=41):
     """Acknowledges a reliable stream: everything below ``number`` was taken (R-9)."""
 
+    life: U63
+    """Incarnation of the stream's source."""
     stream: U63
     number: U63
 
@@ -372,6 +377,9 @@ MESSAGES: tuple[type[Message], ...] = (
     SyncRequest, SyncAnswer, SyncChunk, SyncAck, SyncEnd, SyncStop,
 )  # fmt: skip
 """Every message type, in the order of their numbers."""
+
+INSIDE: tuple[type[msgspec.Struct], ...] = (ClusterOffer, CapabilityState, SyncId, Section)
+"""The structures that stand in fields of messages."""
 
 AnyMessage = (
     Hello | Welcome | Refusal | Ping | Pong | ProbeRequest | ProbeAnswer

@@ -1,0 +1,106 @@
+"""Batches of application messages: joined without packing, decoded whole or refused (I11)."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagmesh.protocol.errors import PeerViolation
+from tagmesh.protocol.messages import MAX_BATCH, MAX_BATCH_BYTES
+from tagmesh.protocol.payloads import BadPayloads, array_header, unpack_payloads
+
+MEMORY_BYTES = 16 * 1024**2
+pack = msgspec.msgpack.encode
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
+    | st.binary(max_size=20) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.lists(values, min_size=1, max_size=40))
+def test_what_is_packed_one_by_one_is_unpacked_at_once(messages: list[Any]) -> None:
+    payloads = array_header(len(messages)) + b"".join(map(pack, messages))
+    assert payloads == pack(messages)
+    assert unpack_payloads(payloads, len(messages)) == messages
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 65_535, MAX_BATCH])
+def test_batches_of_every_size(count: int) -> None:
+    """The count stands in one, three or five bytes."""
+    assert unpack_payloads(array_header(count) + b"\x07" * count, count) == [7] * count
+
+
+@pytest.mark.parametrize("count", [0, MAX_BATCH + 1])
+def test_no_batch_is_made_that_a_peer_must_refuse(count: int) -> None:
+    with pytest.raises(AssertionError, match=f"a batch of {count}"):
+        array_header(count)
+
+
+BAD = {
+    "nothing": b"",
+    "no array": b"\x01",
+    "a map": b"\x81\x01\x02",
+    "too few": pack([1]),
+    "too many": pack([1, 2, 3]),
+    "cut": pack([1, "text"])[:-1],
+    "trailing byte": pack([1, 2]) + b"\x00",
+    "reserved byte": b"\x92\x01\xc1",
+    "invalid UTF-8": b"\x92\x01\xa1\xff",
+    "extension type": b"\x92\x01\xd4\x05\x00",
+    "huge timestamp": b"\x92\x01\xc7\x0c\xff" + b"\xff" * 12,
+    "map with a map as key": b"\x92\x01\x81\x81\x01\x02\x03",
+    "4 G messages": b"\xdd\xff\xff\xff\xff" + b"\x01" * 1000,
+    "map of 4 G": b"\x92\x01\xdf\xff\xff\xff\xff",
+    "text of 4 GiB": b"\x92\x01\xdb\xff\xff\xff\xffabc",
+    "90,000 deep": b"\x92\x01" + b"\x91" * 90_000,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_batch_of_that_count_is_refused_in_bounded_memory(name: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadPayloads) as raised:
+            unpack_payloads(BAD[name], 2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(raised.value, PeerViolation)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 250
+    assert peak < MEMORY_BYTES
+
+
+def test_the_biggest_batch_takes_bounded_memory() -> None:
+    count = 65_535
+    payloads = array_header(count) + b"\x80" * count
+    assert len(payloads) <= MAX_BATCH_BYTES
+    tracemalloc.start()
+    try:
+        assert unpack_payloads(payloads, count) == [{}] * count
+        assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_timestamps_are_plain_msgpack() -> None:
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert unpack_payloads(pack([when]), 1) == [when]
+
+
+@given(st.binary(max_size=60), st.integers(1, 20))
+def test_random_bytes_are_a_batch_or_refused(payloads: bytes, count: int) -> None:
+    for candidate in (payloads, array_header(count) + payloads):
+        try:
+            messages = unpack_payloads(candidate, count)
+        except BadPayloads:
+            continue
+        assert len(messages) == count

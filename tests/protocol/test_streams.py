@@ -1,0 +1,421 @@
+"""Streams: batches, numbers, acknowledgements, limits (R-9). Histories: test_streams_network."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagmesh.protocol.effects import Count
+from tagmesh.protocol.identity import ClusterId, NodeId
+from tagmesh.protocol.messages import MAX_BATCH_BYTES, MAX_NODES, MAX_PAYLOAD_BYTES, Packets, Taken
+from tagmesh.protocol.payloads import unpack_payloads
+from tagmesh.protocol.streams import (
+    BATCH_BYTES,
+    MAX_MESSAGE_NUMBER,
+    MAX_RESEND_S,
+    MAX_UNACKNOWLEDGED,
+    RESEND_AFTER_S,
+    STREAM_BYTES,
+    UNACKNOWLEDGED_BYTES,
+    Acknowledge,
+    Deliver,
+    Ends,
+    InStream,
+    OutStream,
+)
+from tagmesh.protocol.wire import decode, encode
+
+OUT = Ends(cluster_id=ClusterId(1), capability="calls", me=NodeId(1), incarnation=5, peer=NodeId(2))
+IN = Ends(cluster_id=ClusterId(1), capability="calls", me=NodeId(2), incarnation=9, peer=NodeId(1))
+DROPPED = Count("R-9")
+pack = msgspec.msgpack.encode
+
+
+def sender(*, reliable: bool = False, waiting: int = 0) -> OutStream:
+    """With the messages 0, 1, … waiting."""
+    stream = OutStream(OUT, 7, reliable=reliable)
+    for message in range(waiting):
+        assert stream.offer(pack(message))
+    return stream
+
+
+def text(size_bytes: int) -> bytes:
+    """A packed message of that size."""
+    header_bytes = 2 if size_bytes <= 257 else 3 if size_bytes <= 65_538 else 5
+    payload = pack(b"x" * (size_bytes - header_bytes))
+    assert len(payload) == size_bytes
+    return payload
+
+
+def take(stream: OutStream, now: float = 0.0) -> Packets:
+    """The next batch, sent."""
+    batch = stream.next_batch()
+    assert batch is not None
+    stream.sent(now)
+    return batch
+
+
+def take_all(stream: OutStream) -> list[Packets]:
+    batches = []
+    while stream.next_batch() is not None:
+        batches.append(take(stream))
+    return batches
+
+
+def packets(number: int, count: int = 1, **fields: object) -> Packets:
+    """Of node 1, for node 2, with the numbers as messages."""
+    payloads = pack(list(range(number, number + count)))
+    batch = Packets(1, 1, 5, 2, 9, "calls", 7, number, count, payloads)
+    return msgspec.structs.replace(batch, **fields)
+
+
+def taken(number: int, *, life: int = 5, stream: int = 7, incarnation: int = 9) -> Taken:
+    return Taken(1, 2, incarnation, 1, 9, "calls", life, stream, number)
+
+
+# Batches ----------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_joined_and_numbered() -> None:
+    stream = sender(waiting=3)
+    stream.ttl = 4
+    assert stream.waiting_bytes == 3
+    assert take(stream) == Packets(1, 1, 5, 2, 4, "calls", 7, 0, 3, pack([0, 1, 2]))
+    assert stream.waiting_bytes == 0
+    assert stream.next_batch() is None
+    stream.offer(pack(3))
+    assert take(stream) == Packets(1, 1, 5, 2, 4, "calls", 7, 3, 1, pack([3]))
+    assert stream.deadline is None, "at most once: nothing to wait for"
+
+
+def test_a_batch_stays_the_next_one_until_it_is_sent() -> None:
+    """The way is full: the caller comes again."""
+    stream = sender(waiting=3)
+    first = stream.next_batch()
+    assert stream.waiting_bytes == 3
+    stream.offer(pack(3))
+    assert stream.next_batch() == first
+    assert stream.sent(0.0) == 3, "bytes that wait no longer"
+    assert take(stream).number == 3
+
+
+def test_a_batch_longer_than_allowed_waits() -> None:
+    stream = sender(waiting=3)
+    assert stream.next_batch(max_bytes=3) is None
+    assert stream.next_batch(max_bytes=4) is not None
+
+
+sizes = st.lists(
+    st.one_of(
+        st.integers(3, 257),
+        st.integers(3, MAX_PAYLOAD_BYTES),
+        st.sampled_from([BATCH_BYTES - 1, BATCH_BYTES, BATCH_BYTES + 1, MAX_PAYLOAD_BYTES]),
+    ),
+    max_size=30,
+)
+
+
+@given(st.lists(st.tuples(sizes, st.booleans()), max_size=4))
+def test_batches_are_full_and_in_order(groups: list[tuple[list[int], bool]]) -> None:
+    """However messages are offered: no batch exceeds its bytes unless it is one message, and no
+    batch could have held the first message of the next."""
+    stream = OutStream(OUT, 1)
+    offered = []
+    for lengths, at_once in groups:
+        payloads = [text(length) for length in lengths]
+        if at_once:
+            assert stream.offer_many(payloads)
+        else:
+            assert all(map(stream.offer, payloads))
+        offered += payloads
+    assert stream.waiting_bytes == sum(map(len, offered))
+    batches = take_all(stream)
+    sent = [[pack(m) for m in unpack_payloads(b.payloads, b.count)] for b in batches]
+    assert [payload for batch in sent for payload in batch] == offered
+    numbers = [b.number for b in batches]
+    assert numbers == [sum(b.count for b in batches[:n]) for n in range(len(batches))]
+    assert all(sum(map(len, batch)) <= BATCH_BYTES or len(batch) == 1 for batch in sent)
+    for batch, after in pairwise(sent):
+        assert sum(map(len, batch)) + len(after[0]) > BATCH_BYTES
+    assert all(decode(encode([batch])).messages == [batch] for batch in batches)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_smallest_messages_fill_a_batch(at_once: bool) -> None:
+    stream = OutStream(OUT, 1)
+    payloads = [b"\x07"] * (BATCH_BYTES + 1)
+    if at_once:
+        stream.offer_many(payloads)
+    else:
+        assert all(map(stream.offer, payloads))
+    assert [batch.count for batch in take_all(stream)] == [BATCH_BYTES, 1]
+
+
+def test_a_message_longer_than_any_may_be_is_our_bug() -> None:
+    stream = OutStream(OUT, 1)
+    stream.offer(text(MAX_BATCH_BYTES))
+    with pytest.raises(AssertionError, match="longer than any may be"):
+        stream.next_batch()
+
+
+# The limit of what waits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_more_waits_than_may(at_once: bool) -> None:
+    """I10. The caller hears it, and what was accepted before is kept."""
+    stream = OutStream(OUT, 1)
+    kib = text(1024)
+    if at_once:
+        assert stream.offer_many([kib] * (STREAM_BYTES // 1024))
+        assert not stream.offer_many([pack(1)])
+    else:
+        assert all(stream.offer(kib) for _ in range(STREAM_BYTES // 1024))
+    assert not stream.offer(pack(1))
+    assert stream.waiting_bytes == STREAM_BYTES
+    take(stream)
+    assert stream.offer_many([kib] * (BATCH_BYTES // 1024))
+    assert sum(batch.count for batch in take_all(stream)) == STREAM_BYTES // 1024
+
+
+def test_several_at_once_are_all_accepted_or_none() -> None:
+    stream = OutStream(OUT, 1, limit_bytes=10)
+    assert not stream.offer_many([pack(n) for n in range(11)])
+    assert stream.waiting_bytes == 0
+    assert stream.offer_many([pack(n) for n in range(10)])
+
+
+def test_given_up_messages_take_no_numbers() -> None:
+    """At most once: the receiver must not take them for lost."""
+    stream = sender(waiting=2)
+    take(stream)
+    assert stream.offer_many([text(BATCH_BYTES), text(10)])
+    assert stream.next_batch() is not None
+    assert stream.clear() == BATCH_BYTES + 10
+    assert (stream.waiting_bytes, stream.next_batch()) == (0, None)
+    stream.offer(pack(2))
+    assert take(stream).number == 2
+
+
+# Reliable: the sender ----------------------------------------------------------------------------
+
+
+def test_what_is_acknowledged_is_not_sent_again() -> None:
+    stream = sender(reliable=True, waiting=2)
+    first = take(stream, now=10.0)
+    assert first.reliable
+    stream.offer(pack(2))
+    second = take(stream, now=10.5)
+    assert stream.deadline == 10.0 + RESEND_AFTER_S
+    assert stream.receive(taken(2), 10.7) == []
+    assert stream.deadline == 10.7 + RESEND_AFTER_S
+    assert stream.tick(10.8) == []
+    assert stream.next_batch() is None, "not time yet"
+    stream.tick(10.7 + RESEND_AFTER_S)
+    again = take(stream, now=20.0)
+    assert (again.number, again.payloads, again.floor) == (2, second.payloads, 2)
+    assert stream.receive(taken(3), 20.1) == []
+    assert stream.deadline is None
+    assert stream.next_batch() is None
+
+
+def test_going_back_sends_everything_unacknowledged_before_anything_new() -> None:
+    stream = sender(reliable=True)
+    for message in range(3):
+        stream.offer(pack(message))
+        take(stream)
+    stream.offer(pack(3))
+    stream.route_changed()
+    assert take(stream).number == 0
+    stream.route_changed()
+    stream.receive(taken(1), 0.0)
+    assert [batch.number for batch in take_all(stream)] == [1, 2, 3]
+    stream.receive(taken(4), 0.0)
+    stream.route_changed()
+    assert stream.next_batch() is None
+
+
+def test_the_pause_doubles_up_to_a_limit_and_starts_anew_with_success() -> None:
+    stream = sender(reliable=True, waiting=1)
+    now, pauses = 0.0, []
+    for _ in range(8):
+        take(stream, now)
+        assert stream.deadline is not None
+        pauses.append(stream.deadline - now)
+        now = stream.deadline
+        stream.tick(now)
+        assert stream.deadline is None, "nothing is outstanding until it is sent again"
+    assert pauses[:5] == [RESEND_AFTER_S * 2**n for n in range(5)]
+    assert set(pauses[5:]) == {MAX_RESEND_S}
+    stream.route_changed()
+    take(stream, now)
+    assert stream.deadline == now + RESEND_AFTER_S
+
+
+def test_no_more_is_unacknowledged_than_may_be() -> None:
+    stream = OutStream(OUT, 1, reliable=True, limit_bytes=2 * UNACKNOWLEDGED_BYTES)
+    count = UNACKNOWLEDGED_BYTES // BATCH_BYTES
+    stream.offer_many([text(BATCH_BYTES)] * (count + 1))
+    assert len(take_all(stream)) == count
+    stream.receive(taken(1, stream=1), 0.0)
+    assert len(take_all(stream)) == 1
+    stream.route_changed()
+    assert len(take_all(stream)) == count, "sending again needs no room"
+
+
+def test_no_more_batches_are_unacknowledged_than_may_be() -> None:
+    stream = sender(reliable=True)
+    for message in range(MAX_UNACKNOWLEDGED):
+        stream.offer(pack(message))
+        take(stream)
+    stream.offer(pack(0))
+    stream.offer(pack(1))
+    assert stream.next_batch() is None
+    stream.receive(taken(1), 0.0)
+    assert take(stream).count == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [taken(2, life=4), taken(2, stream=6), taken(2, stream=8), taken(3), taken(MAX_MESSAGE_NUMBER)],
+    ids=["earlier life", "earlier stream", "later stream", "more than was sent", "far more"],
+)
+def test_an_acknowledgement_that_makes_no_sense_is_dropped(wrong: Taken) -> None:
+    stream = sender(reliable=True, waiting=2)
+    take(stream)
+    stream.offer(pack(2))
+    assert stream.receive(wrong, 0.1) == [DROPPED]
+    stream.route_changed()
+    assert take(stream).number == 0
+
+
+def test_late_and_partial_acknowledgements_change_nothing() -> None:
+    stream = sender(reliable=True, waiting=2)
+    take(stream)
+    stream.offer(pack(2))
+    take(stream)
+    assert stream.receive(taken(2), 0.2) == []
+    assert stream.receive(taken(0), 0.3) == []
+    assert stream.receive(taken(1), 0.3) == []
+    assert stream.deadline == 0.2 + RESEND_AFTER_S
+    stream.route_changed()
+    assert [(b.number, b.floor) for b in take_all(stream)] == [(2, 2)]
+
+
+def test_a_destination_that_lives_anew_gets_what_was_unacknowledged() -> None:
+    """And what the old life says from then on counts no more."""
+    stream = sender(reliable=True, waiting=2)
+    take(stream)
+    stream.restarted(10)
+    assert stream.receive(taken(2, incarnation=9), 0.1) == [DROPPED]
+    assert take(stream).number == 0
+    assert stream.receive(taken(2, incarnation=10), 0.1) == []
+    assert stream.deadline is None
+
+
+def test_giving_up_ends_the_waiting_for_acknowledgements() -> None:
+    stream = sender(reliable=True, waiting=2)
+    take(stream)
+    stream.offer(pack(2))
+    assert stream.clear() == 1
+    assert stream.deadline is None
+    stream.route_changed()
+    assert stream.next_batch() is None
+    stream.offer(pack(3))
+    batch = take(stream)
+    assert (batch.number, batch.floor) == (2, 2)
+
+
+# The receiver -------------------------------------------------------------------------------------
+
+
+def test_at_most_once_takes_what_is_new_and_counts_what_is_missing() -> None:
+    stream = InStream(IN)
+    assert stream.receive(packets(0, 3)) == [Deliver(0)]
+    assert stream.receive(packets(3, 2)) == [Deliver(0)]
+    assert stream.receive(packets(9, 2)) == [Deliver(0), DROPPED]
+    assert (stream.lost, stream.dropped) == (4, 0)
+    assert stream.receive(packets(5, 4)) == [DROPPED], "late: overtaken by what was delivered"
+    assert stream.receive(packets(9, 2)) == [DROPPED]
+    assert (stream.lost, stream.dropped) == (4, 6)
+    assert stream.receive(packets(10, 3)) == [Deliver(1), DROPPED], "only what is new"
+    assert (stream.lost, stream.dropped) == (4, 7)
+
+
+def test_reliable_takes_what_is_next_and_acknowledges() -> None:
+    stream = InStream(IN)
+    stream.ttl = 3
+    acknowledged = Taken(1, 2, 9, 1, 3, "calls", 5, 7, 3)
+    assert stream.receive(packets(0, 3, reliable=True)) == [Deliver(0), Acknowledge(acknowledged)]
+    assert stream.receive(packets(4, 3, reliable=True)) == [DROPPED], "3 is missing"
+    repeated = stream.receive(packets(0, 3, reliable=True))
+    assert repeated == [DROPPED, Acknowledge(acknowledged)], "the Taken before may be lost"
+    further = stream.receive(packets(2, 3, reliable=True))
+    assert further == [
+        Deliver(1),
+        DROPPED,
+        Acknowledge(msgspec.structs.replace(acknowledged, number=5)),
+    ]
+    assert (stream.lost, stream.dropped) == (0, 7)
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_a_newer_stream_and_a_newer_life_win(reliable: bool) -> None:
+    stream = InStream(IN)
+
+    def delivered(**fields: int) -> bool:
+        effects = stream.receive(packets(0, reliable=reliable, **fields))
+        return effects[0] == Deliver(0)
+
+    assert delivered(stream=7)
+    assert delivered(stream=8)
+    assert not delivered(stream=7)
+    assert not delivered(incarnation=4, stream=9)
+    assert delivered(incarnation=6, stream=1)
+    assert not delivered(incarnation=5, stream=9)
+    assert stream.dropped == 3
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_who_does_not_know_the_stream_begins_at_its_floor(reliable: bool) -> None:
+    """A receiver that was started anew."""
+    stream = InStream(IN)
+    assert stream.receive(packets(5, 2, reliable=reliable, floor=5))[0] == Deliver(0)
+    assert (stream.lost, stream.dropped) == (0, 0)
+
+
+def test_a_reliable_stream_begins_no_later_than_its_floor() -> None:
+    stream = InStream(IN)
+    assert stream.receive(packets(7, reliable=True, floor=5)) == [DROPPED]
+    assert stream.receive(packets(5, 2, reliable=True, floor=5))[0] == Deliver(0)
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_what_was_given_up_is_not_waited_for(reliable: bool) -> None:
+    stream = InStream(IN)
+    stream.receive(packets(0, 2, reliable=reliable))
+    assert stream.receive(packets(6, 2, reliable=reliable, floor=6))[:2] == [Deliver(0), DROPPED]
+    assert stream.lost == 4
+
+
+def test_numbers_end_before_an_acknowledgement_could_not_say_them() -> None:
+    """Else our own `Taken` would be a violation for whoever decodes it."""
+    stream = InStream(IN)
+    last = packets(MAX_MESSAGE_NUMBER - 1, reliable=True, floor=MAX_MESSAGE_NUMBER - 1)
+    beyond = msgspec.structs.replace(last, count=2)
+    assert stream.receive(beyond) == [DROPPED]
+    delivered, answer = stream.receive(last)
+    assert delivered == Deliver(0)
+    assert isinstance(answer, Acknowledge)
+    assert answer.message.number == MAX_MESSAGE_NUMBER
+    assert decode(encode([answer.message])).messages == [answer.message]
+
+
+def test_a_stream_may_travel_as_far_as_there_are_nodes() -> None:
+    """Until the shell knows how many there are."""
+    stream = sender(waiting=1)
+    assert take(stream).ttl == InStream(IN).ttl == MAX_NODES
