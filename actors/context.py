@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 from ..protocol.descriptions import Descriptions
 from ..protocol.greeting import OUR_VERSIONS, Versions
-from ..protocol.identity import ClusterId
+from ..protocol.identity import ClusterId, NodeId
 from .eventlog import EventLog
+from .mail import Outgoing
 from .supervisor import Name, Supervisor
 
 if TYPE_CHECKING:
     from ..protocol.config import Config
-    from ..protocol.identity import Incarnation, NodeId
+    from ..protocol.identity import Incarnation
+    from ..protocol.messages import Routed
     from ..storage.base import Roster
     from ..transport.base import Transport
     from .lane import Lane
     from .runtime import Runtime
+    from .view import View
 
 __all__ = ["Context", "Name"]
 
@@ -40,6 +43,8 @@ class Context:
     supervisor: Supervisor = dataclasses.field(init=False)
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
+    views: dict[ClusterId, View] = dataclasses.field(default_factory=dict)
+    """The newest of each cluster, kept by its node actor."""
     lanes: dict[NodeId, Lane] = dataclasses.field(default_factory=dict)
     """Of the peers with an established connection, kept by their peer actors."""
     node_starts: Counter[ClusterId] = dataclasses.field(default_factory=Counter)
@@ -57,3 +62,12 @@ class Context:
                 self.descriptions[ClusterId(cluster.id)] = Descriptions(
                     cluster.me, self.incarnation, configured
                 )
+
+    def send_routed(self, message: Routed) -> None:
+        """Send a control message of this node to ``message.destination``, wherever that is."""
+        view = self.views.get(ClusterId(message.cluster_id))
+        route = view.routes.get(NodeId(message.destination)) if view is not None else None
+        if route is None:
+            self.drops["R-3"] += 1
+        else:
+            self.supervisor.tell(("peer", route[0]), Outgoing(message))

@@ -132,13 +132,17 @@ class Port(Protocol):
     node_id: NodeId
     cluster_id: ClusterId
 
-    def send(self, node: int, message: Any) -> Result:
-        """Send to one node; ``message`` is anything msgpack can carry."""
+    def send(self, node: int, message: Any, timeout: float = 0.0) -> Result:
+        """Send to one node; ``message`` is anything msgpack can carry, at most 65,535 bytes of it.
 
-    def send_many(self, node: int, messages: Iterable[Any]) -> Result:
+        ``timeout``: seconds to wait for room when as much waits as may; not in the hub. Raises
+        `Misuse` for what cannot be sent at all.
+        """
+
+    def send_many(self, node: int, messages: Iterable[Any], timeout: float = 0.0) -> Result:
         """Send several, in order, at once; all are accepted or none."""
 
-    def broadcast(self, message: Any) -> dict[NodeId, Result]:
+    def broadcast(self, message: Any, timeout: float = 0.0) -> dict[NodeId, Result]:
         """Send to every other enabled node of the cluster (R-4: one unicast each)."""
 
     def request_sync(
@@ -183,6 +187,20 @@ class Capability:
     """Data formats that can be read; the highest both know is used."""
     port: Port
     """Set by registration."""
+
+    # calls for the application
+
+    def send(self, node: int, message: Any, timeout: float = 0.0) -> Result:
+        """See `Port.send`."""
+        return self.port.send(node, message, timeout)
+
+    def send_many(self, node: int, messages: Iterable[Any], timeout: float = 0.0) -> Result:
+        """See `Port.send_many`."""
+        return self.port.send_many(node, messages, timeout)
+
+    def broadcast(self, message: Any, timeout: float = 0.0) -> dict[NodeId, Result]:
+        """See `Port.broadcast`."""
+        return self.port.broadcast(message, timeout)
 
     # messages
 

@@ -1,0 +1,87 @@
+"""A capability's own code: called where it may run, its mistakes set aside (behaviour 3, 35).
+
+A message or record whose handler raises is quarantined: kept for a look, counted, logged. The node,
+the capability and the messages after it go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..protocol.contract import MAX_QUARANTINE, MAX_QUARANTINE_BYTES, Quarantined
+from ..protocol.payloads import BadPayloads, unpack_payloads
+from .worker import attempt
+
+if TYPE_CHECKING:
+    from ..protocol.contract import Capability
+    from ..protocol.identity import NodeId
+
+logger = logging.getLogger("tagmesh.capabilities")
+
+_LOGGED = 10
+"""The first mistakes of a capability have a line each, then every power of two."""
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Application:
+    """The code of one registered capability. Everything here runs in its worker."""
+
+    def __init__(self, capability: Capability) -> None:
+        self.capability = capability
+        self.quarantine: deque[Quarantined] = deque(maxlen=MAX_QUARANTINE)
+        self.quarantined = 0
+
+    def deliver(self, payloads: bytes, count: int, skip: int, source: NodeId) -> None:
+        """Hand over the messages of a batch but for the first ``skip``."""
+        try:
+            messages = unpack_payloads(payloads, count)
+        except BadPayloads as error:
+            self.set_aside(source, "message", payloads, error)
+            return
+        del messages[:skip]
+        if self.capability.on_batch is not None:
+            self._deliver_batch(self.capability.on_batch, messages, source)
+            return
+        on_message = self.capability.on_message
+        for message in messages:
+            try:
+                on_message(message, source)
+            except BaseException as error:  # noqa: BLE001 - an application's mistake ends nothing (H1)
+                self.set_aside(source, "message", _pack(message), error)
+
+    def _deliver_batch(
+        self, on_batch: Callable[[Sequence[Any], NodeId], None], messages: list[Any], source: NodeId
+    ) -> None:
+        try:
+            on_batch(messages, source)
+        except BaseException as error:  # noqa: BLE001 - as above
+            for message in messages:
+                self.set_aside(source, "message", _pack(message), error)
+
+    def tell(self, function: Callable[[], None]) -> None:
+        """Call one of the notices, such as ``on_node_up``; what it raises is logged."""
+        error = attempt(function)
+        if error is not None:
+            logger.error("capability %s failed", self.capability.name, exc_info=error)
+
+    def set_aside(self, source: NodeId, kind: str, payload: bytes, error: BaseException) -> None:
+        """Quarantine a message or record."""
+        self.quarantined += 1
+        text = f"{type(error).__name__}: {error}"
+        self.quarantine.append(
+            Quarantined(source, kind, payload[:MAX_QUARANTINE_BYTES], text[:256])
+        )
+        if self.quarantined <= _LOGGED or self.quarantined & (self.quarantined - 1) == 0:
+            logger.warning(
+                "capability %s: a %s of node %d was set aside, %d so far",
+                self.capability.name,
+                kind,
+                source,
+                self.quarantined,
+                exc_info=error,
+            )

@@ -1,0 +1,203 @@
+"""The messages of one capability, to and from every node: the shell of `protocol.streams`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..protocol.contract import Outcome
+from ..protocol.effects import Count
+from ..protocol.identity import NodeId
+from ..protocol.messages import CapState, Packets, Taken
+from ..protocol.streams import Acknowledge, Deliver, Ends, InStream, OutStream
+from .port import CapabilityPort, Verdict, verdict_of
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .supervisor import Name
+    from .view import View
+
+
+class Flows:
+    """Belongs to a capability actor; runs in its turns."""
+
+    def __init__(
+        self,
+        context: Context,
+        name: Name,
+        capability: str,
+        port: CapabilityPort,
+        *,
+        reliable: bool,
+        limit_bytes: int,
+        on_room: Callable[[NodeId], None],
+    ) -> None:
+        """``on_room(node)``: a sender that was told BUSY may try again."""
+        self._context = context
+        self._name = name
+        self._capability = capability
+        self._port = port
+        self._reliable = reliable
+        self._limit_bytes = limit_bytes
+        self._on_room = on_room
+        self._view: View = context.views[port.cluster_id]
+        self._out: dict[NodeId, OutStream] = {}
+        self._in: dict[NodeId, InStream] = {}
+        self._enabled = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When a reliable stream wants a tick."""
+        if not self._reliable:
+            return None
+        times = [s.deadline for s in self._out.values() if s.deadline is not None]
+        return min(times, default=None)
+
+    # What is known of the others ------------------------------------------------------------
+
+    def see(self, view: View, *, enabled: bool) -> None:
+        """The cluster looks like this now, and the capability is ``enabled`` here or not."""
+        before, self._view, self._enabled = self._view, view, enabled
+        others = sorted(view.members.keys() - {view.me})
+        self._port.verdicts = {node: self._verdict(node) for node in others}
+        for node, stream in self._out.items():
+            stream.ttl = view.ttl
+            if view.incarnations.get(node, -1) != before.incarnations.get(node, -1):
+                self._life_changed(node, stream)
+            elif view.routes.get(node) != before.routes.get(node):
+                stream.route_changed()
+            if not self._port.verdicts.get(node, _GONE).accepted:
+                self._released(node, stream.clear())
+        for node in self._out.keys() - view.members.keys():
+            del self._out[node]
+        for node in list(self._out):
+            self._pump(node)
+
+    def _life_changed(self, node: NodeId, stream: OutStream) -> None:
+        if node in self._view.incarnations:
+            stream.restarted(self._view.incarnations[node])
+
+    def _verdict(self, node: NodeId) -> Verdict:
+        if not self._enabled:
+            return verdict_of(Outcome.DISABLED, detail="the capability is switched off here")
+        there = self._view.capabilities.get(node, {}).get(self._capability)
+        if there is not None and there.state is CapState.DISABLED:
+            return verdict_of(Outcome.DISABLED, detail=f"it is switched off on node {node}")
+        route = self._view.routes.get(node)
+        if route is not None:
+            return verdict_of(Outcome.SENT, route)
+        if self._reliable:
+            return verdict_of(Outcome.QUEUED)
+        return verdict_of(Outcome.UNREACHABLE, detail="no path leads to it")
+
+    # Out ------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Take over what the application has sent."""
+        for node, payloads in self._port.collect().items():
+            stream = self._out.get(node)
+            if stream is None:
+                stream = self._out[node] = self._new_stream(node)
+            if not self._port.verdicts.get(node, _GONE).accepted:
+                self._context.drops["R-3"] += len(payloads)
+                self._released(node, sum(map(len, payloads)))
+                continue
+            taken = stream.offer_many(payloads)
+            assert taken, "the port bounds what waits by the same limit"
+            self._pump(node)
+
+    def lane_open(self, peer: NodeId) -> None:
+        """There may be room on the connection with ``peer``."""
+        for node in list(self._out):
+            if self._view.routes.get(node, _NOWHERE)[0] == peer:
+                self._pump(node)
+
+    def taken(self, message: Taken, now: float) -> None:
+        """A node acknowledges."""
+        node = NodeId(message.source)
+        stream = self._out.get(node)
+        if stream is not None:
+            self._count(stream.receive(message, now))
+            self._pump(node)
+
+    def tick(self, now: float) -> None:
+        """Let the reliable streams look at the clock."""
+        for node, stream in self._out.items():
+            if stream.deadline is not None and now >= stream.deadline:
+                self._count(stream.tick(now))
+                self._pump(node)
+
+    def _new_stream(self, node: NodeId) -> OutStream:
+        now = self._context.runtime.monotonic()
+        stream = OutStream(
+            self._ends(node),
+            int(now * 1e6),
+            reliable=self._reliable,
+            limit_bytes=self._limit_bytes,
+        )
+        stream.ttl = self._view.ttl
+        self._life_changed(node, stream)
+        return stream
+
+    def _pump(self, node: NodeId) -> None:
+        """Send to one node what there is room for."""
+        stream, route = self._out[node], self._view.routes.get(node)
+        lane = self._context.lanes.get(route[0]) if route else None
+        if lane is None:
+            return
+        cluster = self._view.cluster_id
+        freed = 0
+        while (batch := stream.next_batch()) is not None:
+            if not lane.send(batch):
+                lane.wait(cluster, self._capability, self._name)
+                break
+            freed += stream.sent(self._context.runtime.monotonic())
+        if freed:
+            self._released(node, freed)
+
+    def _released(self, node: NodeId, size: int) -> None:
+        if size and self._port.released(node, size):
+            self._on_room(node)
+
+    # In -------------------------------------------------------------------------------------
+
+    def received(self, packets: Packets) -> int | None:
+        """How many of the batch's messages are not to be delivered; None = none is.
+
+        Acknowledges a reliable stream's batch.
+        """
+        node = NodeId(packets.source)
+        if not self._enabled or node not in self._view.members or node == self._view.me:
+            self._context.drops["G-8" if node in self._view.members else "G-4"] += 1
+            return None
+        stream = self._in.get(node)
+        if stream is None:
+            stream = self._in[node] = InStream(self._ends(node))
+        stream.ttl = self._view.ttl
+        skip = None
+        for effect in stream.receive(packets):
+            match effect:
+                case Deliver():
+                    skip = effect.skip
+                case Acknowledge():
+                    self._context.send_routed(effect.message)
+                case Count():
+                    self._context.drops[effect.rule] += 1
+        return skip
+
+    def _ends(self, node: NodeId) -> Ends:
+        return Ends(
+            cluster_id=self._view.cluster_id,
+            capability=self._capability,
+            me=self._view.me,
+            incarnation=self._view.incarnation,
+            peer=node,
+        )
+
+    def _count(self, effects: object) -> None:
+        for effect in effects:  # type: ignore[attr-defined]  # a list of counts
+            self._context.drops[effect.rule] += 1
+
+
+_GONE = verdict_of(Outcome.UNREACHABLE)
+_NOWHERE = (None,)
