@@ -167,7 +167,7 @@ class Greeting:
 
 def _shown(low: int, high: int) -> str:
     """Versions for people."""
-    return str(low) if low == high else f"{low} … {high}"
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def reason_of(refusal: Refusal) -> tuple[Reason, str]:

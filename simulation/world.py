@@ -220,7 +220,10 @@ class World(Machines):
         return [n for n in enabled if n in self.processes and self.processes[n].member]
 
     def converged(self) -> bool:
-        """I2: every running member agrees with the world about links, topology and routes."""
+        """I2: every running member agrees with the world about links, topology and routes.
+
+        What it holds of nodes that no path leads to is not asked.
+        """
         members = self.members()
         near = {a: [b for b in members if self._linked(a, b)] for a in members}
         return all(self._agrees(node, near) for node in members)
@@ -236,8 +239,9 @@ class World(Machines):
             up = isinstance(link, LinkActor) and link.rules.state is State.UP
             if up != (peer in near[me]) or (up and node.rules.route(peer) != (peer,)):
                 return False
-        shown = {n: sorted(others) for n, others in node.rules.adjacency() if others}
-        return shown == {n: others for n, others in near.items() if others}
+        reached = _reached(me, near)
+        shown = {n: sorted(x) for n, x in node.rules.adjacency() if x and n in reached}
+        return shown == {n: near[n] for n in reached if near[n]}
 
     def _linked(self, a: NodeId, b: NodeId) -> bool:
         if a == b or self.path.is_cut(a, b) or self.path.is_cut(b, a):
@@ -246,3 +250,13 @@ class World(Machines):
         (low, high), (lowest, highest) = mine.versions, other.versions
         understood = low <= highest and lowest <= high
         return understood and not (mine.transport.blocks(b) or other.transport.blocks(a))
+
+
+def _reached(me: NodeId, near: Mapping[NodeId, list[NodeId]]) -> set[NodeId]:
+    """``me`` and everybody that a path of links leads to."""
+    reached, frontier = {me}, [me]
+    while frontier:
+        found = [n for n in near[frontier.pop()] if n not in reached]
+        reached.update(found)
+        frontier += found
+    return reached

@@ -65,7 +65,7 @@ def test_no_common_cluster() -> None:
         assert detail in note.detail
 
 
-@pytest.mark.parametrize(("low", "high", "spoken"), [(2, 9, "2 … 9"), (2, 2, "2"), (3, 1, "3 … 1")])
+@pytest.mark.parametrize(("low", "high", "spoken"), [(2, 9, "2 to 9"), (2, 2, "2"), (3, 1, "3 to 1")])
 @BOTH
 def test_version(me: int, low: int, high: int, spoken: str) -> None:
     side = peering(TWO, ONE) if me == TWO else peering(ONE, TWO)
@@ -100,8 +100,8 @@ def test_the_highest_version_of_both_ends_is_spoken(
 def test_two_processes_without_a_common_version_refuse_each_other() -> None:
     net = refused_net(peering(ONE, TWO, versions=(1, 2)), peering(TWO, ONE, versions=(3, 4)))
     for node, detail in (
-        (ONE, "you speak protocol 3 … 4, we speak 1 … 2"),
-        (TWO, "you speak protocol 1 … 2, we speak 3 … 4"),
+        (ONE, "you speak protocol 3 to 4, we speak 1 to 2"),
+        (TWO, "you speak protocol 1 to 2, we speak 3 to 4"),
     ):
         note = net.effects(node, NoteRefusal)[0]
         assert isinstance(note, NoteRefusal)
