@@ -26,6 +26,7 @@ ASK_FROM_OUTSIDE = {"system.py", "embedding.py"}
 PURE = frozenset(
     [
         "__future__",
+        "bisect",
         "collections",
         "dataclasses",
         "difflib",

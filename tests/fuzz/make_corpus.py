@@ -8,6 +8,9 @@ broke); nothing is removed here.
 from __future__ import annotations
 
 import json
+from collections import Counter
+
+from msgspec.msgpack import encode as pack
 
 from tagmesh.control.commands import COMMANDS
 from tagmesh.control.configfile import example
@@ -38,7 +41,23 @@ PING = [0, 0, 8, 0, 0, 0]
 CHOOSES, FOLLOWS = 0, 1
 ESTABLISHED = [*DIALLED, *hello(), *welcome()]
 
+
+def batch(number: int = 0, of: int = 1, reliable: int = 1, floor: int = 0) -> list[int]:
+    """Two messages of a stream come; number and stream as in the target's list of numbers."""
+    return [0, 0, number, of, 1, reliable, floor]
+
+
+OFFER, SEND, TAKEN = [4, 9], [5], [6, 0, 0, 1, 0]
+TICK, GO_BACK, CLEAR = [7, 9, 0], [7, 0, 1], [7, 0, 2]
+SPEND, GRANTED, RECEIVE, CONSUME = [0, 2], [1, 0, 2], [2, 2], [3, 2]
+
 HISTORIES = {
+    "credit": {
+        "sender": bytes([*SPEND * 11, *GRANTED, *SPEND]),
+        "receiver": bytes([*RECEIVE * 10, *CONSUME * 6, *RECEIVE * 5]),
+        "too-much": bytes([*RECEIVE * 11]),
+        "taken-back": bytes([*SPEND, 1, 0, 1]),
+    },
     "hello": {
         "chooses": bytes([CHOOSES, *ESTABLISHED]),
         "follows": bytes([FOLLOWS, *ESTABLISHED]),
@@ -57,16 +76,29 @@ HISTORIES = {
         "want": bytes([0, 0, 0, 0, 3, 0, 7, 2, 0, 1]),
         "down": bytes([0, 0, 0, 0, 1, 0, 2, 1]),
     },
+    "payloads": {
+        "numbers": bytes([3]) + pack([1, 2, 3]),
+        "calls": bytes([3]) + pack([{"id": 7, "state": "ended"}] * 3),
+        "nested": bytes([1]) + pack([[[{"a": [None, True, 1.5, b"x"]}]]]),
+    },
+    "stream": {
+        "delivered": bytes([1, *batch(), *batch(2), *batch(2)]),
+        "late": bytes([0, *batch(2, reliable=0), *batch(0, reliable=0), *batch(of=2)]),
+        "acknowledged": bytes([1, *OFFER, *SEND, *TAKEN, *OFFER, *SEND, *TICK]),
+        "again": bytes([1, *OFFER, *SEND, *GO_BACK, *OFFER, *SEND, *SEND, *TAKEN]),
+        "given-up": bytes([1, *OFFER, *SEND, *OFFER, *CLEAR, *OFFER, *SEND]),
+    },
 }
 URLS = ("bins:10.0.0.5:5556", "bins:[fe80::1%eth0]:1", "bins:node-a", "bin:a", "bins://u:p@h")
 
 
 def main() -> None:
     """Write what is missing."""
-    seen: set[str] = set()
+    seen = Counter[str]()
     for line in table.load():
-        name = f"{line.name}-{'full' if line.name in seen else 'plain'}"
-        seen.add(line.name)
+        forms = ("plain", "full", "more", "most")
+        name = f"{line.name}-{forms[min(seen[line.name], len(forms) - 1)]}"
+        seen[line.name] += 1
         _keep("wire", name, line.body)
         _keep("frames", name, PIECES + frame(line.body))
     everything = [m for line in table.load() for m in wire.decode(line.body).messages]

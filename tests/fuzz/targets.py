@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import bytes_targets, rules_targets
+from tests.fuzz import bytes_targets, rules_targets, streams_targets
 
 CORPUS = Path(__file__).with_name("corpus")
 MAX_CORPUS_FILES = 200
@@ -13,10 +13,13 @@ MAX_INPUT_BYTES = 4096
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "config": bytes_targets.config,
+    "credit": streams_targets.credit,
     "frames": bytes_targets.frames,
     "hello": rules_targets.hello,
     "link_state": rules_targets.link_state,
     "mi": bytes_targets.mi,
+    "payloads": streams_targets.payloads,
+    "stream": streams_targets.stream,
     "toml": bytes_targets.toml,
     "url": bytes_targets.url,
     "wire": bytes_targets.wire,

@@ -15,6 +15,7 @@ from tagmesh.protocol.wire import decode
 from tests.fuzz import __main__ as runner
 from tests.fuzz.draw import Draw
 from tests.fuzz.rules_targets import Shell
+from tests.fuzz.streams_targets import Streams
 from tests.fuzz.targets import CANARY, CANARY_SENTENCE, CORPUS, MAX_CORPUS_FILES, TARGETS, canary
 from tests.fuzz.targets import samples as samples_of
 
@@ -75,6 +76,20 @@ def test_a_greeting_of_the_corpus_succeeds(name: str) -> None:
     while shell.draw:
         shell.step()
     assert shell.established is not None
+
+
+def test_streams_of_the_corpus_deliver_and_are_acknowledged() -> None:
+    """For the same reason."""
+
+    def replay(name: str) -> Streams:
+        streams = Streams(Draw((CORPUS / "stream" / name).read_bytes()))
+        while streams.draw:
+            streams.step()
+        return streams
+
+    assert replay("delivered").last == (5, 1, 3)
+    assert replay("acknowledged").out._floor == 1
+    assert len(replay("again").out._sent) == 1
 
 
 def test_the_planted_bug_is_found() -> None:

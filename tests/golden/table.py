@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,8 @@ def fields_of(value: Any) -> Any:
         return {name: fields_of(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, IntEnum):
+        return value.value
     return [fields_of(item) for item in value] if isinstance(value, list | tuple) else value
 
 

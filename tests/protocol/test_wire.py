@@ -26,6 +26,18 @@ sessions = st.binary(min_size=8, max_size=8)
 hops = st.integers(0, m.MAX_HOPS)
 versions = st.integers(1, 65535)
 numbers = st.integers(0, 2**31 - 1)
+names = st.text(min_size=1, max_size=m.MAX_NAME_CHARS)
+tags = st.text(max_size=m.MAX_NAME_CHARS)
+buckets = st.integers(0, m.BUCKETS - 1)
+digests = st.binary(min_size=16, max_size=16)
+formats = st.integers(0, 65535)
+bulk = st.binary(max_size=200)
+routed = (ids, ids, u63, ids, st.integers(0, m.MAX_NODES), names)
+syncs = st.builds(m.SyncId, ids, u63, u63)
+states = st.builds(
+    m.CapabilityState, names, st.sampled_from(m.CapState), formats, formats, u63, st.booleans(),
+    texts, u63,
+)  # fmt: skip
 any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(
         m.Hello, versions, versions, ids, u63, sessions, st.binary(max_size=8),
@@ -40,7 +52,7 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(m.ProbeAnswer, ids, ids, u63, st.booleans()),
     st.builds(
         m.LinkState, ids, ids, u63, u63, u63,
-        st.lists(st.tuples(ids, u63), max_size=20), hops,
+        st.lists(st.tuples(ids, u63), max_size=20), hops, st.lists(states, max_size=3),
     ),
     st.builds(m.Digest, ids, st.lists(st.tuples(ids, u63, u63), max_size=10)),
     st.builds(m.Want, ids, id_lists),
@@ -50,10 +62,29 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
     ),
     st.builds(m.Goodbye, ids, texts),
     st.builds(m.Trace, ids, ids, ids, u63, st.integers(0, m.MAX_NODES), id_lists, st.booleans()),
+    st.builds(
+        m.Packets, *routed, u63, u63, st.integers(1, m.MAX_BATCH), bulk, st.booleans(), u63
+    ),
+    st.builds(m.Taken, *routed, u63, u63, u63),
+    st.builds(m.Credit, ids, names, u63),
+    st.builds(
+        m.SyncRequest, *routed, syncs, formats, formats, st.lists(tags, max_size=3),
+        st.lists(st.builds(m.Section, tags, buckets, u63, digests), max_size=5),
+        st.lists(st.tuples(tags, buckets), max_size=5),
+    ),
+    st.builds(m.SyncAnswer, *routed, syncs, texts, u63, formats, st.lists(tags, max_size=3), u63),
+    st.builds(m.SyncChunk, *routed, syncs, u63, st.integers(0, 2**32 - 1), bulk),
+    st.builds(m.SyncAck, *routed, syncs, u63, st.integers(0, m.MAX_WINDOW), st.booleans()),
+    st.builds(
+        m.SyncEnd, *routed, syncs, u63, st.lists(st.tuples(tags, u63, digests), max_size=3)
+    ),
+    st.builds(m.SyncStop, *routed, syncs, texts),
 )  # fmt: skip
 frames = st.lists(any_message, min_size=1, max_size=8)
 
 PING = m.Ping(cluster_id=1, number=7)
+ROUTE = (1, 1, 5, 2, 9, "calls")
+SYNC = m.SyncId(2, 7, 1)
 ARRAY_OF_4G = b"\xdd\xff\xff\xff\xff"
 
 
@@ -86,6 +117,15 @@ def _one_of_each() -> list[m.Message]:
         m.Description(1, 2, 3, "bins:a", 50, 3),
         m.Goodbye(1, "stop"),
         m.Trace(1, 1, 2, 9, 5, [1]),
+        m.Packets(*ROUTE, 1, 0, 2, b"\x92\x01\x02"),
+        m.Taken(*ROUTE, 5, 1, 2),
+        m.Credit(1, "calls", 2**20),
+        m.SyncRequest(*ROUTE, SYNC, 1, 1, ["vip"], [m.Section("vip", 0, 1, bytes(16))], []),
+        m.SyncAnswer(*ROUTE, SYNC, "", 5, 1, ["vip"]),
+        m.SyncChunk(*ROUTE, SYNC, 0, 7, b"\x90"),
+        m.SyncAck(*ROUTE, SYNC, 1, 8),
+        m.SyncEnd(*ROUTE, SYNC, 1, [("vip", 5, bytes(16))]),
+        m.SyncStop(*ROUTE, SYNC, "done"),
     ]
 
 
@@ -113,7 +153,7 @@ def test_appended_fields_of_a_newer_version_are_ignored() -> None:
 
 def test_fields_that_an_older_version_does_not_send_have_defaults() -> None:
     assert decode(msgspec.msgpack.encode([[20, 1, 2, 3, 4, 5, []]])).messages == [
-        m.LinkState(1, 2, 3, 4, 5, [], hops=0)
+        m.LinkState(1, 2, 3, 4, 5, [], hops=0, capabilities=[])
     ]
 
 
@@ -132,6 +172,9 @@ MALFORMED = {
     "W3 array16 header cut": b"\xdc\x00",
     "W3 array16 header only": b"\xdc\x00\x01",
     "W3 array32 header cut": b"\xdd\x00\x00\x00",
+    "an unknown state of a capability": frame(
+        msgspec.msgpack.encode([20, 1, 1, 1, 1, 1, [], 0, [["c", 6]]])
+    ),
     "no message": frame(),
     "message is no array": frame(b"\x01"),
     "message is a map": frame(b"\x81\x00\x0a"),
@@ -158,6 +201,15 @@ MALFORMED = {
     "W6 4 G messages": ARRAY_OF_4G + b"\x93\x0a\x01\x07" * 100,
     "W6 4 G ids": frame(b"\x93\x16\x01" + ARRAY_OF_4G + b"\x01" * 1000),
     "W6 4 G entries": frame(b"\x93\x15\x01" + ARRAY_OF_4G + b"\x93\x01\x01\x01" * 1000),
+    "W6 4 G capabilities": frame(
+        msgspec.msgpack.encode([20, 1, 1, 1, 1, 1, [], 0, []])[:-1] + ARRAY_OF_4G + b"\x92\xa1c\x04"
+    ),
+    "W6 4 G sections": frame(
+        msgspec.msgpack.encode([50, *ROUTE, SYNC, 1, 1, [], [], []])[:-2] + ARRAY_OF_4G + b"\x90"
+    ),
+    "W6 payloads of 4 GiB": frame(
+        msgspec.msgpack.encode([40, *ROUTE, 1, 0, 1, b""])[:-2] + b"\xc6\xff\xff\xff\xffabc"
+    ),
     "W6 4 G fields": frame(ARRAY_OF_4G + b"\x0a\x01\x07"),
     "W6 4 G fields of an unknown": frame(ARRAY_OF_4G + b"\x63\x01\x07"),
     "W6 map of 4 G in an unknown": frame(b"\x92\x63\xdf\xff\xff\xff\xff"),
