@@ -29,10 +29,11 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(RUN)/python -m benchmarks $(ARGS)
 
-# Histories of the simulator beyond those of make test: make soak ARGS="--seeds 1000-1999"
+# Histories of the simulator beyond those of make test: make soak SEEDS=3000- MINUTES=30
 soak: $(VENV)/.installed
 	$(MAKE) fuzz
-	$(RUN)/python -m tests.simulation.soak $(ARGS)
+	$(RUN)/python -m tests.simulation.soak $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 # Each fuzz target for FUZZ_SECONDS; one of them alone: .venv/bin/python -m tests.fuzz wire
 fuzz: $(VENV)/.installed

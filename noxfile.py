@@ -1,6 +1,7 @@
 """``nox``: the tests on every supported Python, the checks, and the built package.
 
-``make test`` and ``make check`` do the same on one Python, without nox.
+``make test`` and ``make check`` do the same on one Python, without nox. ``nox -s determinism`` is
+quick: it asks each Python for the same simulated histories, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ def tests(session: nox.Session) -> None:
     """The test suite."""
     session.install("--editable", ".[dev]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def determinism(session: nox.Session) -> None:
+    """I12: each Python finds the stored hashes, whatever PYTHONHASHSEED is; ``tests`` does too."""
+    session.install("--editable", ".", "pytest")
+    session.run("pytest", "tests/simulation/test_determinism.py", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

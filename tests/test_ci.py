@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,34 @@ def test_the_run_is_a_program_that_bash_can_read() -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "set -euo pipefail" in text
     subprocess.run(["bash", "-n", str(RUN)], check=True, timeout=10)
+
+
+def test_the_run_compares_histories_on_every_supported_python() -> None:
+    """I12. The versions stand in three files."""
+    (named,) = re.findall(r"^for version in (.*); do$", RUN.read_text("utf-8"), re.MULTILINE)
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^PYTHONS = \[(.*)\]$", noxfile, re.MULTILINE)
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    classified = re.findall(r'"Programming Language :: Python :: (.*)"', project)
+    assert named.split() == re.findall(r'"(.*?)"', listed) == classified
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ([], []),
+        (["SEEDS=3000-", "MINUTES=30"], ["--seeds", "3000-", "--minutes", "30"]),
+        (["ARGS=--nodes 9"], ["--nodes", "9"]),
+    ],
+)
+def test_make_soak_hands_its_variables_on(given: list[str], options: list[str]) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "soak", *given],
+        env={"PATH": os.environ["PATH"]},  # of no make that runs the tests
+        cwd=ROOT, check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    command = done.stdout.replace("\\\n", " ").splitlines()[-1].split()
+    assert command[1:] == ["-m", "tests.simulation.soak", *options]
 
 
 def test_the_run_installs_nothing_without_being_root() -> None:
