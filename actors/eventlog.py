@@ -47,6 +47,7 @@ class EventLog:
             after=announce.after,
             cause=announce.cause,
             via=announce.via,
+            capability=announce.capability,
         )
         self.ring.append(record)
         logger.info("node %s: %s", self._me, record, extra={"event": record})

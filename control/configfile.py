@@ -15,8 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..protocol.capability_settings import EXAMPLE_NAME
 from ..protocol.cluster_settings import ME_KEYS, STATIC_EXAMPLES, row_of
 from ..protocol.config import (
+    REPEATED_TABLES,
     TABLES,
     Config,
     ConfigError,
@@ -30,7 +32,7 @@ FILE_NAME = "tagmesh.toml"
 PATH_VARIABLE = "TAGMESH_CONFIG"
 MAX_FILE_BYTES = 1024**2
 
-_SINGLE_TABLES = {name: table for name, table in TABLES.items() if name != "cluster"}
+_SINGLE_TABLES = {name: table for name, table in TABLES.items() if name not in REPEATED_TABLES}
 
 
 class ConfigFileError(ConfigError):
@@ -175,6 +177,8 @@ def tables_of(config: Config) -> dict[str, Any]:
             shown["me"] = row_of(cluster.me, ME_KEYS)
             shown["neighbours"] = [row_of(record) for record in cluster.neighbours]
         tables["cluster"].append(shown)
+    if config.capabilities:
+        tables["capability"] = {c.name: _table_of(type(c), c) for c in config.capabilities}
     return tables
 
 
@@ -190,10 +194,19 @@ def show(config: Config) -> str:
     """The resolved configuration as TOML, secrets masked."""
     blocks = []
     for name, tables in tables_of(config).items():
-        for table in tables if isinstance(tables, list) else [tables]:
-            lines = [_header(name), *(f"{key} = {_literal(value)}" for key, value in table.items())]
+        for header, table in _blocks(name, tables):
+            lines = [header, *(f"{key} = {_literal(value)}" for key, value in table.items())]
             blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _blocks(name: str, tables: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(header, keys and values) of each table of that kind."""
+    if name == "capability":
+        yield from ((_header(name, called), table) for called, table in tables.items())
+    else:
+        for table in tables if isinstance(tables, list) else [tables]:
+            yield _header(name), table
 
 
 def example() -> str:
@@ -218,7 +231,9 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _header(name: str) -> str:
+def _header(name: str, called: str = EXAMPLE_NAME) -> str:
+    if name == "capability":
+        return f"[capability.{_literal(called)}]"
     return "[[cluster]]" if name == "cluster" else f"[{name}]"
 
 

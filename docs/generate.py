@@ -25,24 +25,27 @@ TOPICS = Path(__file__).parent / "topics"
 NOTE = "<!-- Made by docs/generate.py from the declarations in {}. Run `make docs`. -->"
 
 
+HEADERS = {"cluster": "[[cluster]]", "capability": '[capability."name"]'}
+
+
 def configuration() -> str:
     """Every table of the configuration file with its keys."""
     lines = [
         "# Configuration",
         "",
-        NOTE.format("protocol/config.py and protocol/cluster_settings.py"),
+        NOTE.format("protocol/config.py, cluster_settings.py and capability_settings.py"),
         "",
         "One TOML file describes one node. It is looked for at `--config`, `$TAGMESH_CONFIG`,",
         "`./tagmesh.toml`, `~/.config/tagmesh/tagmesh.toml` and `/etc/tagmesh/tagmesh.toml`.",
         "The environment variable `TAGMESH_<TABLE>_<KEY>` overrides a value of the file, except in",
-        "`[[cluster]]`. Unknown keys and wrong values are errors, and all of them are printed",
-        "together. No value changes while a node runs.",
+        "`[[cluster]]` and `[capability]`. Unknown keys and wrong values are errors, and all of",
+        "them are printed together. No value changes while a node runs.",
         "",
         "`tagmesh config example` prints a commented file, `tagmesh config check` validates one,",
         "`tagmesh config show` prints every value in use.",
     ]
     for name, table in config.TABLES.items():
-        lines += ["", f"## `{'[[cluster]]' if name == 'cluster' else f'[{name}]'}`", ""]
+        lines += ["", f"## `{HEADERS.get(name, f'[{name}]')}`", ""]
         about = inspect.cleandoc(table.__doc__ or "").partition(": ")[2]
         lines += [about[:1].upper() + about[1:], ""]
         lines += ["| key | default | allowed | OpenSIPS | meaning |", "|---|---|---|---|---|"]

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .identity import ClusterId, NodeRecord
-from .kinds import bins_url, duration, flag, integer, text, write_duration
+from .kinds import bins_url, duration, flag, integer, share, size, text, write_duration
+from .messages import MAX_WINDOW
 from .settings import REQUIRED, Kind, Reader, setting, shown
 
 MAX_CLUSTERS = 64
@@ -66,6 +67,77 @@ class ClusterSettings:
     rerouting: bool = setting(
         flag(), True, "reach nodes through others", opensips="enable_rerouting"
     )
+    seed_fallback_interval_s: float = setting(
+        duration(0.01),
+        "5s",
+        "a seed that finds no donor for so long is synced without data",
+        opensips="seed_fallback_interval",
+        key="seed_fallback_interval",
+    )
+    newest_decides: bool = setting(
+        flag(), True, "when no node is synced: the one with the newest data becomes it, seed or not"
+    )
+    quorum_share: float = setting(
+        share(), 0.5, "newest_decides needs more than this share of the nodes in sight"
+    )
+    sync_timeout_s: float = setting(
+        duration(0.05),
+        "15s",
+        "longest time without progress in a sync",
+        opensips="sync_timeout",
+        key="sync_timeout",
+    )
+    sync_request_timeout_s: float = setting(
+        duration(0.02),
+        "2s",
+        "a donor must answer a request within this; else the next one is asked",
+        key="sync_request_timeout",
+    )
+    resume_timeout_s: float = setting(
+        duration(0.01),
+        "5s",
+        "a sync goes on where it was when its donor is back within this",
+        key="resume_timeout",
+    )
+    sync_packet_size_bytes: int = setting(
+        integer(1024, 65_535),
+        32_768,
+        "a sync packet is closed when it is as full as this, in bytes",
+        opensips="sync_packet_size",
+        key="sync_packet_size",
+    )
+    sync_window: int = setting(
+        integer(1, MAX_WINDOW), 8, "sync packets on their way before one is acknowledged"
+    )
+    max_donor_sessions: int = setting(
+        integer(1, 1024), 4, "nodes served at once; others are told busy"
+    )
+    sync_queue_messages: int = setting(
+        integer(1, 10_000_000), 50_000, "messages that wait for a sync to end, per capability"
+    )
+    sync_queue_bytes: int = setting(
+        size(64 * 1024, 1024**3), "16MiB", "their size together", key="sync_queue"
+    )
+    mirror_guard_records: int = setting(
+        integer(0),
+        20,
+        "a mirror that would drop more records than this and more than mirror_guard_share waits",
+    )
+    mirror_guard_share: float = setting(
+        share(), 0.5, "share of the own records that a mirror may drop unasked"
+    )
+    credit_window_bytes: int = setting(
+        size(128 * 1024, 64 * 1024**2),
+        "1MiB",
+        "bytes of a capability on their way on one connection; the same on all nodes",
+        key="credit_window",
+    )
+    outbox_bytes: int = setting(
+        size(128 * 1024, 1024**3),
+        "4MiB",
+        "messages of a capability that wait to be sent; more is busy",
+        key="outbox",
+    )
     me: NodeRecord | None = None
     """The own row, in static mode."""
     neighbours: tuple[NodeRecord, ...] = ()
@@ -74,7 +146,7 @@ class ClusterSettings:
     @property
     def digest(self) -> str:
         """Digest of what must agree on all nodes of a cluster (`config_mismatch`)."""
-        agreed = f"{self.rerouting}"
+        agreed = f"{self.rerouting} {self.credit_window_bytes}"
         return hashlib.sha256(agreed.encode()).hexdigest()[:16]
 
 
@@ -171,6 +243,10 @@ class ClusterReader:
         bounded("ping_timeout", timeout_s, "less than", "ping_interval", interval_s)
         bounded("reconnect_cap", cap_s, "at most", "node_timeout", cluster.node_timeout_s)
         bounded("reconnect_cap", cap_s, "at most", "digest_interval", cluster.digest_interval_s)
+        sync_s = cluster.sync_timeout_s
+        request_s, resume_s = cluster.sync_request_timeout_s, cluster.resume_timeout_s
+        bounded("sync_request_timeout", request_s, "less than", "sync_timeout", sync_s)
+        bounded("resume_timeout", resume_s, "less than", "sync_timeout", sync_s)
 
     def me(self, name: str, raw: Mapping[str, Any]) -> dict[str, Any] | None:
         """The own row, checked."""

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .capability_settings import CapabilitySettings, read_capabilities
 from .cluster_settings import (
     MAX_CLUSTERS,
     MAX_NODES,
@@ -45,8 +46,10 @@ __all__ = [
     "MAX_NODES",
     "ME_KEYS",
     "NEIGHBOUR_KEYS",
+    "REPEATED_TABLES",
     "TABLES",
     "AdminSettings",
+    "CapabilitySettings",
     "ClusterSettings",
     "Config",
     "ConfigError",
@@ -201,12 +204,18 @@ class Config:
     tls: TlsSettings = dataclasses.field(default_factory=TlsSettings)
     transport: TransportSettings = dataclasses.field(default_factory=TransportSettings)
     clusters: tuple[ClusterSettings, ...] = ()
+    capabilities: tuple[CapabilitySettings, ...] = ()
     admin: AdminSettings = dataclasses.field(default_factory=AdminSettings)
 
     def cluster(self, cluster: ClusterId) -> ClusterSettings:
         """The settings of a cluster; one without a table of its own takes the defaults."""
         found = [c for c in self.clusters if c.id == cluster]
         return found[0] if found else ClusterSettings(id=cluster)
+
+    def capability(self, cluster: ClusterId, name: str) -> CapabilitySettings:
+        """The settings of a capability; one without a table of its own takes the defaults."""
+        found = [c for c in self.capabilities if c.name == name and c.cluster in (None, cluster)]
+        return found[0] if found else CapabilitySettings(name=name)
 
 
 TABLES: Mapping[str, type] = {
@@ -215,8 +224,11 @@ TABLES: Mapping[str, type] = {
     "tls": TlsSettings,
     "transport": TransportSettings,
     "cluster": ClusterSettings,
+    "capability": CapabilitySettings,
     "admin": AdminSettings,
 }
+REPEATED_TABLES = ("cluster", "capability")
+"""There may be several of each, in the fields ``clusters`` and ``capabilities`` of `Config`."""
 
 
 def read_config(raw: Mapping[str, Any], source: str = "configuration") -> Config:
@@ -230,14 +242,18 @@ def read_config(raw: Mapping[str, Any], source: str = "configuration") -> Config
     parts: dict[str, Any] = {
         name: reader.table(kind, name, raw.get(name, {}))
         for name, kind in TABLES.items()
-        if name != "cluster"
+        if name not in REPEATED_TABLES
     }
     node_id = peek(NodeSettings, raw.get("node"), "id")
     mode = peek(ProvisioningSettings, raw.get("provisioning", {}), "mode")
     clusters = ClusterReader(reader, node_id, mode).read(raw)
+    given = raw.get("cluster", [])
+    certain = mode == "static" and isinstance(given, list) and len(clusters) == len(given)
+    known = [cluster.id for cluster in clusters] if certain else None
+    capabilities = read_capabilities(reader, raw.get("capability", {}), known)
     if reader.problems:
         raise ConfigError(reader.problems, source)
-    return Config(clusters=clusters, **parts)
+    return Config(clusters=clusters, capabilities=capabilities, **parts)
 
 
 def own_id(config: Config) -> NodeId:

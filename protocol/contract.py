@@ -20,7 +20,7 @@ import msgspec
 
 from .errors import Misuse
 from .identity import ClusterId, NodeId, NodeRecord
-from .messages import CapState, Section
+from .messages import MAX_NAME_CHARS, CapState, Section
 from .routing import Path
 
 Condition = (
@@ -265,9 +265,8 @@ class KeyedCapability(Capability):
         """The packed records of one section, as of now; deleted ones that are still known, too."""
         raise NotImplementedError
 
-    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> None:
-        """Packed records of the donor, older ones ignored. Raises for none of them alone: what is
-        broken is given to `refuse_item`."""
+    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> list[tuple[bytes, str]]:
+        """Packed records of the donor, older ones ignored; those that are broken, and why."""
         raise NotImplementedError
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
@@ -283,11 +282,16 @@ class KeyedCapability(Capability):
         raise NotImplementedError
 
 
+def is_name(text: str) -> bool:
+    """Can a capability be called so?"""
+    return 0 < len(text) <= MAX_NAME_CHARS and text.isascii() and text.isprintable()
+
+
 def check_capability(capability: Capability) -> None:
     """`Misuse` when a capability cannot be registered as it is."""
     name = capability.name
     kind = type(capability).__name__
-    if not name or len(name) > 64 or not name.isascii() or not name.isprintable():
+    if not is_name(name):
         raise Misuse(
             f"{kind}.name is {name!a}: a capability needs a name of 1 to 64 printable ASCII"
             " characters, the same on every node"

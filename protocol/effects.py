@@ -36,6 +36,7 @@ class Announce(Effect, frozen=True, kw_only=True):
     after: str | None = None
     cause: str = ""
     via: NodeId | None = None
+    capability: str | None = None
 
 
 class Count(Effect, frozen=True):

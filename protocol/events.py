@@ -24,6 +24,18 @@ class Event(StrEnum):
     """A connection was refused, by me or by the other side."""
     ROSTER_CHANGED = "roster_changed"
     """The provisioned nodes changed, or the storage was lost or came back."""
+    CAPABILITY_CHANGED = "capability_changed"
+    """The state of a capability on this node changed."""
+    SYNC_STARTED = "sync_started"
+    """A sync begins; the node is the donor asked first."""
+    SYNC_PROGRESS = "sync_progress"
+    """How far a sync is: records done and expected, bytes, rate."""
+    SYNC_DONE = "sync_done"
+    """A sync is complete and verified."""
+    SYNC_FAILED = "sync_failed"
+    """A sync ended otherwise; it is tried again."""
+    SYNCED_WITHOUT_DATA = "synced_without_data"
+    """A capability declared itself OK without a donor: a seed, or the one with the newest data."""
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +55,13 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Why, in one short phrase."""
     via: NodeId | None = None
     """Next hop, where the event is about a route."""
+    capability: str | None = None
 
     def __str__(self) -> str:
         where = "".join(
             [
                 f" cluster {self.cluster_id}" if self.cluster_id is not None else "",
+                f" {self.capability}" if self.capability is not None else "",
                 f" node {self.node_id}" if self.node_id is not None else "",
                 f" {self.before}>{self.after}" if self.after is not None else "",
                 f" via {self.via}" if self.via is not None else "",

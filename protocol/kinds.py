@@ -34,6 +34,19 @@ def integer(low: int, high: int = MAX_ID) -> Kind:
     return Kind(read, f"a whole number {low} … {high}")
 
 
+def share() -> Kind:
+    """A part of a whole: 0.5 is half of it."""
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Misuse(f"{shown(value)} is not a number")
+        if not 0 <= value <= 1:
+            raise Misuse(f"{shown(value)} is out of range")
+        return float(value)
+
+    return Kind(read, "a number 0.0 … 1.0")
+
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SIZES = {"MiB": 1024**2, "KiB": 1024, "B": 1}

@@ -162,7 +162,9 @@ class CapabilityState(msgspec.Struct, frozen=True, array_like=True):
     reason: Text = ""
     """Why it is in this state."""
     view: U63 = 0
-    """The partition view it has adopted: what it lost by it, it has let go (P-3)."""
+    """The partition view it follows: what it lost by it, it has let go (P-3). 0 = holds nothing."""
+    generation: U63 = 0
+    """Grows each time it becomes OK in a life: who left and came back is another member (P-3)."""
 
 
 class LinkState(Message, frozen=True, tag=20):

@@ -18,6 +18,7 @@ from tagmesh.control.configfile import (
     tables_of,
     unknown_variables,
 )
+from tagmesh.protocol.capability_settings import EXAMPLE_NAME
 from tagmesh.protocol.config import TABLES, ConfigError, read_config, settings_of
 
 
@@ -184,6 +185,10 @@ neighbours = [{ node_id = 2, url = "bins:b", description = "quote \\" here" }]
 [[cluster]]
 id = 4
 me = { url = "bins:a" }
+[capability."dialog-dlg-repl"]
+cluster = 4
+auto_sync = false
+[capability."a \\" b"]
 """
 
 
@@ -192,7 +197,8 @@ def test_what_is_shown_can_be_read_again(tmp_path: Path) -> None:
     shown = show(config)
     again = load_config(write(tmp_path, shown, "again.toml"), {})
     assert show(again) == shown
-    assert again.clusters == config.clusters
+    assert (again.clusters, again.capabilities) == (config.clusters, config.capabilities)
+    assert [c.name for c in again.capabilities] == ["dialog-dlg-repl", 'a " b']
     assert (again.node, again.tls, again.transport) == (config.node, config.tls, config.transport)
     assert tomllib.loads(shown) == tables_of(config)
 
@@ -207,7 +213,8 @@ def test_what_is_shown_has_no_secret(tmp_path: Path) -> None:
 def test_the_example_is_valid_and_changes_nothing() -> None:
     raw = tomllib.loads(example())
     config = read_config(raw)
-    plain = read_config({"node": {"id": 1}, "cluster": [{"id": 1}]})
+    tables = {"cluster": [{"id": 1}], "capability": {EXAMPLE_NAME: {}}}
+    plain = read_config({"node": {"id": 1}, **tables})
     assert config == plain
 
 
@@ -222,11 +229,13 @@ def test_the_example_names_every_setting_with_its_default() -> None:
             "node": {"id": 1, "listen": "bins:10.0.0.5", "description": "node-a"},
             "provisioning": static,
             "cluster": [{key: raw["cluster"][0][key] for key in ("id", "me", "neighbours")}],
+            "capability": {EXAMPLE_NAME: {"cluster": 1, "auto_sync": True}},
         }
     )
     assert config == plain
+    raw.update(cluster=raw["cluster"][0], capability=raw["capability"][EXAMPLE_NAME])
     for name, table in TABLES.items():
-        given = raw["cluster"][0] if name == "cluster" else raw[name]
+        given = raw[name]
         assert {key for key, _ in settings_of(table)} <= given.keys()
 
 

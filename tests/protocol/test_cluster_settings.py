@@ -17,7 +17,8 @@ from tagmesh.protocol.cluster_settings import (
     row_of,
 )
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
-from tagmesh.protocol.settings import Reader
+from tagmesh.protocol.messages import MAX_BATCH_BYTES
+from tagmesh.protocol.settings import Reader, settings_of
 
 ME = {"url": "bins:10.0.0.1"}
 
@@ -45,10 +46,34 @@ def test_a_cluster_with_nothing_said_has_the_defaults() -> None:
 
 
 def test_what_must_agree_in_a_cluster_is_in_the_digest() -> None:
-    one, other = ClusterSettings(id=1), ClusterSettings(id=1, rerouting=False)
+    one = ClusterSettings(id=1)
     assert one.digest == ClusterSettings(id=1, ping_interval_s=9).digest
-    assert one.digest != other.digest
+    assert one.digest != ClusterSettings(id=1, rerouting=False).digest
+    assert one.digest != ClusterSettings(id=1, credit_window_bytes=2**20 + 1).digest
     assert len(one.digest) == 16
+
+
+def test_a_batch_of_any_size_fits_the_windows() -> None:
+    """Else one packet would wait for ever for room that never comes."""
+    least = {"credit_window": "128KiB", "outbox": "128KiB", "sync_packet_size": 65_535}
+    (cluster,), problems = read([{"id": 1, **least}])
+    assert problems == []
+    assert min(cluster.credit_window_bytes, cluster.outbox_bytes) >= MAX_BATCH_BYTES
+    assert cluster.sync_packet_size_bytes < MAX_BATCH_BYTES
+    for key in ("credit_window", "outbox"):
+        assert len(read([{"id": 1, key: "127KiB"}])[1]) == 1
+    assert len(read([{"id": 1, "sync_packet_size": 65_536}])[1]) == 1
+
+
+def test_names_and_defaults_of_opensips() -> None:
+    """1.2"""
+    theirs = {
+        field.metadata["opensips"]: field.metadata["default"]
+        for _, field in settings_of(ClusterSettings)
+    }
+    assert theirs["seed_fallback_interval"] == "5s"
+    assert theirs["sync_timeout"] == "15s"
+    assert theirs["sync_packet_size"] == 32_768
 
 
 @pytest.mark.parametrize(
@@ -69,6 +94,14 @@ def test_what_must_agree_in_a_cluster_is_in_the_digest() -> None:
         (
             {"digest_interval": "4.5s"},
             "reconnect_cap: 5s, but digest_interval is 4.5s; allowed: at most digest_interval",
+        ),
+        (
+            {"sync_timeout": "5s"},
+            "resume_timeout: 5s, but sync_timeout is 5s; allowed: less than sync_timeout",
+        ),
+        (
+            {"sync_request_timeout": "16s"},
+            "sync_request_timeout: 16s, but sync_timeout is 15s; allowed: less than sync_timeout",
         ),
     ],
 )

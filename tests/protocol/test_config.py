@@ -11,8 +11,10 @@ import pytest
 from tagmesh.protocol import config as config_module
 from tagmesh.protocol.config import (
     COLUMNS,
+    REPEATED_TABLES,
     TABLES,
     AdminSettings,
+    CapabilitySettings,
     ClusterSettings,
     Config,
     ConfigError,
@@ -39,6 +41,28 @@ def test_the_smallest_configuration() -> None:
     assert config.provisioning == ProvisioningSettings()
     assert (config.tls, config.transport) == (TlsSettings(), TransportSettings())
     assert (config.admin, config.clusters) == (AdminSettings(), ())
+
+
+def test_a_capability_has_the_table_of_its_name_and_cluster() -> None:
+    tables = {"a": {"auto_sync": True}, "b": {"cluster": 2, "enabled": False}}
+    config = read_config({"node": {"id": 3}, "capability": tables})
+    one, two = ClusterId(1), ClusterId(2)
+    assert config.capability(one, "a") == config.capability(two, "a") == config.capabilities[0]
+    assert config.capability(two, "b") == CapabilitySettings(name="b", cluster=2, enabled=False)
+    assert config.capability(one, "b") == CapabilitySettings(name="b")
+    assert config.capability(one, "c") == CapabilitySettings(name="c")
+
+
+def test_in_static_mode_the_cluster_of_a_capability_must_be_there() -> None:
+    static = {"node": {"id": 1}, "provisioning": {"mode": "static"}}
+    me = {"url": "bins:a"}
+    capability = {"x": {"cluster": 5}}
+    assert problems({**static, "cluster": [{"id": 4, "me": me}], "capability": capability}) == [
+        "[capability.'x'] cluster: there is no cluster 5; allowed: the id of a [[cluster]]: 4"
+    ]
+    wrong = {**static, "cluster": [{"id": 4, "me": me}, {"id": 0}], "capability": capability}
+    assert not any("capability" in line for line in problems(wrong)), "perhaps it is that one"
+    read_config({"node": {"id": 1}, "capability": capability})  # the database decides
 
 
 def test_a_cluster_without_a_table_takes_the_defaults() -> None:
@@ -87,8 +111,27 @@ reconnect_cap = "6s"
 digest_interval = "7s"
 flap_window = "8s"
 rerouting = false
+seed_fallback_interval = "9s"
+newest_decides = false
+quorum_share = 1
+sync_timeout = "20s"
+sync_request_timeout = "3s"
+resume_timeout = "4s"
+sync_packet_size = 65535
+sync_window = 9
+max_donor_sessions = 5
+sync_queue_messages = 6
+sync_queue = "64KiB"
+mirror_guard_records = 7
+mirror_guard_share = 0.25
+credit_window = "128KiB"
+outbox = "256KiB"
 me = { url = "bins:a" }
 neighbours = [{ node_id = 2, url = "bins:b" }]
+[capability."dialogs"]
+cluster = 2
+auto_sync = false
+enabled = false
 [admin]
 http = "127.0.0.1:8888"
 fault_switch = true
@@ -102,10 +145,20 @@ def test_every_setting_can_be_given_and_arrives() -> None:
     assert config.clusters[0].ping_timeout_s == 0.25
     default = Config(node=dataclasses.replace(config.node, description=None, listen=None))
     given = tomllib.loads(FULL)
+    repeated = {
+        "cluster": (config.clusters[0], default.cluster(ClusterId(1)), given["cluster"][0]),
+        "capability": (
+            config.capabilities[0],
+            default.capability(ClusterId(1), "dialogs"),
+            given["capability"]["dialogs"],
+        ),
+    }
+    assert repeated.keys() == set(REPEATED_TABLES)
     for name, table in TABLES.items():
-        values = config.clusters[0] if name == "cluster" else getattr(config, name)
-        rest = default.cluster(ClusterId(1)) if name == "cluster" else getattr(default, name)
-        raw = given[name][0] if name == "cluster" else given[name]
+        if name in repeated:
+            values, rest, raw = repeated[name]
+        else:
+            values, rest, raw = getattr(config, name), getattr(default, name), given[name]
         for key, field in settings_of(table):
             assert key in raw, f"{name}.{key} is missing in FULL"
             if name != "node":
@@ -185,14 +238,14 @@ def test_the_own_id_must_be_given(raw: dict[str, Any]) -> None:
 def test_unknown_tables_and_tables_that_are_none() -> None:
     assert problems({"node": {"id": 1}, "transprot": {}, "tls": 5, "cluster": {}}) == [
         "[(top level)] transprot: unknown key; allowed: node, provisioning, tls, transport,"
-        " cluster, admin; did you mean 'transport'?",
+        " cluster, capability, admin; did you mean 'transport'?",
         "[tls] -: 5 is not a table; allowed: a table",
         "[cluster] -: {} is not a list of tables; allowed: [[cluster]]",
     ]
 
 
 def test_unknown_keys_are_found_at_every_level() -> None:
-    raw = {name: {"zzz": 1} for name in TABLES if name != "cluster"}
+    raw = {name: {"zzz": 1} for name in TABLES if name not in REPEATED_TABLES}
     row = {"url": "bins:a", "zzz": 1}
     cluster = {"id": 1, "zzz": 1, "me": row, "neighbours": [{**row, "node_id": 2}]}
     found = problems(
@@ -201,6 +254,7 @@ def test_unknown_keys_are_found_at_every_level() -> None:
             "node": {"id": 1, "zzz": 1},
             "provisioning": {"mode": "static", "zzz": 1, "columns": {"zzz": "x"}},
             "cluster": [cluster],
+            "capability": {"x": {"zzz": 1}},
         }
     )
     assert [line.split(" zzz")[0] for line in found if " zzz: unknown key" in line] == [
@@ -208,9 +262,10 @@ def test_unknown_keys_are_found_at_every_level() -> None:
         "[cluster #1]",
         "[cluster #1.me]",
         "[cluster #1.neighbours #1]",
+        "[capability.'x']",
     ]
     assert any("'zzz' is not a column" in line for line in found)
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 def test_a_wrong_database_url_shows_no_secret() -> None:

@@ -40,6 +40,19 @@ CLUSTER = ClusterId(7)
             ),
             "route_changed cluster 7 node 2 via 3",
         ),
+        (
+            EventRecord(
+                sequence=4,
+                wall_s=0.0,
+                kind=Event.CAPABILITY_CHANGED,
+                cluster_id=CLUSTER,
+                capability="dialogs",
+                before="syncing",
+                after="ok",
+                cause="synced from node 2",
+            ),
+            "capability_changed cluster 7 dialogs syncing>ok: synced from node 2",
+        ),
     ],
 )
 def test_an_event_is_one_line(event: EventRecord, line: str) -> None:
@@ -54,4 +67,6 @@ def test_an_event_survives_json() -> None:
 def test_the_kinds_of_events() -> None:
     assert [event.value for event in Event] == [
         "node_up", "node_down", "link_changed", "route_changed", "join_refused", "roster_changed",
+        "capability_changed", "sync_started", "sync_progress", "sync_done", "sync_failed",
+        "synced_without_data",
     ]  # fmt: skip

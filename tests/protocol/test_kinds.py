@@ -19,6 +19,7 @@ COLUMNS = ("url", "state")
 
 KINDS: dict[str, Kind] = {
     "integer": kinds.integer(1, 10),
+    "share": kinds.share(),
     "duration": kinds.duration(0.01, 86_400),
     "size": kinds.size(4096, 1024**3),
     "text": kinds.text(5),
@@ -37,6 +38,9 @@ KINDS: dict[str, Kind] = {
 GOOD: list[tuple[str, Any, Any]] = [
     ("integer", 1, 1),
     ("integer", 10, 10),
+    ("share", 0, 0.0),
+    ("share", 0.5, 0.5),
+    ("share", 1, 1.0),
     ("duration", "10ms", 0.01),
     ("duration", "0.5s", 0.5),
     ("duration", "1.5m", 90.0),
@@ -73,6 +77,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("integer", True, "True is not a whole number"),
     ("integer", 1.0, "1.0 is not a whole number"),
     ("integer", NAN, "nan is not a whole number"),
+    ("share", 1.01, "1.01 is out of range"),
+    ("share", -1, "-1 is out of range"),
+    ("share", NAN, "nan is out of range"),
+    ("share", 10**400, "is out of range"),
+    ("share", "0.5", "'0.5' is not a number"),
+    ("share", True, "True is not a number"),
     ("duration", "9ms", "'9ms' is out of range"),
     ("duration", "25h", "'25h' is out of range"),
     ("duration", "9" * 400 + "h", "is out of range"),

@@ -1,0 +1,117 @@
+"""The words of a capability's machine: what is asked of it and what it asks of the world.
+
+The machine that uses them, with its theory, is `capability`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+
+import msgspec
+
+from .contract import SyncReport
+from .donors import Wants
+from .effects import Effect
+from .messages import CapabilityState, CapState
+
+POSITION_INTERVAL_S = 1.0
+"""A node that is not OK tells a position that moved at most so often; an OK one never by itself."""
+
+
+class Trigger(Enum):
+    """What can happen to a capability."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+    REQUEST = "request"
+    DONOR = "donor"
+    """There is a donor that was not tried in this round."""
+    DONE = "done"
+    """The session under way ended well."""
+    FAILED = "failed"
+    """The session under way ended, and no donor is left."""
+    DECLARE = "declare"
+    """S-27 or S-28 says so."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What module and operator want of one capability."""
+
+    startup_sync: bool = False
+    """The module: my data is not complete before a sync."""
+    auto_sync: bool = False
+    """Ask for a sync when it is switched on."""
+    wants: Wants = Wants()
+    seed_fallback_interval_s: float = 5.0
+    newest_decides: bool = True
+    """S-28 is switched on."""
+    quorum_share: float = 0.5
+
+
+class SyncWish(msgspec.Struct, frozen=True):
+    """What a sync is to bring."""
+
+    tags: tuple[str, ...] = ()
+    """None = everything."""
+    mirror: bool = False
+    dry_run: bool = False
+
+
+class Answer(StrEnum):
+    """What became of a request for a sync (S-1)."""
+
+    TAKEN = "taken"
+    """It is tried now, or as soon as there is a donor."""
+    IN_PROGRESS = "in_progress"
+    """A sync is under way, or one that was asked for with other words waits: one at a time."""
+    DISABLED = "disabled"
+
+
+class StateChanged(Effect, frozen=True):
+    """Tell the other nodes: this is what I say of the capability now."""
+
+    state: CapabilityState
+
+
+class TellState(Effect, frozen=True):
+    """Tell the application (`Capability.on_state`)."""
+
+    state: CapState
+    reason: str
+
+
+class StartSession(Effect, frozen=True):
+    """Begin a sync session; it takes its donors from `Rounds.choose`."""
+
+    session: int
+    """Counts up in a life; for `CapabilityRules.session_ended`."""
+    wish: SyncWish
+
+
+class CancelJoining(Effect, frozen=True):
+    """End this session of mine; its report is not wanted any more."""
+
+    session: int
+    reason: str
+
+
+class CancelDonating(Effect, frozen=True):
+    """End every session in which I am the donor."""
+
+    reason: str
+
+
+class DropWaiting(Effect, frozen=True):
+    """Throw away the messages that wait to be sent or delivered (C-1)."""
+
+
+class RequestAnswered(Effect, frozen=True):
+    """The answer to a request for a sync."""
+
+    answer: Answer
+
+
+class SyncOver(Effect, frozen=True):
+    """Tell the application how a sync ended (`Capability.sync_done`)."""
+
+    report: SyncReport
