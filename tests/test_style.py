@@ -42,6 +42,7 @@ PURE = frozenset(
         "posixpath",
         "re",
         "typing",
+        "zlib",
     ]
 )
 """What protocol/ may import from elsewhere."""
