@@ -24,11 +24,12 @@ def sender(*, reliable: bool = False, waiting: int = 0) -> OutStream:
 
 
 def text(size_bytes: int) -> bytes:
-    """A packed message of that size."""
-    header_bytes = 2 if size_bytes <= 257 else 3 if size_bytes <= 65_538 else 5
-    payload = pack(b"x" * (size_bytes - header_bytes))
-    assert len(payload) == size_bytes
-    return payload
+    """A packed message of that size, at least 3."""
+    if size_bytes <= 65_538:
+        header = b"\xc5" + (size_bytes - 3).to_bytes(2, "big")
+    else:
+        header = b"\xc6" + (size_bytes - 5).to_bytes(4, "big")
+    return header + b"x" * (size_bytes - len(header))
 
 
 def take(stream: OutStream, now: float = 0.0) -> Packets:

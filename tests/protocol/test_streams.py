@@ -3,7 +3,7 @@ test_streams_network."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import msgspec
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.protocol.messages import MAX_BATCH_BYTES, MAX_NODES, MAX_PAYLOAD_BYTES, Packets, Taken
-from tagmesh.protocol.payloads import unpack_payloads
+from tagmesh.protocol.payloads import array_header
 from tagmesh.protocol.streams import (
     BATCH_BYTES,
     MAX_MESSAGE_NUMBER,
@@ -70,7 +70,7 @@ sizes = st.lists(
 def test_batches_are_full_and_in_order(groups: list[tuple[list[int], bool]]) -> None:
     """However messages are offered: no batch exceeds its bytes unless it is one message, and no
     batch could have held the first message of the next."""
-    stream = OutStream(OUT, 1)
+    stream = OutStream(OUT, 1, limit_bytes=4 * STREAM_BYTES)
     offered = []
     for lengths, at_once in groups:
         payloads = [text(length) for length in lengths]
@@ -81,13 +81,15 @@ def test_batches_are_full_and_in_order(groups: list[tuple[list[int], bool]]) -> 
         offered += payloads
     assert stream.waiting_bytes == sum(map(len, offered))
     batches = take_all(stream)
-    sent = [[pack(m) for m in unpack_payloads(b.payloads, b.count)] for b in batches]
-    assert [payload for batch in sent for payload in batch] == offered
-    numbers = [b.number for b in batches]
-    assert numbers == [sum(b.count for b in batches[:n]) for n in range(len(batches))]
-    assert all(sum(map(len, batch)) <= BATCH_BYTES or len(batch) == 1 for batch in sent)
-    for batch, after in pairwise(sent):
-        assert sum(map(len, batch)) + len(after[0]) > BATCH_BYTES
+    ends = [*accumulate(batch.count for batch in batches)]
+    assert [batch.number for batch in batches] == [0, *ends][: len(batches)]
+    sent = [offered[batch.number : end] for batch, end in zip(batches, ends, strict=True)]
+    for batch, payloads in zip(batches, sent, strict=True):
+        assert batch.payloads == array_header(len(payloads)) + b"".join(payloads)
+    assert sum(map(len, sent)) == len(offered)
+    assert all(sum(map(len, those)) <= BATCH_BYTES or len(those) == 1 for those in sent)
+    for payloads, after in pairwise(sent):
+        assert sum(map(len, payloads)) + len(after[0]) > BATCH_BYTES
     assert all(decode(encode([batch])).messages == [batch] for batch in batches)
 
 
