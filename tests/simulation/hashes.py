@@ -14,7 +14,8 @@ from pathlib import Path
 from tagmesh.simulation import FaultPlan, run
 
 FILE = Path(__file__).with_name("hashes.json")
-SEEDS = (0, 1, 2, 3, 7)
+SEEDS = (0, 3, 7, 18, 26)
+"""Every kind of fault, every kind of world."""
 
 
 def hashes() -> dict[str, str]:

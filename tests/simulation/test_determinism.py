@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tagmesh.simulation import FaultPlan, run
+from tagmesh.simulation.fault_kinds import KINDS
 from tests.simulation.hashes import FILE, SEEDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,6 +32,12 @@ def test_different_seeds_have_different_histories() -> None:
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     assert sorted(stored) == sorted(str(seed) for seed in SEEDS)
     assert len(set(stored.values())) == len(SEEDS)
+
+
+def test_the_seeds_hold_all_there_is() -> None:
+    plans = [FaultPlan.draw(seed) for seed in SEEDS]
+    assert {fault.kind for plan in plans for fault in plan.faults} == set(KINDS)
+    assert {plan.dynamic for plan in plans} == {plan.fast for plan in plans} == {True, False}
 
 
 def test_checkers_change_nothing_before_healing() -> None:
