@@ -13,19 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..protocol.contract import MAX_QUARANTINE, MAX_QUARANTINE_BYTES, Quarantined
+from ..protocol.contract import (
+    MAX_QUARANTINE,
+    MAX_QUARANTINE_BYTES,
+    KeyedCapability,
+    Quarantined,
+)
 from ..protocol.payloads import BadPayloads, unpack_payloads
 from .worker import attempt
 
 if TYPE_CHECKING:
     from ..protocol.contract import Capability
     from ..protocol.identity import NodeId
+    from ..protocol.sync_pieces import Piece
 
 logger = logging.getLogger("tagmesh.capabilities")
 
 _LOGGED = 10
 """The first mistakes of a capability have a line each, then every power of two."""
 _pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 
 
 class Application:
@@ -63,16 +70,37 @@ class Application:
             for message in messages:
                 self.set_aside(source, "message", _pack(message), error)
 
+    def take(self, pieces: Sequence[Piece], donor: NodeId) -> int:
+        """Hand over the records of a chunk; how many were refused."""
+        before = self.quarantined
+        capability = self.capability
+        for piece in pieces:
+            if isinstance(capability, KeyedCapability):
+                for item, error in capability.take_items(piece.tag, piece.records):
+                    self.set_aside(donor, "record", item, error)
+            else:
+                self._take_one_by_one(piece.records, donor)
+        return self.quarantined - before
+
+    def _take_one_by_one(self, records: Sequence[msgspec.Raw], donor: NodeId) -> None:
+        for record in records:
+            try:
+                self.capability.sync_item(_unpack(record))
+            except BaseException as error:  # noqa: BLE001 - as above
+                self.set_aside(donor, "record", bytes(record), error)
+
     def tell(self, function: Callable[[], None]) -> None:
         """Call one of the notices, such as ``on_node_up``; what it raises is logged."""
         error = attempt(function)
         if error is not None:
             logger.error("capability %s failed", self.capability.name, exc_info=error)
 
-    def set_aside(self, source: NodeId, kind: str, payload: bytes, error: BaseException) -> None:
+    def set_aside(
+        self, source: NodeId, kind: str, payload: bytes, error: BaseException | str
+    ) -> None:
         """Quarantine a message or record."""
         self.quarantined += 1
-        text = f"{type(error).__name__}: {error}"
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         self.quarantine.append(
             Quarantined(source, kind, payload[:MAX_QUARANTINE_BYTES], text[:256])
         )
@@ -83,5 +111,5 @@ class Application:
                 kind,
                 source,
                 self.quarantined,
-                exc_info=error,
+                exc_info=None if isinstance(error, str) else error,
             )

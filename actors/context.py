@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..storage.base import Roster
     from ..transport.base import Transport
     from .lane import Lane
+    from .registration import Registration
     from .runtime import Runtime
     from .view import View
 
@@ -45,6 +46,10 @@ class Context:
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
     views: dict[ClusterId, View] = dataclasses.field(default_factory=dict)
     """The newest of each cluster, kept by its node actor."""
+    registrations: dict[tuple[ClusterId, str], Registration] = dataclasses.field(
+        default_factory=dict
+    )
+    """The capabilities of this node."""
     lanes: dict[NodeId, Lane] = dataclasses.field(default_factory=dict)
     """Of the peers with an established connection, kept by their peer actors."""
     node_starts: Counter[ClusterId] = dataclasses.field(default_factory=Counter)
@@ -63,6 +68,10 @@ class Context:
                     cluster.me, self.incarnation, configured
                 )
 
+    def registered(self, cluster: ClusterId) -> list[Registration]:
+        """The capabilities of one cluster, by name."""
+        return [r for (c, _), r in sorted(self.registrations.items(), key=_key) if c == cluster]
+
     def send_routed(self, message: Routed) -> None:
         """Send a control message of this node to ``message.destination``, wherever that is."""
         view = self.views.get(ClusterId(message.cluster_id))
@@ -71,3 +80,7 @@ class Context:
             self.drops["R-3"] += 1
         else:
             self.supervisor.tell(("peer", route[0]), Outgoing(message))
+
+
+def _key(item: tuple[tuple[ClusterId, str], object]) -> tuple[ClusterId, str]:
+    return item[0]

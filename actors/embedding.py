@@ -15,7 +15,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import gevent
@@ -24,12 +23,13 @@ import gevent.event
 from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NodeDown, NotProvisioned, StorageUnavailable
 from ..protocol.events import Event, EventRecord
-from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, next_incarnation
+from ..protocol.identity import BinsUrl, ClusterId, NodeId
 from ..protocol.status import Status
 from ..storage import FixedRoster, SqlRoster
 from ..storage.base import Roster, RosterSnapshot
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
+from .cluster import Cluster
 from .hubcalls import (
     POLL_S,
     HubCalls,
@@ -39,6 +39,7 @@ from .hubcalls import (
     sleep_in,
     threads_are_greenlets,
 )
+from .incarnation import take_incarnation
 from .runtime import GeventRuntime, in_pool
 from .system import NodeSystem
 
@@ -72,6 +73,7 @@ class EmbeddedNode:
         self._finished: Any = None
         self._given_up = False
         self._callbacks = CallbackWorker(f"tagmesh-events-{self.node_id}")
+        self._clusters: dict[int, Cluster] = {}
 
     def __repr__(self) -> str:
         state = "running" if self._system is not None else "stopped"
@@ -134,6 +136,8 @@ class EmbeddedNode:
             thread, self._thread = self._thread, None
             if thread is not None and thread is not threading.current_thread():
                 thread.join(CALL_TIMEOUT_S)
+        for cluster in self._clusters.values():
+            cluster.ended()
         self._callbacks.stop()
 
     def _at_exit(self) -> None:
@@ -187,7 +191,7 @@ class EmbeddedNode:
             undo.callback(transport.close)
             system = NodeSystem(
                 config=self.config,
-                incarnation=self._incarnation(),
+                incarnation=take_incarnation(self.config.node.state_dir, self.node_id),
                 runtime=runtime,
                 transport=transport,
                 roster=roster,
@@ -196,6 +200,9 @@ class EmbeddedNode:
             undo.callback(gevent.sleep, POLL_S)  # the actors' turn to end
             undo.callback(system.stop)
             system.context.events.subscribe(self._callbacks.put)
+            for cluster in self._clusters.values():
+                undo.callback(cluster.ended)
+                cluster.begin(system)
             system.start(snapshot)
             self._started_in_hub(system)
             undo.pop_all()
@@ -257,27 +264,6 @@ class EmbeddedNode:
                 raise NotProvisioned(f"node {self.node_id} has no row in {roster.name}")
             return snapshot
 
-    def _incarnation(self) -> Incarnation:
-        """Read, increment and keep the incarnation (B2)."""
-        folder = Path(self.config.node.state_dir)
-        path = folder / f"node-{self.node_id}.incarnation"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            text = path.read_text(encoding="ascii").strip() if path.exists() else "0"
-            incarnation = next_incarnation(int(text) if text.isdigit() else 0, time.time())
-            fresh = path.with_suffix(".new")
-            with fresh.open("w", encoding="ascii") as file:
-                file.write(f"{incarnation}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        except OSError as error:
-            raise Misuse(
-                f"cannot keep state in {folder}: {error.strerror}; set [node] state_dir to a "
-                "folder this user may write to"
-            ) from error
-        return incarnation
-
     # Calls from any thread ---------------------------------------------------------------------
 
     def _check_fork(self) -> None:
@@ -312,6 +298,23 @@ class EmbeddedNode:
         """The node and its clusters as they are now."""
         system = self._running()
         return self._call(system.status)
+
+    def cluster(self, cluster: int) -> Cluster:
+        """The way to the capabilities of one cluster; there whether the node runs or not."""
+        with self._turn.taken(self._sleep):
+            if cluster not in self._clusters:
+                self._clusters[cluster] = Cluster(self, ClusterId(cluster))
+            return self._clusters[cluster]
+
+    @property
+    def running(self) -> bool:
+        """It was started and not stopped."""
+        return self._system is not None
+
+    def run_in_hub(self, function: Callable[[NodeSystem], T]) -> T:
+        """Call in the node's thread and wait; `Misuse` when the node does not run."""
+        system = self._running()
+        return self._call(lambda: function(system))
 
     def trace_route(self, cluster: int, node: int, timeout: float = 2.0) -> list[int]:
         """The nodes that a message to ``node`` passes, the destination last.

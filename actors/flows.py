@@ -84,11 +84,21 @@ class Flows:
         if there is not None and there.state is CapState.DISABLED:
             return verdict_of(Outcome.DISABLED, detail=f"it is switched off on node {node}")
         route = self._view.routes.get(node)
-        if route is not None:
+        if route is not None and there is not None:
             return verdict_of(Outcome.SENT, route)
         if self._reliable:
             return verdict_of(Outcome.QUEUED)
+        if route is not None:
+            return verdict_of(Outcome.DISABLED, detail=f"node {node} has not registered it")
         return verdict_of(Outcome.UNREACHABLE, detail="no path leads to it")
+
+    def stop(self) -> None:
+        """Give up everything that waits."""
+        self._port.verdicts = {}
+        for node, payloads in self._port.collect().items():
+            self._released(node, sum(map(len, payloads)))
+        for node, stream in self._out.items():
+            self._released(node, stream.clear())
 
     # Out ------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from ..protocol.messages import ClusterOffer, Hello, Refusal
 from ..protocol.status import RefusalStatus
 from ..transport import base as transport
 from .actor import ClusterActor
+from .capability import start_capability
 from .context import Context
 from .link import LinkActor
 from .mail import (
@@ -225,6 +226,9 @@ class GateActor(ClusterActor):
         for name in supervisor.names("link"):
             if name not in wanted:
                 supervisor.stop_child(name)
+        for name in supervisor.names("capability"):
+            if name[1] not in mine:
+                supervisor.stop_child(name)
         for name in supervisor.names("node"):
             if name[1] not in mine:
                 supervisor.tell(name, MembersChanged(()))
@@ -244,6 +248,8 @@ class GateActor(ClusterActor):
         context.supervisor.start_child(
             ("node", cluster), lambda: NodeActor.start(context, cluster, members)
         )
+        for registration in context.registered(cluster):
+            start_capability(context, registration)
 
     def _start_link(self, name: tuple[str | int, ...], record: NodeRecord) -> None:
         context = self.context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,10 @@ from ..transport.base import Connection, Ending
 from .supervisor import Name
 
 if TYPE_CHECKING:
-    from ..protocol.messages import Routed
+    from ..protocol.capability_words import SyncWish
+    from ..protocol.contract import SyncReport
+    from ..protocol.messages import Routed, SyncId
+    from ..protocol.sync_words import MirrorStep
     from .lane import Bulk, Lane
 
 
@@ -284,3 +287,87 @@ class PassingThrough(Mail, frozen=True):
 
     lane: Lane
     messages: Sequence[Bulk]
+
+
+class Flush(Mail, frozen=True):
+    """The application has sent something: take it over."""
+
+
+class CapabilitiesChanged(Mail, frozen=True):
+    """The states of my capabilities are others now; see `Context.registrations`."""
+
+
+class SyncWanted(Mail, frozen=True):
+    """A sync is asked for; the reply is an `Answer`."""
+
+    wish: SyncWish
+
+
+class Switch(Mail, frozen=True):
+    """An operator switches the capability on or off."""
+
+    enabled: bool
+    reason: str
+
+
+class PositionMoved(Mail, frozen=True):
+    """The application says that its data has another position."""
+
+
+class Delivered(Mail, frozen=True):
+    """The application has dealt with a batch that came on ``lane``."""
+
+    lane: Lane
+    size_bytes: int
+    error: BaseException | None
+
+
+# sync sessions ---------------------------------------------------------------------------------
+
+
+class Answered(Mail, frozen=True):
+    """The application's code was called for a session: what it returned, or raised."""
+
+    question: object
+    """The effect that asked."""
+    result: Any
+    error: BaseException | None
+
+
+class EndSession(Mail, frozen=True):
+    """The session is not wanted any more."""
+
+    reason: str
+
+
+class SessionOver(Mail, frozen=True):
+    """A session of ours has ended."""
+
+    session: int
+    report: SyncReport
+
+
+class MirrorWanted(Mail, frozen=True):
+    """A verified sync found records that the donor does not have."""
+
+    step: MirrorStep
+
+
+class Mirrored(Mail, frozen=True):
+    """The mirror step is over, or waits."""
+
+    dropped: int
+    plan_id: int | None
+
+
+class PlanDecision(Mail, frozen=True):
+    """Somebody decides about a mirror plan: ``confirm``, ``discard`` or ``undo``."""
+
+    plan_id: int
+    what: str
+
+
+class DonorOver(Mail, frozen=True):
+    """A session in which I was the donor has ended."""
+
+    session: SyncId

@@ -22,6 +22,7 @@ from ..protocol.topology import Topology
 from .actor import ClusterActor, ReplyFuture
 from .context import Context
 from .mail import (
+    CapabilitiesChanged,
     Describe,
     FromPeer,
     HelpWanted,
@@ -34,8 +35,10 @@ from .mail import (
     ReportState,
     RosterWanted,
     TraceRoute,
+    ViewChanged,
 )
 from .transit import Transit
+from .view import view_of
 
 MAX_HELPERS = 3  # common neighbours asked about a silent peer (L-3)
 MAX_TRACES = 1000
@@ -65,6 +68,9 @@ class NodeActor(ClusterActor):
         )
         self.descriptions = context.descriptions.get(cluster)
         self._traces: dict[int, ReplyFuture] = {}
+        self._shown = -1
+        """The state of the rules that the view shows, by their count of changes."""
+        self._show()
         self._transit = Transit(self.name, context.lanes, self.rules.next_hop, self._count)
 
     @property
@@ -74,7 +80,8 @@ class NodeActor(ClusterActor):
         return min(times, default=None)
 
     def on_start(self) -> None:
-        """After a crash the links know what we forgot."""
+        """After a crash the links and the capabilities know what we forgot."""
+        self._take_capabilities()
         for name in self.context.supervisor.names("link"):
             if name[1] == self.cluster:
                 self.context.supervisor.tell(name, ReportState())
@@ -83,9 +90,15 @@ class NodeActor(ClusterActor):
         """Let the rules look at the clock."""
         self.apply(self.rules.tick(now))
         self._transit.tick(now)
+        self._show()
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
+        reply = self._receive(message)
+        self._show()
+        return reply
+
+    def _receive(self, message: object) -> Any:
         match message:
             case FromPeer():
                 for item in message.messages:
@@ -105,6 +118,8 @@ class NodeActor(ClusterActor):
                     self.apply(self.rules.set_members(members, self.now))
                 else:
                     self.apply(self.rules.leave())
+            case CapabilitiesChanged():
+                self._take_capabilities()
             case TraceRoute():
                 return self._trace(message)
             case Describe():
@@ -126,6 +141,21 @@ class NodeActor(ClusterActor):
                 self.perform(forward(message, self.rules.next_hop))
             case _:
                 self.context.drops["unsupported"] += 1
+
+    def _take_capabilities(self) -> None:
+        states = [r.said for r in self.context.registered(self.cluster)]
+        self.apply(self.rules.set_capabilities(states, self.now))
+
+    def _show(self) -> None:
+        """Renew the view when something in it may have changed, and say so."""
+        if self._shown == self.rules.changes:
+            return
+        self._shown = self.rules.changes
+        self.context.views[self.cluster] = view_of(self.cluster, self.context, self.rules)
+        for registration in self.context.registered(self.cluster):
+            name = ("capability", self.cluster, registration.name)
+            if self.context.supervisor.has(name):
+                self.context.supervisor.tell(name, ViewChanged())
 
     def _link_changed(self, report: LinkReport) -> None:
         """A link is told from UP until DOWN; what lies between changes nothing (decision 2)."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ..protocol.capability_words import SyncWish
 from ..protocol.contract import Outcome, Result
 from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
@@ -49,7 +50,7 @@ class Commands(msgspec.Struct, frozen=True):
     """What a port asks of its capability actor, each called in the hub."""
 
     flush: Callable[[], None]
-    request_sync: Callable[[Sequence[str], bool, bool], None]
+    request_sync: Callable[[SyncWish], None]
     changed: Callable[[], None]
     run: Callable[[Callable[[], None]], None]
     """Call where the capability's code runs."""
@@ -101,8 +102,8 @@ class CapabilityPort:
         self, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
     ) -> None:
         """See `Port.request_sync`."""
-        wanted = tuple(tags)
-        self._runtime.call_soon(lambda: self._commands.request_sync(wanted, mirror, dry_run))
+        wish = SyncWish(tuple(tags), mirror, dry_run)
+        self._runtime.call_soon(lambda: self._commands.request_sync(wish))
 
     def state(self) -> CapState:
         """See `Port.state`."""

@@ -11,20 +11,36 @@ from typing import Any
 import pykka
 
 from ..protocol.config import Config, own_id
+from ..protocol.contract import Capability
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
+from ..protocol.messages import MAX_CAPABILITIES
 from ..protocol.routing import Dropped
 from ..protocol.status import ClusterStatus, PeerStatus, Status
 from ..protocol.topology import Topology
 from ..storage.base import Roster, RosterSnapshot
 from ..transport.base import Connection, Listener, Transport
+from .application import Application
+from .capability import start_capability
 from .context import Context, Name
 from .gate import GateActor
-from .mail import Describe, DialNow, Incoming, RefusedOnTheWay, TraceRoute
+from .mail import (
+    Describe,
+    DialNow,
+    Flush,
+    Incoming,
+    PositionMoved,
+    RefusedOnTheWay,
+    SyncWanted,
+    TraceRoute,
+)
+from .port import CapabilityPort, Commands
+from .registration import Registration
 from .runtime import Runtime
 from .storage import StorageActor
+from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
 
@@ -118,6 +134,47 @@ class NodeSystem:
             raise NodeDown(f"node {node} did not answer a trace within {timeout_s:g} s") from None
         return visited
 
+    # Capabilities ------------------------------------------------------------------------------
+
+    def register(self, cluster: ClusterId, capability: Capability, worker: Worker) -> Registration:
+        """Offer a capability in a cluster; `Misuse` when its name is taken there."""
+        context, name = self.context, capability.name
+        if (cluster, name) in context.registrations:
+            raise Misuse(f"cluster {cluster} has a capability {name!r} on this node already")
+        if len(context.registered(cluster)) >= MAX_CAPABILITIES:
+            raise Misuse(f"a node has at most {MAX_CAPABILITIES} capabilities in a cluster")
+        actor = ("capability", cluster, name)
+        settings = context.config.cluster(cluster)
+
+        def tell(mail: object) -> None:
+            context.supervisor.tell(actor, mail)
+
+        application = Application(capability)
+        commands = Commands(
+            flush=lambda: tell(Flush()),
+            request_sync=lambda wish: tell(SyncWanted(wish)),
+            changed=lambda: tell(PositionMoved()),
+            run=lambda function: worker.submit(lambda: application.tell(function), _no_error),
+        )
+        port = CapabilityPort(context.me, cluster, context.runtime, commands, settings.outbox_bytes)
+        capability.port = port
+        registration = Registration(
+            cluster=cluster,
+            capability=capability,
+            application=application,
+            worker=worker,
+            port=port,
+            enabled=context.config.capability(cluster, name).enabled,
+        )
+        context.registrations[cluster, name] = registration
+        if context.supervisor.has(("node", cluster)):
+            start_capability(context, registration)
+        return registration
+
+    def ask_capability(self, cluster: ClusterId, name: str, mail: object) -> Any:
+        """Ask a capability's actor; see `_ask`."""
+        return self._ask(("capability", cluster, name), mail)
+
     def dial_now(self, peer: NodeId) -> None:
         """Try to reach a node at once instead of after the back-off."""
         self._tell(("peer", peer), DialNow())
@@ -188,6 +245,10 @@ class NodeSystem:
             since_s=now - link.since if link is not None else 0.0,
             why=_why(record, link),
         )
+
+
+def _no_error(error: BaseException | None) -> None:
+    assert error is None, "what an application's function raises is logged"
 
 
 def _why(record: NodeRecord, link: Link | None) -> str:

@@ -6,12 +6,17 @@ The node actor replaces it whenever something in it changes; ``Context.views`` h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.messages import CapabilityState
 from ..protocol.routing import Path
+
+if TYPE_CHECKING:
+    from ..protocol.topology import Topology
+    from .context import Context
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,3 +39,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def ttl(self) -> int:
         """Hops that anything may make (R-11)."""
         return len(self.members)
+
+
+def view_of(cluster: ClusterId, context: Context, topology: Topology) -> View:
+    """What the rules know now."""
+    nodes = sorted(topology.reachable)
+    return View(
+        cluster_id=cluster,
+        me=context.me,
+        incarnation=context.incarnation,
+        members=topology.members,
+        routes={node: topology.route(node) for node in nodes},
+        incarnations={node: topology.incarnation_of(node) or 0 for node in nodes},
+        capabilities={node: {s.name: s for s in topology.capabilities_of(node)} for node in nodes},
+    )

@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from ..actors.registration import Registration
 from ..actors.system import NodeSystem
+from ..actors.worker import InlineWorker
 from ..protocol.config import Config, TransportSettings, read_config
+from ..protocol.contract import Capability
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.events import EventRecord
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import Incarnation, NodeId, NodeRecord, PeerIdentity, next_incarnation
-from ..protocol.messages import Message
+from ..protocol.messages import CapState, Message
 from ..storage import FixedRoster
 from ..storage.base import Roster
 from ..transport.loopback import LoopbackNetwork, LoopbackTransport
@@ -86,6 +89,7 @@ class Machines:
         self._software: dict[NodeId, Versions] = {}
         """What is installed on each machine: the protocol versions it speaks; ours if not here."""
         self._leaving: dict[NodeId, Process] = {}
+        self._provided: list[Callable[[NodeId], Capability]] = []
         self._boots = 0
 
     @property
@@ -158,7 +162,35 @@ class Machines:
         process.system.context.events.subscribe(lambda record: self._heard(me, record))
         about = "" if shown == me else f" with the certificate of {shown}"
         self._note(f"boot {me}{about}{'' if provisioned else ', not provisioned'}")
+        for make in self._provided:
+            self._register(process, make(me))
         process.system.start(snapshot)
+
+    def provide(self, make: Callable[[NodeId], Capability]) -> None:
+        """Give every process that boots from now on a capability: ``make(node)`` in cluster 1."""
+        self._provided.append(make)
+
+    def capability(self, node: int, name: str) -> Capability:
+        """The object that the node's present process has."""
+        return self._registration(node, name).capability
+
+    def state(self, node: int, name: str) -> CapState:
+        """What the node's present process says of its capability."""
+        return self._registration(node, name).said.state
+
+    def _registration(self, node: int, name: str) -> Registration:
+        process = self.processes.get(self._known(node))
+        if process is None:
+            raise Misuse(f"node {node} does not run")
+        found = process.system.context.registrations.get((CLUSTER, name))
+        if found is None:
+            raise Misuse(f"node {node} has no capability {name!r}: provide() it before boot()")
+        return found
+
+    def _register(self, process: Process, capability: Capability) -> None:
+        runtime = process.system.context.runtime
+        worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
+        process.system.register(CLUSTER, capability, worker)
 
     def _process(self, me: NodeId, shown: NodeId, config: Config, roster: Roster) -> Process:
         self._boots += 1

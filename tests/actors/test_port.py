@@ -44,7 +44,7 @@ def runtime() -> Runtime:
 def port(runtime: Runtime) -> CapabilityPort:
     commands = Commands(
         flush=lambda: None,
-        request_sync=lambda tags, mirror, dry_run: None,
+        request_sync=lambda wish: None,
         changed=lambda: None,
         run=lambda function: function(),
     )

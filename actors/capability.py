@@ -1,0 +1,417 @@
+"""The capability actor: one capability of one cluster here, the shell of `protocol.capability`.
+
+It owns the capability's streams, starts a joiner when a sync is wanted and a donor for each request
+that may be served, and hands messages to the application's worker. During a sync the messages of a
+capability whose records carry no versions are held, bounded, until it is over (S-23).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocol.capability import CapabilityRules
+from ..protocol.capability_settings import policy_of
+from ..protocol.capability_words import (
+    Answer,
+    CancelDonating,
+    CancelJoining,
+    DropWaiting,
+    RequestAnswered,
+    StartSession,
+    StateChanged,
+    SyncOver,
+    TellState,
+)
+from ..protocol.contract import SyncReport
+from ..protocol.donors import CapabilityView, Peer
+from ..protocol.effects import Announce, Count, Effect
+from ..protocol.identity import NodeId
+from ..protocol.messages import (
+    CapState,
+    Packets,
+    Routed,
+    SyncAck,
+    SyncAnswer,
+    SyncChunk,
+    SyncEnd,
+    SyncId,
+    SyncRequest,
+    SyncStop,
+    Taken,
+)
+from ..protocol.mirror import MirrorSettings
+from ..protocol.sync_admission import AbortDonor, Admission, Offer, PassOn, StartDonor
+from ..protocol.sync_words import SendRouted
+from .actor import ClusterActor, ReplyFuture
+from .context import Context
+from .donating import DonorActor
+from .flows import Flows
+from .holding import Held, Holding
+from .joining import JoinerActor, here
+from .lane import Lane, size_of
+from .mail import (
+    BulkArrived,
+    CapabilitiesChanged,
+    Delivered,
+    Describe,
+    DonorOver,
+    EndSession,
+    Flush,
+    LaneOpen,
+    Mirrored,
+    MirrorWanted,
+    PlanDecision,
+    PositionMoved,
+    RoutedArrived,
+    SessionOver,
+    Switch,
+    SyncWanted,
+    ViewChanged,
+)
+from .mirroring import Mirroring
+from .registration import Registration
+from .supervisor import Name
+from .view import View
+
+OVERFLOW = "overflow"
+
+
+class CapabilityActor(ClusterActor):
+    """Owns one `CapabilityRules` and the flows, sessions and plans of one capability."""
+
+    def __init__(self, context: Context, registration: Registration) -> None:
+        cluster, name = registration.cluster, registration.name
+        super().__init__(context, ("capability", cluster, name))
+        self.registration = registration
+        self.settings = context.config.cluster(cluster)
+        self._view = context.views[cluster]
+        self._reached: dict[NodeId, int] = {}
+        """Nodes that the application knows to be up, each with its life."""
+        capability = registration.capability
+        self.rules = CapabilityRules(
+            name,
+            policy_of(
+                capability,
+                context.config.capability(cluster, name),
+                self.settings,
+            ),
+            capability_view(self._view, name),
+            context.runtime.random.random,
+            capability.position(),
+        )
+        self.flows = Flows(
+            context,
+            self.name,
+            name,
+            registration.port,
+            reliable=capability.delivery == "at_least_once",
+            limit_bytes=self.settings.outbox_bytes,
+            on_room=lambda node: self._notice(lambda: capability.on_room(node)),
+        )
+        self.mirroring = Mirroring(
+            MirrorSettings(
+                guard_records=self.settings.mirror_guard_records,
+                guard_share=self.settings.mirror_guard_share,
+            ),
+            registration,
+            lambda mail: self._tell(self.name, mail),
+            lambda dropped, plan: self._tell(self._joiner, Mirrored(dropped, plan)),
+        )
+        self._joiner = ("joiner", cluster, name)
+        self._joining: int | None = None
+        """Number of the session under way, as the rules count."""
+        self._admission = Admission(here(self._view, name), self.settings.max_donor_sessions)
+        self._holding = Holding(self.settings.sync_queue_messages, self.settings.sync_queue_bytes)
+        self._answer: Answer | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """See `ClusterActor.deadline`."""
+        times = (self.rules.deadline, self.flows.deadline, self.mirroring.deadline)
+        return min((at for at in times if at is not None), default=None)
+
+    # Life -------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Begin as the operator left it."""
+        if self.registration.enabled:
+            self.apply(self.rules.enable(self.now))
+        self._say()
+        self._see(self._view)
+
+    def on_stop(self) -> None:
+        """The cluster is left, or the node stops."""
+        self._end_sessions()
+        self.flows.stop()
+
+    def on_failure(self, *_exc_info: Any) -> None:
+        """A crash: sessions do not outlive their capability's actor."""
+        self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        for name in (self._joiner, *map(self._donor, self._admission.running)):
+            self.context.supervisor.stop_child(name)
+
+    def on_tick(self, now: float) -> None:
+        """Let the rules look at the clock."""
+        self.apply(self.rules.tick(now))
+        self.flows.tick(now)
+        self.mirroring.tick(now)
+
+    def on_receive(self, message: object) -> Any:
+        """One case per mail."""
+        match message:
+            case BulkArrived():
+                for bulk in message.messages:
+                    self._bulk(message.lane, bulk)
+            case Flush():
+                self.flows.flush()
+            case Delivered():
+                where = (self.registration.cluster, self.registration.name)
+                message.lane.consumed(*where, message.size_bytes)
+            case LaneOpen():
+                self.flows.lane_open(message.peer)
+            case RoutedArrived():
+                for item in message.messages:
+                    self._routed(item)
+            case ViewChanged():
+                self._see(self.context.views[self.registration.cluster])
+            case SessionOver():
+                self._session_over(message)
+            case DonorOver():
+                self._admission.ended(message.session)
+                self.context.supervisor.stop_child(self._donor(message.session))
+            case PositionMoved():
+                moved = self.registration.capability.position()
+                self.apply(self.rules.moved(moved, self.now))
+            case _:
+                return self._asked(message)
+        return None
+
+    def _asked(self, message: object) -> Any:
+        """What operators and the application ask for."""
+        match message:
+            case SyncWanted():
+                self._answer = None
+                self.apply(self.rules.request_sync(message.wish, self.now))
+                return self._answer
+            case Switch():
+                self._switch(message)
+            case MirrorWanted():
+                self.mirroring.offer(message.step, self.now)
+            case PlanDecision():
+                return self.mirroring.decide(message, self.now, ReplyFuture())
+            case Describe():
+                return self
+            case _:
+                self.mirroring.answered(message, self.now)
+        return None
+
+    def _switch(self, switch: Switch) -> None:
+        self.registration.enabled = switch.enabled
+        if switch.enabled:
+            self.apply(self.rules.enable(self.now))
+        else:
+            self.apply(self.rules.disable(switch.reason, self.now))
+
+    # What is known of the cluster -------------------------------------------------------------
+
+    def _see(self, view: View) -> None:
+        self._view = view
+        self.flows.see(view, enabled=self.rules.state is not CapState.DISABLED)
+        capability = self.registration.capability
+        for node in sorted(self._reached.keys() | view.incarnations.keys()):
+            before, after = self._reached.get(node), view.incarnations.get(node)
+            if before is not None and before != after:
+                cause = "no path leads to it" if after is None else "it restarted"
+                self._notice(lambda n=node, c=cause: capability.on_node_down(n, c))
+            if after is not None and before != after:
+                self._notice(lambda n=node, i=after: capability.on_node_up(n, i))
+        self._reached = dict(view.incarnations)
+        self.apply(self.rules.view_changed(capability_view(view, self.registration.name), self.now))
+        for name in self._sessions():
+            self._tell(name, ViewChanged())
+
+    def _donor(self, session: SyncId) -> Name:
+        return ("donor", *self.name[1:], session.joiner, session.incarnation, session.counter)
+
+    def _sessions(self) -> list[Name]:
+        """The actors of the sessions under way."""
+        joining = [self._joiner] if self._joining is not None else []
+        return [*joining, *map(self._donor, self._admission.running)]
+
+    # Messages ---------------------------------------------------------------------------------
+
+    def _bulk(self, lane: Lane, bulk: Packets | SyncChunk) -> None:
+        if isinstance(bulk, SyncChunk):
+            # at most a window of chunks is on its way, so they need no credit of the lane
+            self._to_session(bulk)
+            skip = None
+        else:
+            skip = self.flows.received(bulk)
+        if skip is None:
+            lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
+            return
+        assert isinstance(bulk, Packets), "chunks are no batches"
+        batch = Held(bulk.payloads, bulk.count, skip, NodeId(bulk.source))
+        if self._joining is None or self.registration.capability.versioned:
+            self._hand_over(batch, lane, size_of(bulk))
+            return
+        lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
+        if not self._holding.keep(batch):
+            self._tell(self._joiner, EndSession(OVERFLOW))
+            self._release_held()
+            self._hand_over(batch, None, 0)
+
+    def _hand_over(self, batch: Held, lane: Lane | None, size: int) -> None:
+        deliver = self.registration.application.deliver
+        self.registration.worker.submit(
+            lambda: deliver(batch.payloads, batch.count, batch.skip, batch.source),
+            lambda error: self._delivered(lane, size, error),
+        )
+
+    def _delivered(self, lane: Lane | None, size: int, error: BaseException | None) -> None:
+        assert error is None, "the application's mistakes are set aside"
+        if lane is not None:
+            self._tell(self.name, Delivered(lane, size, error))
+
+    def _release_held(self) -> None:
+        for batch in self._holding.release():
+            self._hand_over(batch, None, 0)
+
+    def _routed(self, message: Routed) -> None:
+        match message:
+            case Taken():
+                self.flows.taken(message, self.now)
+            case SyncRequest():
+                self._request(message)
+            case SyncAck() | SyncStop() | SyncAnswer() | SyncEnd():
+                self._to_session(message)
+            case _:
+                self.context.drops["unsupported"] += 1
+
+    # Sessions ---------------------------------------------------------------------------------
+
+    def _to_session(self, message: Any) -> None:
+        session: SyncId = message.session
+        mine = session.joiner == self.context.me
+        name = self._joiner if mine else self._donor(session)
+        arrived = RoutedArrived(NodeId(message.source), [message])
+        if not self.context.supervisor.tell(name, arrived):
+            self.context.drops["S-20"] += 1
+
+    def _request(self, request: SyncRequest) -> None:
+        capability = self.registration.capability
+        offer = Offer(
+            state=self.rules.state,
+            version_min=capability.version_min,
+            version_max=capability.version_max,
+        )
+        self.apply(self._admission.request(request, offer))
+
+    def _start_donor(self, start: StartDonor) -> None:
+        name = self._donor(start.request.session)
+        made = (self.context, name, self.registration, start.request, start.version)
+        self.context.supervisor.start_child(name, lambda: DonorActor.start(*made))
+
+    def _session_over(self, over: SessionOver) -> None:
+        self.context.supervisor.stop_child(self._joiner)
+        self._joining = None
+        self.registration.progress = None
+        self._release_held()
+        self.apply(self.rules.session_ended(over.session, over.report, self.now))
+
+    # Effects ----------------------------------------------------------------------------------
+
+    def perform(self, effect: Effect) -> None:
+        """See `ClusterActor.perform`."""
+        capability = self.registration.capability
+        match effect:
+            case StateChanged():
+                self.registration.said = effect.state
+                self._say()
+            case TellState():
+                self._notice(lambda: capability.on_state(effect.state, effect.reason))
+            case StartSession():
+                self._start_session(effect)
+            case SyncOver():
+                self._sync_over(effect.report)
+            case CancelJoining():
+                self.context.supervisor.stop_child(self._joiner)
+                self._joining = None
+                self._release_held()
+            case CancelDonating():
+                for session in self._admission.running:
+                    self._tell(self._donor(session), EndSession(effect.reason))
+            case StartDonor():
+                self._start_donor(effect)
+            case PassOn():
+                self._to_session(effect.request)
+            case AbortDonor():
+                self._tell(self._donor(effect.session), EndSession(effect.reason))
+            case SendRouted():
+                self.context.send_routed(effect.message)
+            case DropWaiting():
+                self.flows.stop()
+                self._holding.release()
+            case RequestAnswered():
+                self._answer = effect.answer
+            case Announce():
+                self.context.events.publish(effect, self.registration.cluster)
+            case Count():
+                self.context.drops[effect.rule] += 1
+            case _:
+                raise AssertionError(f"no such effect: {effect!r}")
+
+    def _start_session(self, start: StartSession) -> None:
+        assert self._joining is None, "one session at a time"
+        self._joining = start.session
+        self.context.supervisor.start_child(
+            self._joiner,
+            lambda: JoinerActor.start(
+                self.context, self.registration, start.session, start.wish, self.rules.choose
+            ),
+        )
+
+    def _sync_over(self, report: SyncReport) -> None:
+        self.registration.last_report = report
+        self._notice(lambda: self.registration.capability.sync_done(report))
+
+    def _say(self) -> None:
+        """The other nodes, and who sends from here, hear of my state."""
+        self.registration.port.current_state = self.registration.said.state
+        self.flows.see(self._view, enabled=self.rules.state is not CapState.DISABLED)
+        self._tell(("node", self.registration.cluster), CapabilitiesChanged())
+
+    def _notice(self, notice: Any) -> None:
+        """Tell the application something, where its code runs."""
+        application = self.registration.application
+        self.registration.worker.submit(lambda: application.tell(notice), _no_error)
+
+    def _tell(self, name: Any, mail: object) -> None:
+        self.context.supervisor.tell(name, mail)
+
+
+def start_capability(context: Context, registration: Registration) -> None:
+    """Start the actor of a capability, in a cluster whose node actor runs."""
+    name = ("capability", registration.cluster, registration.name)
+    context.supervisor.start_child(name, lambda: CapabilityActor.start(context, registration))
+
+
+def capability_view(view: View, name: str) -> CapabilityView:
+    """What the view of a cluster says of one capability."""
+    peers = {
+        node: Peer(
+            record=record,
+            incarnation=view.incarnations.get(node, 0),
+            hops=len(view.routes.get(node, ())),
+            state=view.capabilities.get(node, {}).get(name),
+        )
+        for node, record in sorted(view.members.items())
+    }
+    me = peers.pop(view.me)
+    return CapabilityView(me=me, peers=tuple(peers.values()))
+
+
+def _no_error(error: BaseException | None) -> None:
+    assert error is None, "what a notice raises is logged"

@@ -1,0 +1,45 @@
+"""A capability registered in one cluster: what outlives its actor."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..protocol.messages import CapabilityState, CapState
+
+if TYPE_CHECKING:
+    from ..protocol.contract import Capability, Progress, SyncReport
+    from ..protocol.identity import ClusterId
+    from .application import Application
+    from .port import CapabilityPort
+    from .worker import Worker
+
+
+@dataclasses.dataclass(kw_only=True)
+class Registration:
+    """One per capability and cluster. Written in the hub, read by anybody."""
+
+    cluster: ClusterId
+    capability: Capability
+    application: Application
+    worker: Worker
+    port: CapabilityPort
+    enabled: bool = True
+    """Not switched off by an operator."""
+    said: CapabilityState = dataclasses.field(init=False)
+    """What the other nodes are told."""
+    progress: Progress | None = None
+    """Of the sync under way."""
+    last_report: SyncReport | None = None
+    sessions: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
+    """Numbers the sync sessions of this life."""
+
+    def __post_init__(self) -> None:
+        self.said = CapabilityState(self.name, CapState.DISABLED)
+
+    @property
+    def name(self) -> str:
+        """Of the capability."""
+        return self.capability.name
