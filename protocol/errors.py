@@ -52,6 +52,10 @@ class RemoteError(TagmeshError):
     """The other node took the request, and its handler raised. The text is what it said."""
 
 
+class NotTagOwner(TagmeshError):  # noqa: N818 - a term of the design
+    """Records of this sharing tag are written on the node where the tag is active (M-2)."""
+
+
 class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
 

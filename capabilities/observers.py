@@ -1,0 +1,59 @@
+"""Functions of an application that hear what changed in a map, away from the hub.
+
+Changes of one key in quick succession may be told once, with the last value. So what waits for a
+slow function is bounded by the number of keys, and the last change of every key is always told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from ..protocol.identity import NodeId
+from .background import Background, Run
+from .records import Key, unpack_key
+
+OnChange: TypeAlias = Callable[[Key, Any, NodeId | None], None]
+"""Gets the key, its value (None when it has none any more), and the node that wrote; None = the
+record expired, or a sync brought or dropped it."""
+
+_log = logging.getLogger("tagmesh.capabilities")
+
+
+class Observers:
+    """Functions, and the keys whose change they have not heard of."""
+
+    def __init__(self, value_of: Callable[[bytes], Any], run: Run | None = None) -> None:
+        """``value_of`` gives the value that a packed key has now, or None."""
+        self._value_of = value_of
+        self._background = Background(self._step, run)
+        self._functions: tuple[OnChange, ...] = ()
+        self._changed: dict[bytes, NodeId | None] = {}
+        self.failures = 0
+        """Changes that could not be told to all; each is logged."""
+
+    def add(self, function: OnChange) -> None:
+        """It hears every change from now on, one at a time, after those added before."""
+        self._functions += (function,)
+
+    def changed(self, keys: Sequence[bytes], source: NodeId | None) -> None:
+        """These keys have other values now."""
+        if self._functions:
+            self._changed.update(dict.fromkeys(keys, source))
+            self._background.wake()
+
+    def _step(self) -> bool:
+        try:
+            packed, source = self._changed.popitem()
+        except KeyError:
+            return False
+        try:
+            key = unpack_key(packed)
+            value = self._value_of(packed)
+            for function in self._functions:
+                function(key, value, source)
+        except Exception as error:  # noqa: BLE001 - an application's mistake, or a peer's value
+            self.failures += 1
+            _log.error("telling a change of a map failed", exc_info=error)
+        return True

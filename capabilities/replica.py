@@ -1,0 +1,242 @@
+"""This node's copy of a map's records, and how it stays the same as the copies of the others.
+
+A record that is written here is told to all others; nobody waits for it. A node that was busy or
+unreachable is told later what it missed, of every key the newest record (`backlog`). A node that
+joins asks for a sync, and what a sync finds different it repairs. Records carry versions, so it
+does not matter how often and in which order they come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..protocol.contract import Delivery, KeyedCapability, Outcome, Port
+from ..protocol.errors import CapabilityDisabled, Misuse, PeerViolation
+from ..protocol.identity import NodeId
+from ..protocol.messages import CapState, Section
+from .background import Run
+from .backlog import Backlog
+from .observers import Observers
+from .records import read_head, read_record
+from .table import Broken, Table, keys_of
+from .write_behind import Store, WriteBehind
+
+SWEEP_S = 1.0
+"""How often expired records are looked for."""
+MAX_SWEPT_RECORDS = 5_000
+"""In one turn of the hub."""
+MAX_PUSHED_BYTES = 256 * 1024
+"""Told at once to a node that missed something."""
+_SENT, _QUEUED, _DISABLED = Outcome.SENT, Outcome.QUEUED, Outcome.DISABLED
+
+
+class Replica(KeyedCapability):
+    """The side of a replicated map that faces the cluster."""
+
+    startup_sync = True
+    inline = True
+    delivery: Delivery = "at_least_once"
+
+    def __init__(self, name: str, store: Store | None, run: Run | None) -> None:
+        """See `replicated_map.ReplicatedMap`."""
+        self.name = name
+        self._lock = threading.Lock()
+        self._table = Table()
+        self._backlog = Backlog(self._keys_in)
+        self._observers = Observers(self._value_of, run)
+        self._behind = WriteBehind(store, self._items_of, self._later, run) if store else None
+        self._sweeping = False
+
+    # Messages and nodes --------------------------------------------------------------------------
+
+    def on_state(self, state: CapState, reason: str) -> None:  # noqa: ARG002 - any state will do
+        """See `Capability.on_state`. It is called when there is a port: deadlines can be kept."""
+        self._sweep_later(SWEEP_S)
+
+    def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
+        """See `Capability.on_batch`: every message is a packed record. Takes those that can be
+        read, and then raises `PeerViolation` if there were others."""
+        records = [message for message in messages if type(message) is bytes]
+        broken = self._merge(records, source)
+        if broken or len(records) < len(messages):
+            raise PeerViolation(
+                f"{len(broken) + len(messages) - len(records)} of {len(messages)} messages are no"
+                f" records of a map: {broken[0][1] if broken else 'another type'}"
+            )
+
+    def on_node_up(self, node: NodeId, incarnation: int) -> None:
+        """See `Capability.on_node_up`."""
+        self._backlog.node_up(node, incarnation)
+        self._push(node)
+
+    def on_room(self, node: NodeId) -> None:
+        """See `Capability.on_room`."""
+        self._push(node)
+
+    # Syncs ---------------------------------------------------------------------------------------
+
+    def position(self) -> int:
+        """See `Capability.position`: the newest counter, so about a time in microseconds."""
+        return self._table.newest
+
+    def sections(self, tags: Sequence[str]) -> list[Section]:
+        """See `KeyedCapability.sections`."""
+        with self._lock:
+            return self._table.sections(tags)
+
+    def section_items(self, tag: str, bucket: int) -> list[bytes]:
+        """See `KeyedCapability.section_items`."""
+        with self._lock:
+            return self._table.section(tag, bucket)
+
+    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> Broken:
+        """See `KeyedCapability.take_items`."""
+        return self._merge(map(bytes, items), None, tag)
+
+    def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
+        """See `KeyedCapability.extra_keys`. Tombstones are no records that could be dropped."""
+        heads = map(read_head, self.section_items(tag, bucket))
+        mine = {head.key for head in heads if not head.deleted}
+        return sorted(mine - keys_of(items))
+
+    def drop(self, tag: str, keys: Sequence[bytes]) -> list[bytes]:
+        """See `KeyedCapability.drop`."""
+        dropped = {}
+        with self._lock:
+            for key in keys:
+                item = self._table.get(key)
+                if item is not None and (head := read_head(item)).tag == tag:
+                    self._table.remove(head, item)
+                    dropped[key] = item
+        self._changed(list(dropped), None)
+        return list(dropped.values())
+
+    def restore(self, tag: str, items: Sequence[bytes]) -> int:
+        """See `KeyedCapability.restore`. A key that was deleted since stays deleted."""
+        restored = []
+        with self._lock:
+            for item in items:
+                head = read_head(item)
+                if head.tag == tag and self._table.get(head.key) is None:
+                    self._table.store(head, item, None)
+                    restored.append(head.key)
+        self._changed(restored, None)
+        return len(restored)
+
+    # For the side that faces the application -----------------------------------------------------
+
+    def _registered(self) -> Port:
+        try:
+            return self.port
+        except AttributeError:
+            raise Misuse(
+                f"map {self.name!a} is not registered yet: register it with a cluster first"
+            ) from None
+
+    def _writable(self) -> Port:
+        port = self._registered()
+        if port.state() == CapState.DISABLED:
+            raise CapabilityDisabled(f"map {self.name!a} is switched off on this node")
+        return port
+
+    def _tell(self, port: Port, key: bytes, item: bytes) -> None:
+        """A record was written here."""
+        self._changed((key,), port.node_id)
+        for node, result in port.broadcast(item).items():
+            outcome = result.outcome
+            if outcome is _SENT or outcome is _QUEUED or outcome is _DISABLED:
+                continue  # where it is switched off there will be a sync when it is switched on
+            if self._backlog.missed(node, (key,), port.wall()):
+                self._push(node)
+
+    def _merge(
+        self, items: Iterable[bytes], source: NodeId | None, tag: str | None = None
+    ) -> Broken:
+        """Take records of others; those that are broken."""
+        with self._lock:
+            changed, broken = self._table.merge(items, tag)
+        self._changed(changed, source)
+        return broken
+
+    def _expire(self, limit: int = 2**63 - 1) -> int:
+        """Expired records become tombstones; how many."""
+        now_ms = self._now_ms()
+        with self._lock:
+            expired = self._table.expire(now_ms, limit)
+        self._changed(expired, None)
+        return len(expired)
+
+    def _item(self, key: bytes) -> bytes | None:
+        with self._lock:
+            return self._table.get(key)
+
+    def _now_ms(self) -> int:
+        return int(self._registered().wall() * 1000)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _changed(self, keys: Sequence[bytes], source: NodeId | None) -> None:
+        if not keys:
+            return
+        self._observers.changed(keys, source)
+        if self._behind is not None:
+            self._behind.changed(keys)
+        self._sweep_later(SWEEP_S)
+
+    def _sweep_later(self, delay_s: float) -> None:
+        if self._sweeping or not self._table.deadlines.slots:
+            return
+        with self._lock:
+            if self._sweeping:
+                return
+            self._sweeping = True
+        self._later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        swept = self._expire(MAX_SWEPT_RECORDS)
+        self._sweeping = False
+        self._sweep_later(0.0 if swept == MAX_SWEPT_RECORDS else SWEEP_S)
+
+    def _push(self, node: NodeId) -> None:
+        """Tell a node something of what it missed; the rest in another turn of the hub."""
+        keys = self._backlog.take(node)
+        if not keys:
+            return
+        items: list[bytes] = []
+        size = told = 0
+        for item in self._items_of(keys).values():
+            size += len(item or b"")
+            if size > MAX_PUSHED_BYTES and items:
+                break
+            told += 1
+            if item is not None:
+                items.append(item)
+        result = self.port.send_many(node, items)
+        if result.outcome is _DISABLED:
+            self._backlog.forget(node)
+            return
+        left = keys[told:] if result else keys
+        self._backlog.missed(node, left, self.port.wall())
+        if result:
+            self.port.call(lambda: self._push(node))
+
+    def _items_of(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        with self._lock:
+            return {key: self._table.get(key) for key in keys}
+
+    def _keys_in(self, bucket: int) -> list[bytes]:
+        with self._lock:
+            return [read_head(item).key for item in self._table.bucket(bucket)]
+
+    def _value_of(self, key: bytes) -> Any:
+        """The value of a packed key, None when it has none."""
+        item = self._item(key)
+        record = read_record(item) if item is not None else None
+        return record.value if record is not None and record.lives(self._now_ms()) else None
+
+    def _later(self, delay_s: float, function: Callable[[], None]) -> None:
+        self.port.call_later(delay_s, function)

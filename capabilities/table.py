@@ -1,0 +1,216 @@
+"""The records of a replicated map: in sections, with their digests, counts and deadlines.
+
+A section is what has one tag in one bucket. A key is once in the map, whatever its tag: a newer
+record with another tag moves it. Nothing here is locked and nothing knows the time.
+
+The digest of a section is the sum of its records' hashes (`sync_pieces`). No hash is kept: what
+came and what went is noted, and added and subtracted some at a time, which costs less than one by
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+import msgspec
+
+from ..protocol import messages
+from ..protocol.errors import PeerViolation
+from ..protocol.messages import BUCKETS
+from ..protocol.sync_pieces import digest_of, sum_of
+from .deadlines import Deadlines
+from .records import (
+    TOMBSTONE_S,
+    UNREADABLE,
+    Head,
+    bucket_of,
+    read_any,
+    read_head,
+    tombstone,
+    unpack_key,
+)
+
+MAX_UNSUMMED = 64
+"""Records noted per section before their hashes are added up."""
+TOMBSTONE_MS = TOMBSTONE_S * 1000
+
+Broken = list[tuple[bytes, str]]
+"""Records that cannot be read, and why."""
+
+
+class Section:
+    """Records of one tag in one bucket."""
+
+    __slots__ = ("_total", "gone", "new", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, bytes] = {}
+        """By packed key, each with its whole bytes; tombstones too."""
+        self._total = 0
+        self.new: list[bytes] = []
+        """Came since the hashes were added up."""
+        self.gone: list[bytes] = []
+        """Went since then."""
+
+    def total(self) -> int:
+        """The sum of the hashes, give or take multiples of the modulus."""
+        self._total += sum_of(self.new) - sum_of(self.gone)
+        self.new.clear()
+        self.gone.clear()
+        return self._total
+
+
+class Table:
+    """All records of a map."""
+
+    def __init__(self) -> None:
+        self._buckets: list[dict[str, Section]] = [{} for _ in range(BUCKETS)]
+        self.deadlines = Deadlines()
+        self.size = 0
+        """Records, tombstones included."""
+        self.dead = 0
+        """Tombstones."""
+        self.newest = 0
+        """The highest counter seen."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The record of a packed key, which may be a tombstone."""
+        for section in self._buckets[crc32(key) % BUCKETS].values():
+            item = section.records.get(key)
+            if item is not None:
+                return item
+        return None
+
+    def bucket(self, number: int) -> list[bytes]:
+        """The records in a bucket."""
+        home = self._buckets[number].values()
+        return [item for section in home for item in section.records.values()]
+
+    def section(self, tag: str, bucket: int) -> list[bytes]:
+        """The records of a section."""
+        section = self._buckets[bucket].get(tag)
+        return list(section.records.values()) if section else []
+
+    def sections(self, tags: Sequence[str]) -> list[messages.Section]:
+        """Count and digest of every section that is not empty, by tag and bucket."""
+        found = [
+            messages.Section(tag, number, len(section.records), digest_of(section.total()))
+            for number, home in enumerate(self._buckets)
+            for tag, section in home.items()
+            if not tags or tag in tags
+        ]
+        return sorted(found, key=lambda section: (section.tag, section.bucket))
+
+    def merge(self, items: Iterable[bytes], tag: str | None = None) -> tuple[list[bytes], Broken]:
+        """Take the records that are newer than those here; (keys that changed, broken records).
+
+        With ``tag`` only records of that tag are taken. This is the inner loop of receiving and of
+        being synchronised, so it is written out.
+        """
+        buckets = self._buckets
+        changed: list[bytes] = []
+        broken: Broken = []
+        for item in items:
+            try:
+                head = read_head(item)
+                key = head.key
+                home = buckets[crc32(key) % BUCKETS]
+                for section in home.values():
+                    old = section.records.get(key)
+                    if old is not None:
+                        break
+                else:
+                    old = None
+                    if type(read_any(key)) is not str:
+                        unpack_key(key)
+            except (*UNREADABLE, PeerViolation) as error:
+                broken.append((item, str(error)))
+                continue
+            if tag is not None and head.tag != tag:
+                broken.append((item, f"a record of tag {head.tag!a} among those of {tag!a}"))
+            elif old is None:
+                self._add(home, head, item)
+                changed.append(key)
+            elif old != item and _version(head, item) > _version(before := read_head(old), old):
+                self._take_away(home, before, old)
+                self._add(home, head, item)
+                changed.append(key)
+        return changed, broken
+
+    def store(self, head: Head, item: bytes, old: bytes | None) -> None:
+        """Put a record in the place of ``old``, the one that `get` finds now."""
+        home = self._buckets[bucket_of(head.key)]
+        if old is not None:
+            self._take_away(home, read_head(old), old)
+        self._add(home, head, item)
+
+    def _add(self, home: dict[str, Section], head: Head, item: bytes) -> None:
+        key = head.key
+        tag = head.tag
+        section = home.get(tag)
+        if section is None:
+            section = home[tag] = Section()
+        section.records[key] = item
+        new = section.new
+        new.append(item)
+        if len(new) > MAX_UNSUMMED:
+            section.total()
+        self.size += 1
+        if head.deleted:
+            self.dead += 1
+        if head.counter > self.newest:
+            self.newest = head.counter
+        if head.expires_ms:
+            self.deadlines.add(head.expires_ms, key)
+
+    def remove(self, head: Head, item: bytes) -> None:
+        """Forget a record altogether."""
+        home = self._buckets[bucket_of(head.key)]
+        self._take_away(home, head, item)
+
+    def expire(self, now_ms: int, limit: int) -> list[bytes]:
+        """Turn expired records into tombstones and forget old tombstones; the keys concerned."""
+        due = self.deadlines.due(now_ms, limit)
+        for key in due:
+            item = self.get(key)
+            assert item is not None, "a deadline of a record that is not here"
+            head = read_head(item)
+            forgotten_ms = head.expires_ms if head.deleted else head.expires_ms + TOMBSTONE_MS
+            if forgotten_ms <= now_ms:
+                self.remove(head, item)
+            else:
+                dead = tombstone(head, forgotten_ms)
+                self.store(read_head(dead), dead, item)
+        return due
+
+    def _take_away(self, home: dict[str, Section], head: Head, item: bytes) -> None:
+        section = home[head.tag]
+        del section.records[head.key]
+        section.gone.append(item)
+        if len(section.gone) > MAX_UNSUMMED:
+            section.total()
+        if not section.records:
+            del home[head.tag]
+        self.size -= 1
+        if head.deleted:
+            self.dead -= 1
+        if head.expires_ms:
+            self.deadlines.discard(head.expires_ms, head.key)
+
+
+def keys_of(items: Iterable[bytes | msgspec.Raw]) -> set[bytes]:
+    """The packed keys of records; of those that cannot be read, none."""
+    keys = set()
+    for item in items:
+        try:
+            keys.add(read_head(item).key)
+        except UNREADABLE:
+            continue
+    return keys
+
+
+def _version(head: Head, item: bytes) -> tuple[int, int, int, bool, bytes]:
+    """Orders the records of a key, all of them. One that expired shares its version with the
+    tombstone it became; nothing else should be equal, and if it is the bytes decide."""
+    return head.epoch, head.counter, head.node, head.deleted, item
