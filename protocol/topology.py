@@ -3,7 +3,7 @@
 Each node floods its *link state*: the whole set of neighbours it has a link with, under a version
 (epoch, sequence) that only grows (T-9, T-11). A receiver keeps the newest of each origin and
 forwards exactly what was newer than what it had, so flooding ends (T-10). A lost message is made
-good by the next version, or by the digest that neighbours exchange when a link comes up and every
+good by the next version, or by the digest that neighbours exchange after a link came up and every
 ``digest_interval_s``: the list of versions held. A digest is answered with link states the other
 lacks and a `Want` for those it has and we do not; never with a digest, so nothing goes in circles.
 
@@ -12,51 +12,33 @@ version of an earlier life. When a life lost its clock or its state, so that som
 its own version is about in its name, the node moves its epoch above it and floods again; its
 incarnation stays. Its neighbours are never learned from others.
 
-A link is between two lives, and it counts when *both* report it (T-12): each end names the other
-together with the incarnation from its HELLO, and a link state holds for the incarnation that said
-it. What a dead life last said therefore pairs with nothing that is said to the life after it. My
-own links are no exception. They are told, and messages are flooded over them, as soon as they are
-up here and until they are DOWN here; but they carry routes only while the peer reports them too.
-So the end that still counts retries on a dead path goes round as soon as it hears from the other
-end, which knows; the price is one more message before NODE_UP.
-
-Applications hear NODE_UP when the first path appears and NODE_DOWN when the last disappears, per
-node strictly in turn (N-1). A node that restarts while it stays reachable is DOWN, then UP.
+A link counts when *both* ends report it (T-12, see `linkstates`), and my own are no exception.
+Messages are flooded over a link as soon as it is up here and until it is DOWN here; it carries
+routes only while I have told it and the peer reports it too. So the end that still counts retries
+on a dead path goes round as soon as it hears from the other end, which knows. When a link that
+is up is told to others, `adjacencies` says.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from .effects import Announce, Count, Effect, RefreshRoster, SendTo
+from .adjacencies import GATHER_S, Adjacencies
+from .effects import Count, Effect, RefreshRoster, SendTo
 from .errors import Misuse
-from .events import Event
 from .identity import ClusterId, NodeId, NodeRecord
-from .messages import MAX_HOPS, MAX_NODES, Digest, LinkState, Want
-from .routing import Path, shortest_paths
+from .linkstates import NOTHING, LinkStates, Said, said_in
+from .messages import MAX_HOPS, MAX_NODES, CapabilityState, Digest, LinkState, Want
+from .reachability import RESTARTED, Reachability
+
+__all__ = ["GATHER_S", "MAX_EPOCH", "Topology"]
 
 MAX_EPOCH = 2**63 - 1  # what the messages can carry
 
-_RESTARTED = "restarted"
 _REMOVED = "removed or disabled in the roster"
-
-
-class _Known(NamedTuple):
-    """The newest that an origin said of itself."""
-
-    epoch: int
-    sequence: int
-    """−1: known from my link alone, and only as long as it is up; no link state received yet."""
-    incarnation: int
-    neighbours: Mapping[NodeId, int]
-    """Each with the incarnation that the link is with."""
-
-
-_NOTHING = _Known(-1, -1, -1, {})
 
 
 class Topology:
@@ -80,18 +62,22 @@ class Topology:
         """``epoch``: where to begin, if above the incarnation. `Misuse`: ``me`` is no member."""
         self._cluster_id = cluster_id
         self._me = me
-        self._rerouting = rerouting
         self._digest_interval_s = digest_interval_s
         self._members = self._checked(members)
-        first = _Known(max(epoch, incarnation), 0, incarnation, {})
-        self._known: dict[NodeId, _Known] = {me: first}
-        self._links: dict[NodeId, set[NodeId]] = {me: set()}
-        self._routes: dict[NodeId, Path] = {}
-        self._announced: dict[NodeId, int] = {}
+        self._states = LinkStates(cluster_id)
+        self._states.store(me, Said(max(epoch, incarnation), -1, incarnation, {}))
+        self._reach = Reachability(me, self._states, rerouting=rerouting)
+        self._mine = Adjacencies(digest_interval_s)
+        self._capabilities: tuple[CapabilityState, ...] = ()
+        self.changes = 0
+        """Grows whenever something that this object knows of the cluster may have changed."""
         self._refused: dict[NodeId, NodeId] = {}
         self._defended_until = -math.inf
-        self.deadline: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
         """When `tick` has something to do; None without neighbours."""
+        return self._mine.deadline
 
     def link_up(self, peer: NodeId, incarnation: int, now: float, cause: str) -> list[Effect]:
         """My link with ``peer`` is up; ``incarnation`` is the one of its HELLO.
@@ -100,31 +86,32 @@ class Topology:
         """
         if peer == self._me or peer not in self._members:
             return [Count("G-4")]
-        own = self._known[self._me]
-        if own.neighbours.get(peer) == incarnation:
+        if self._mine.up.get(peer) == incarnation:
             return []
-        known = self._known.get(peer, _NOTHING)
-        news = f"link with node {peer} is up"
-        if incarnation != known.incarnation:
-            cause, news = _RESTARTED, f"node {peer} restarted"
-            # A life known from the link alone is no evidence against what the link says now.
-            if known.sequence < 0 or incarnation > known.epoch:
-                # What its earlier life said of its links is over, whoever still repeats it.
-                self._store(peer, _Known(incarnation, -1, incarnation, {}))
-        if self.deadline is None:
-            self.deadline = now + self._digest_interval_s
-        effects = self._publish({**own.neighbours, peer: incarnation})
-        effects.append(SendTo(peer, self._digest()))
-        return effects + self._settle(news, {peer: cause})
+        known, moved = self._states.of(peer), False
+        restarted = known.incarnation not in (incarnation, NOTHING.incarnation)
+        # A life known from the link alone is no evidence against what the link says now.
+        newer = known.sequence < 0 or incarnation > known.epoch
+        if newer and incarnation != known.incarnation:
+            # What its earlier life said of its links is over, whoever still repeats it.
+            moved = self._store(peer, Said(incarnation, -1, incarnation, {}))
+        self._mine.begin(peer, incarnation, now, RESTARTED if restarted else cause)
+        effects = self._tell_links(now)
+        if effects or moved:
+            news = f"node {peer} restarted" if restarted else f"link with node {peer} is up"
+            effects += self._settle(news, {peer: RESTARTED} if restarted else {})
+        if self._states.of(peer).sequence >= 0:
+            effects.append(SendTo(peer, Want(self._cluster_id, [peer])))
+        return effects
 
-    def link_down(self, peer: NodeId, now: float, cause: str) -> list[Effect]:  # noqa: ARG002 - the shape of all inputs
+    def link_down(self, peer: NodeId, now: float, cause: str) -> list[Effect]:
         """My link with ``peer`` is no longer up. Nothing when it was not."""
-        neighbours = dict(self._known[self._me].neighbours)
-        if neighbours.pop(peer, None) is None:
+        if peer not in self._mine.up:
             return []
-        effects = self._publish(neighbours)
-        if self._known[peer].sequence < 0:
-            self._forget(peer)
+        self._mine.end(peer)
+        effects = self._tell_links(now)
+        if self._states.of(peer).sequence < 0:
+            self._states.forget(peer)
         return effects + self._settle(f"link with node {peer}: {cause}", {peer: cause})
 
     def receive(
@@ -137,56 +124,75 @@ class Topology:
             return self._on_link_state(sender, message, now)
         if isinstance(message, Digest):
             return self._on_digest(sender, message, now)
-        return self._tell(sender, {NodeId(n) for n in message.origins} & self._known.keys())
+        return self._tell(sender, message.origins)
 
-    def set_members(self, members: Mapping[NodeId, NodeRecord], now: float) -> list[Effect]:  # noqa: ARG002 - the shape of all inputs
+    def set_members(self, members: Mapping[NodeId, NodeRecord], now: float) -> list[Effect]:
         """The roster changed: forget who left, ask again for what was refused, route anew.
 
         Raises `Misuse` when ``me`` is no member any more: then this cluster is left, see `leave`.
         """
         members = self._checked(members)
-        removed = frozenset(self._members.keys() - members.keys())
+        removed = sorted(self._members.keys() - members.keys())
         self._members = members
-        effects: list[Effect] = []
-        neighbours = self._known[self._me].neighbours
-        if neighbours.keys() & removed:
-            effects += self._publish({n: neighbours[n] for n in neighbours.keys() - removed})
-        for node in removed & self._known.keys():
-            self._forget(node)
+        for node in removed:
+            self._mine.end(node)
+        effects = self._tell_links(now)
+        for node in removed:
+            if node in self._states.origins:
+                self._states.forget(node)
         effects += self._ask_again()
         return effects + self._settle("the roster changed", dict.fromkeys(removed, _REMOVED))
 
+    def set_capabilities(self, states: Iterable[CapabilityState], now: float) -> list[Effect]:
+        """The states of my capabilities, all of them; told with my links (C-3)."""
+        self._capabilities = tuple(states)
+        effects = self._tell_links(now)
+        return effects + self._settle(self._mine.news, {}) if effects else []
+
+    def capabilities_of(self, node: NodeId) -> tuple[CapabilityState, ...]:
+        """What a reachable node says of its capabilities in the life that runs (N-2), or I do."""
+        reached = node == self._me or node in self._reach.routes
+        return self._states.of(node).capabilities if reached else ()
+
     def leave(self) -> list[Effect]:
         """I am no member any more: whoever was up is DOWN (N-1). Nothing may be called after it."""
-        before, self._routes = self._routes, {}
-        why = f"I am {_REMOVED}"
-        return [e for n in sorted(before) for e in self._edges(n, before[n], "", why)]
+        return [*self._reach.lose_all(f"I am {_REMOVED}")]
 
     def tick(self, now: float) -> list[Effect]:
-        """Send the digest to each neighbour when it is time."""
-        if self.deadline is None or now < self.deadline:
-            return []
-        self.deadline = now + self._digest_interval_s
-        digest = self._digest()
-        return [SendTo(n, digest) for n in sorted(self._known[self._me].neighbours)]
+        """Tell the links that were gathered; send the digest to whom it is time to."""
+        effects: list[Effect] = []
+        if self._mine.gathering:
+            effects += self._tell_links(now)
+            if effects:
+                effects += self._settle(self._mine.news, {})
+        if due := self._mine.digests_due(now):
+            digest = self._states.digest()
+            effects += [SendTo(n, digest) for n in due]
+        return effects
+
+    @property
+    def members(self) -> Mapping[NodeId, NodeRecord]:
+        """The enabled nodes of the roster, me included; never changed, only replaced."""
+        return self._members
 
     def next_hop(self, node: NodeId) -> NodeId | None:
         """The neighbour through which ``node`` is reached; None = unreachable, or me."""
-        return self._routes[node][0] if node in self._routes else None
+        route = self._reach.routes.get(node)
+        return route[0] if route is not None else None
 
     def route(self, node: NodeId) -> tuple[NodeId, ...]:
         """The nodes on the way to ``node``, which is the last; empty = unreachable, or me."""
-        return self._routes.get(node, ())
+        return self._reach.routes.get(node, ())
 
     @property
     def reachable(self) -> frozenset[NodeId]:
         """The other nodes I have a path to."""
-        return frozenset(self._routes)
+        return frozenset(self._reach.routes)
 
     @property
     def neighbours(self) -> frozenset[NodeId]:
         """The nodes my link is up with, whether they report it or not: who is told what floods."""
-        return frozenset(self._known[self._me].neighbours)
+        return frozenset(self._mine.up)
 
     def adjacency(self) -> list[tuple[NodeId, list[NodeId]]]:
         """(node, sorted neighbours) of each member, mine first, the others by id.
@@ -194,28 +200,30 @@ class Topology:
         Only links that count (T-12): what a dead node last said of its links is not shown.
         """
         others = sorted(self._members.keys() - {self._me})
-        return [(n, sorted(self._links.get(n, ()))) for n in (self._me, *others)]
+        links = self._states.links
+        return [(n, sorted(links.get(n, ()))) for n in (self._me, *others)]
 
     def incarnation_of(self, node: NodeId) -> int | None:
         """The incarnation last heard of; None = never heard of that node."""
-        return self._known[node].incarnation if node in self._known else None
+        return self._states.of(node).incarnation if node in self._states.origins else None
 
     def _on_link_state(self, sender: NodeId, message: LinkState, now: float) -> list[Effect]:
-        origin = NodeId(message.origin)
-        neighbours = {NodeId(n): incarnation for n, incarnation in message.neighbours}
-        new = _Known(message.epoch, message.sequence, message.incarnation, neighbours)
+        origin, version = NodeId(message.origin), (message.epoch, message.sequence)
         if origin not in self._members:
             return self._refuse(origin, sender, "T-7", f"node {origin} is no member here")
-        old = self._known.get(origin, _NOTHING)
         if origin == self._me:
+            own = self._states.of(origin)
             # An equal version that says the same is an echo of this life.
-            contested = new[:2] > old[:2] or (new[:2] == old[:2] and new != old)
-            return self._defend(new.epoch, now) if contested else [Count("T-10")]
-        if new[:2] <= old[:2]:
+            contested = version > own.version or (
+                version == own.version and said_in(message) != own
+            )
+            return self._defend(message.epoch, now) if contested else [Count("T-10")]
+        if not self._states.is_news(origin, version):
             return [Count("T-10")]
-        if origin in neighbours or len(neighbours) < len(message.neighbours):
+        new = said_in(message)
+        if origin in new.neighbours or len(new.neighbours) < len(message.neighbours):
             return [Count("S11"), RefreshRoster(f"node {origin} lists itself or a node twice")]
-        if strangers := sorted(neighbours.keys() - self._members.keys()):
+        if strangers := sorted(new.neighbours.keys() - self._members.keys()):
             why = f"node {origin} lists node {strangers[0]}, which is no member here"
             return self._refuse(origin, sender, "S11", why)
         moved = self._store(origin, new)
@@ -234,67 +242,51 @@ class Topology:
         """Ask for the link states refused under the old roster; the digest would take longer."""
         wanted: dict[NodeId, list[NodeId]] = {}
         for origin, sender in sorted(self._refused.items()):
-            if origin in self._members and sender in self._known[self._me].neighbours:
+            if origin in self._members and sender in self._mine.up:
                 wanted.setdefault(sender, []).append(origin)
         self._refused.clear()
-        return [SendTo(n, Want(self._cluster_id, list(wanted[n]))) for n in sorted(wanted)]
+        return [SendTo(n, Want(self._cluster_id, [*wanted[n]])) for n in sorted(wanted)]
 
     def _forward(self, sender: NodeId, message: LinkState) -> list[Effect]:
         """Flood on (T-6), except to those who have it: the origin told its neighbours itself."""
         if message.hops >= MAX_HOPS:
             return [Count("G-14")]
-        onward = msgspec.structs.replace(message, hops=message.hops + 1)
         told = {sender, message.origin, *(n for n, _ in message.neighbours)}
-        return [SendTo(n, onward) for n in sorted(self._known[self._me].neighbours.keys() - told)]
+        others = sorted(self._mine.up.keys() - told)
+        if not others:
+            return []
+        onward = msgspec.structs.replace(message, hops=message.hops + 1)
+        return [SendTo(n, onward) for n in others]
 
     def _on_digest(self, sender: NodeId, message: Digest, now: float) -> list[Effect]:
-        theirs = {NodeId(node): (epoch, sequence) for node, epoch, sequence in message.entries}
-        none = _NOTHING[:2]
-        newer_here = {n for n, k in self._known.items() if k[:2] > theirs.get(n, none)}
-        effects = self._tell(sender, newer_here)
+        effects = self._tell(sender, self._states.missing_in(message))
         wanted = sorted(
-            node
-            for node, version in theirs.items()
-            if node in self._members and version > self._known.get(node, _NOTHING)[:2]
+            NodeId(node)
+            for node, epoch, sequence in message.entries
+            if node in self._members and self._states.is_news(NodeId(node), (epoch, sequence))
         )
         if self._me in wanted:
             wanted.remove(self._me)
-            effects += self._defend(theirs[self._me][0], now)
+            claimed = next(epoch for node, epoch, _ in message.entries if node == self._me)
+            effects += self._defend(claimed, now)
         if wanted:
-            effects.append(SendTo(sender, Want(self._cluster_id, list(wanted))))
-        if theirs.keys() - self._members.keys():
+            effects.append(SendTo(sender, Want(self._cluster_id, [*wanted])))
+        if any(node not in self._members for node, _, _ in message.entries):
             effects.append(Count("T-7"))
         return effects
 
-    def _tell(self, peer: NodeId, origins: set[NodeId]) -> list[Effect]:
+    def _tell(self, peer: NodeId, origins: Iterable[int]) -> list[Effect]:
         """Link states of these origins, where there is one."""
-        return [
-            SendTo(peer, self._link_state(origin))
-            for origin in sorted(origins)
-            if self._known[origin].sequence >= 0
-        ]
+        return [SendTo(peer, state) for state in self._states.messages(origins)]
 
-    def _link_state(self, origin: NodeId) -> LinkState:
-        known = self._known[origin]
-        return LinkState(
-            cluster_id=self._cluster_id,
-            origin=origin,
-            incarnation=known.incarnation,
-            epoch=known.epoch,
-            sequence=known.sequence,
-            neighbours=[*sorted(known.neighbours.items())],
-        )
-
-    def _digest(self) -> Digest:
-        entries: list[tuple[int, int, int]] = [
-            (node, *known[:2]) for node, known in sorted(self._known.items()) if known.sequence >= 0
-        ]
-        return Digest(self._cluster_id, entries)
-
-    def _publish(self, neighbours: Mapping[NodeId, int]) -> list[Effect]:
-        """My links changed: a new version, to all my neighbours."""
-        own = self._known[self._me]
-        return self._flood_own(own._replace(sequence=own.sequence + 1, neighbours=neighbours))
+    def _tell_links(self, now: float) -> list[Effect]:
+        """Tell my links if they are others than I told, unless they should be gathered first."""
+        own = self._states.of(self._me)
+        news = self._capabilities != own.capabilities
+        if self._mine.must_tell(own.neighbours, now, news=news):
+            return self._flood_own(own.epoch, own.sequence + 1)
+        self._states.withheld = self._me if self._mine.gathering else None
+        return []
 
     def _defend(self, claimed: int, now: float) -> list[Effect]:
         """Something newer than my version is about in my name: move above it (T-9).
@@ -305,87 +297,37 @@ class Topology:
         if now < self._defended_until or claimed >= MAX_EPOCH:
             return [Count("T-9")]
         self._defended_until = now + self._digest_interval_s
-        return self._flood_own(self._known[self._me]._replace(epoch=claimed + 1, sequence=0))
+        effects = self._flood_own(claimed + 1, 0)
+        return effects + self._settle("something else said in my name is overruled", {})
 
-    def _flood_own(self, own: _Known) -> list[Effect]:
-        self._store(self._me, own)
-        if not own.neighbours:
-            self.deadline = None
-        return [SendTo(n, self._link_state(self._me)) for n in sorted(own.neighbours)]
+    def _flood_own(self, epoch: int, sequence: int) -> list[Effect]:
+        """A new version of my link state, with all my links, to all my neighbours."""
+        own = self._states.of(self._me)
+        self.changes += 1
+        up = dict(self._mine.up)
+        said = Said(epoch, sequence, own.incarnation, up, self._capabilities)
+        self._states.store(self._me, said)
+        self._states.withheld = None
+        self._mine.told()
+        (message,) = self._states.messages([self._me])
+        return [SendTo(n, message) for n in sorted(up)]
 
-    def _store(self, origin: NodeId, new: _Known) -> bool:
-        """Keep what ``origin`` says and update the links that count; True if routes may move.
+    def _store(self, origin: NodeId, said: Said) -> bool:
+        """Keep what ``origin`` says; True if routes may move.
 
         A link between nodes at equal distance is on no shortest path, before or after.
         """
-        self._known[origin] = new
-        both = set()
-        for node, life in new.neighbours.items():
-            theirs = self._known.get(node, _NOTHING)
-            if theirs.incarnation == life and theirs.neighbours.get(origin) == new.incarnation:
-                both.add(node)
-        moved = False
-        for node in self._links.get(origin, set()) ^ both:
-            if node in both:
-                self._links[node].add(origin)
-            else:
-                self._links[node].discard(origin)
-            moved = moved or self._distance(node) != self._distance(origin)
-        self._links[origin] = both
-        return moved
-
-    def _forget(self, node: NodeId) -> None:
-        self._store(node, _NOTHING)
-        del self._known[node], self._links[node]
-
-    def _distance(self, node: NodeId) -> int:
-        """Hops from me; −1 = unreachable."""
-        return 0 if node == self._me else len(self._routes.get(node, ())) or -1
+        self.changes += 1
+        distance = self._reach.distance
+        return any(distance(n) != distance(origin) for n in self._states.store(origin, said))
 
     def _settle(self, cause: str, own_cause: Mapping[NodeId, str]) -> list[Effect]:
-        """Compute the routes anew and announce what changed, by node id (N-1).
-
-        ``own_cause`` is for the nodes the change is about; the others have it from ``cause``.
-        """
-        links: Mapping[NodeId, set[NodeId]] = self._links
-        if not self._rerouting:
-            links = {self._me: self._links[self._me]}
+        """Announce what changed; ``own_cause`` is for those whom the change is about (N-1)."""
+        self.changes += 1
+        told = self._states.of(self._me).neighbours.keys()
+        causes = self._mine.take_causes(told)
         priorities = {node: record.priority for node, record in self._members.items()}
-        before, self._routes = self._routes, shortest_paths(self._me, links, priorities)
-        effects: list[Effect] = []
-        for node in sorted(before.keys() | self._routes.keys()):
-            effects += self._edges(node, before.get(node, ()), cause, own_cause.get(node))
-        return effects
-
-    def _doubt(self, node: NodeId) -> None:
-        """Unsay an unreachable node's links that ended at the other end; a digest asks for more."""
-        known, here = self._known.get(node, _NOTHING), {self._me, *self._routes}
-        over = {n for n in here & known.neighbours.keys() if node not in self._known[n].neighbours}
-        if over and known.sequence > 0:
-            live = {n: life for n, life in known.neighbours.items() if n not in over}
-            self._store(node, known._replace(sequence=known.sequence - 1, neighbours=live))
-
-    def _edges(self, node: NodeId, before: Path, cause: str, own: str | None) -> list[Announce]:
-        """The announcements about one node whose route was ``before``."""
-        after = self._routes.get(node, ())
-        if not after:
-            self._doubt(node)  # else its old word pairs with the first end that returns
-            life = self._announced.pop(node)
-            return [_edge(Event.NODE_DOWN, node, life, own or f"path lost: {cause}", before)]
-        life = self._known[node].incarnation
-        announced = self._announced.get(node)
-        self._announced[node] = life
-        if announced is None:
-            return [_edge(Event.NODE_UP, node, life, own or f"path found: {cause}", after)]
-        if announced != life:
-            return [
-                _edge(Event.NODE_DOWN, node, announced, _RESTARTED, before),
-                _edge(Event.NODE_UP, node, life, _RESTARTED, after),
-            ]
-        if before[0] == after[0]:
-            return []
-        moved = _edge(Event.ROUTE_CHANGED, node, life, own or cause, after)
-        return [msgspec.structs.replace(moved, before=str(before[0]), after=str(after[0]))]
+        return [*self._reach.settle(priorities, cause, {**causes, **own_cause})]
 
     def _checked(self, members: Mapping[NodeId, NodeRecord]) -> dict[NodeId, NodeRecord]:
         if self._me not in members:
@@ -394,7 +336,3 @@ class Topology:
                 "it has no topology there; leave the cluster instead"
             )
         return dict(members)
-
-
-def _edge(kind: Event, node: NodeId, incarnation: int, cause: str, path: Path) -> Announce:
-    return Announce(kind=kind, node_id=node, incarnation=incarnation, cause=cause, via=path[0])

@@ -13,8 +13,8 @@ from ..actors.mail import Learned, RosterUpdate
 from ..actors.storage import StorageActor
 from ..protocol.errors import NotProvisioned
 from ..protocol.identity import BinsUrl, ClusterId, NodeRecord
+from ..protocol.linkstates import LinkStates
 from ..protocol.membership import Membership, RosterDiff
-from ..protocol.topology import Topology
 from ..storage import FixedRoster, RosterSnapshot, SqlRoster
 from ..transport.base import Connection
 from .defect import Replace, mutant
@@ -107,7 +107,7 @@ def link_stays(replace: Replace) -> None:
 )
 def not_forgotten(replace: Replace) -> None:
     """And whoever hears of it believes it again."""
-    replace(Topology, "_forget", lambda *_: None)
+    replace(LinkStates, "forget", lambda *_: None)
 
 
 @mutant(

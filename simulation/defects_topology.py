@@ -10,12 +10,15 @@ from typing import Any
 import msgspec
 
 from ..actors import node
-from ..protocol import topology
+from ..protocol import reachability
+from ..protocol.adjacencies import Adjacencies
 from ..protocol.effects import Announce, Count, Effect, SendTo
 from ..protocol.identity import NodeId
-from ..protocol.messages import Digest, LinkState, Trace
+from ..protocol.linkstates import LinkStates, Said, said_in
+from ..protocol.messages import LinkState, Trace
+from ..protocol.reachability import Reachability
 from ..protocol.routing import Path, forward_trace, shortest_paths
-from ..protocol.topology import _NOTHING, Topology, _Known
+from ..protocol.topology import Topology
 from . import machines
 from .defect import Replace, mutant
 
@@ -33,8 +36,8 @@ def no_incarnation(replace: Replace) -> None:
 
     def init(self: Topology, **kwargs: Any) -> None:
         inner(self, **kwargs)
-        own = self._known[self._me]
-        self._known[self._me] = own._replace(epoch=0)
+        own = self._states.of(self._me)
+        self._states.store(self._me, own._replace(epoch=0))
 
     replace(Topology, "__init__", init)
     replace(Topology, "_defend", lambda *_: [Count("T-9")])
@@ -75,18 +78,19 @@ def no_defence(replace: Replace) -> None:
 def one_end(replace: Replace) -> None:
     """OpenSIPS requires no second report."""
 
-    def store(self: Topology, origin: NodeId, new: _Known) -> bool:
-        self._known[origin] = new
-        told = {n for n in new.neighbours if n in self._known}
-        told |= {n for n, known in self._known.items() if origin in known.neighbours}
-        for other in self._links.get(origin, set()) - told:
+    def store(self: LinkStates, origin: NodeId, new: Said) -> set[NodeId]:
+        self._said[origin] = new
+        told = {n for n in new.neighbours if n in self._said}
+        told |= {n for n, said in self._said.items() if origin in said.neighbours}
+        changed = self._links.get(origin, set()) ^ told
+        for other in changed - told:
             self._links[other].discard(origin)
         for other in told:
             self._links.setdefault(other, set()).add(origin)
         self._links[origin] = told
-        return True
+        return changed
 
-    replace(Topology, "_store", store)
+    replace(LinkStates, "store", store)
 
 
 @mutant(
@@ -100,11 +104,9 @@ def stale_links(replace: Replace) -> None:
     """OpenSIPS 3.2 did not reset its list between two entries."""
     inner = Topology._store
 
-    def store(self: Topology, origin: NodeId, new: _Known) -> bool:
-        old = self._known.get(origin, _NOTHING).neighbours
-        if new is not _NOTHING and origin != self._me:
-            new = new._replace(neighbours={**old, **new.neighbours})
-        return inner(self, origin, new)
+    def store(self: Topology, origin: NodeId, new: Said) -> bool:
+        old = self._states.of(origin).neighbours
+        return inner(self, origin, new._replace(neighbours={**old, **new.neighbours}))
 
     replace(Topology, "_store", store)
 
@@ -118,16 +120,13 @@ def stale_links(replace: Replace) -> None:
 )
 def no_first_digest(replace: Replace) -> None:
     """It waits for the periodic one."""
-    inner = Topology.link_up
+    inner = Adjacencies.begin
 
-    def link_up(self: Topology, *args: Any) -> list[Effect]:
-        return [
-            effect
-            for effect in inner(self, *args)
-            if not (isinstance(effect, SendTo) and isinstance(effect.message, Digest))
-        ]
+    def begin(self: Adjacencies, peer: NodeId, *args: Any) -> None:
+        inner(self, peer, *args)
+        self._first_digest_at.clear()
 
-    replace(Topology, "link_up", link_up)
+    replace(Adjacencies, "begin", begin)
 
 
 @mutant(
@@ -165,8 +164,7 @@ def strangers_believed(replace: Replace) -> None:
         neighbours = {NodeId(n): life for n, life in message.neighbours}
         if not {NodeId(message.origin), *neighbours} - self._members.keys():
             return inner(self, sender, message, now)
-        said = _Known(message.epoch, message.sequence, message.incarnation, neighbours)
-        self._store(NodeId(message.origin), said)
+        self._store(NodeId(message.origin), said_in(message))
         return []
 
     replace(Topology, "_on_link_state", on_link_state)
@@ -176,7 +174,7 @@ def strangers_believed(replace: Replace) -> None:
     "endless forwarding",
     rule="refwd; T-10, I16",
     defect="an update that is not new is flooded on all the same",
-    history="quiet",
+    history="sparse",
     dies="I16",
 )
 def endless_forwarding(replace: Replace) -> None:
@@ -207,33 +205,33 @@ def endless_forwarding(replace: Replace) -> None:
 )
 def up_repeated(replace: Replace) -> None:
     """Applications must guess what is new."""
-    inner = Topology._edges
+    inner = Reachability._edges
 
-    def edges(self: Topology, peer: NodeId, *args: Any) -> list[Announce]:
+    def edges(self: Reachability, peer: NodeId, *args: Any) -> list[Announce]:
         if peer in self._routes:
             self._announced.pop(peer, None)
         return inner(self, peer, *args)
 
-    replace(Topology, "_edges", edges)
+    replace(Reachability, "_edges", edges)
 
 
 @mutant(
     "restart not announced",
     rule="row 12 in part; N-1, N-2",
     defect="a node that restarts while it stays reachable is never announced DOWN",
-    history="restarts",
+    history="half noticed",
     dies="I8",
 )
 def restart_unnoticed(replace: Replace) -> None:
     """What was known of its earlier life goes on being believed."""
-    inner = Topology._edges
+    inner = Reachability._edges
 
-    def edges(self: Topology, peer: NodeId, *args: Any) -> list[Announce]:
+    def edges(self: Reachability, peer: NodeId, *args: Any) -> list[Announce]:
         if peer in self._routes and peer in self._announced:
-            self._announced[peer] = self._known[peer].incarnation
+            self._announced[peer] = self._states.of(peer).incarnation
         return inner(self, peer, *args)
 
-    replace(Topology, "_edges", edges)
+    replace(Reachability, "_edges", edges)
 
 
 @mutant(
@@ -262,12 +260,12 @@ def event_lost(replace: Replace) -> None:
 )
 def no_cause(replace: Replace) -> None:
     """Nobody can ask why."""
-    inner = topology._edge
+    inner = reachability._edge
 
     def edge(*args: Any) -> Announce:
         return msgspec.structs.replace(inner(*args), cause="")
 
-    replace(topology, "_edge", edge)
+    replace(reachability, "_edge", edge)
 
 
 # Routes ---------------------------------------------------------------------------------------
@@ -296,7 +294,7 @@ def routes_by_priority(replace: Replace) -> None:
         del found[me]
         return found
 
-    replace(topology, "shortest_paths", paths)
+    replace(reachability, "shortest_paths", paths)
 
 
 @mutant(
@@ -315,7 +313,7 @@ def priorities_ignored(replace: Replace) -> None:
     ) -> dict[NodeId, Path]:
         return inner(me, adjacency, dict.fromkeys(priorities, 50))
 
-    replace(topology, "shortest_paths", paths)
+    replace(reachability, "shortest_paths", paths)
 
 
 @mutant(
@@ -332,7 +330,7 @@ def sees_nobody(replace: Replace) -> None:
     def paths(me: NodeId, adjacency: Mapping[NodeId, Set[NodeId]], priorities: Any) -> Any:
         return {} if adjacency.keys() == {me} else inner(me, adjacency, priorities)
 
-    replace(topology, "shortest_paths", paths)
+    replace(reachability, "shortest_paths", paths)
 
 
 @mutant(

@@ -16,8 +16,8 @@ from ..actors.node import NodeActor
 from ..actors.peer import PeerActor
 from ..actors.storage import StorageActor
 from ..protocol.identity import NodeId
+from ..protocol.linkstates import Said as LinkStateHeld
 from ..protocol.routing import Path
-from ..protocol.topology import _Known as LinkStateHeld
 from ..transport.frames import HEADER_BYTES
 from ..transport.loopback_connection import Endpoint
 
@@ -82,25 +82,25 @@ def kept_bytes(endpoint: Endpoint) -> int:
 
 def known(node: NodeActor) -> Mapping[NodeId, LinkStateHeld]:
     """The link state of each origin that is held; its first two fields are the version."""
-    return node.rules._known
+    return node.rules._states._said
 
 
 def mentioned(node: NodeActor) -> set[NodeId]:
     """Every id in the topology tables: origins, their neighbours, destinations."""
     ids = origins(node)
-    for state in node.rules._known.values():
+    for state in known(node).values():
         ids.update(state.neighbours)
     return ids
 
 
 def origins(node: NodeActor) -> set[NodeId]:
     """The ids that the topology holds something of or leads to."""
-    return set(node.rules._known) | set(node.rules._links) | set(node.rules._routes)
+    return set(known(node)) | set(node.rules._states.links) | set(routes(node))
 
 
 def routes(node: NodeActor) -> Mapping[NodeId, Path]:
     """The way to each reachable node."""
-    return node.rules._routes
+    return node.rules._reach.routes
 
 
 def priorities(node: NodeActor) -> Mapping[NodeId, int]:

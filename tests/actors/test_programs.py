@@ -17,7 +17,7 @@ PRELUDE = """
 import sys, time, threading
 from tagmesh import Event, ForkedRuntime, LocalCluster, Node
 def all_up(status):
-    return all(p.link == "Up" for c in status.clusters for p in c.peers)
+    return all(p.link == "Up" and p.next_hop for c in status.clusters for p in c.peers)
 ONE, TWO = sys.argv[1:]
 """
 

@@ -77,7 +77,7 @@ def topology(world: World, node: int) -> Any:
     """All that a node knows of the cluster."""
     actor = supervisor(world, node).actor(("node", CLUSTER))
     assert isinstance(actor, NodeActor)
-    return actor.rules.adjacency(), dict(actor.rules._known), actor.rules.reachable
+    return actor.rules.adjacency(), dict(actor.rules._states._said), actor.rules.reachable
 
 
 # Bytes ------------------------------------------------------------------------------------------

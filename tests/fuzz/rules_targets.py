@@ -312,8 +312,9 @@ def _received(
 
 
 def _table(rules: Topology) -> Any:
-    links = {node: frozenset(near) for node, near in rules._links.items()}
-    return dict(rules._known), links, dict(rules._routes), dict(rules._announced)
+    states, reach = rules._states, rules._reach
+    links = {node: frozenset(near) for node, near in states.links.items()}
+    return dict(states._said), links, dict(reach.routes), dict(reach._announced)
 
 
 def _check(rules: Topology, effects: list[Effect]) -> None:
@@ -329,7 +330,7 @@ def _check(rules: Topology, effects: list[Effect]) -> None:
                 pass
             case _:
                 raise AssertionError(f"no effect of a topology: {effect!r}")
-    assert rules._known.keys() <= MEMBERS.keys()
+    assert rules._states.origins <= MEMBERS.keys()
     assert rules.reachable <= MEMBERS.keys() - {1}
     for node in rules.reachable:
         route = rules.route(node)

@@ -1,6 +1,7 @@
 """Topology: what one node does with each input.
 
-Restarts: test_topology_lives. Whole networks: test_topology_network.
+Restarts: test_topology_lives. When links are told: test_topology_telling. Whole networks:
+test_topology_network.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tests.protocol.topology_bench import (
     DOWN,
     MOVED,
     UP,
+    comes_up,
     edges,
     hear,
     linked,
@@ -26,33 +28,16 @@ from tests.protocol.topology_bench import (
 )
 
 
-def test_a_first_link_tells_the_newcomer_my_links_and_what_else_i_know() -> None:
-    node = linked()
-    effects = node.link_up(NodeId(2), 7, 0.0, "answered")
-    assert sent(effects) == [(2, state(1, (100, 1), (2, 7))), (2, Digest(1, [(1, 100, 1)]))]
-    assert node.incarnation_of(NodeId(2)) == 7
-    assert node.incarnation_of(NodeId(3)) is None
-
-
-def test_the_others_hear_of_a_link_that_comes_and_goes() -> None:
-    node = linked(2, 3)
-    effects = node.link_up(NodeId(4), 100, 0.0, "answered")
-    assert sent(effects)[:3] == [(n, state(1, (100, 3), 2, 3, 4)) for n in (2, 3, 4)]
-    effects = node.link_down(NodeId(3), 0.0, "ping timeout")
-    assert sent(effects) == [(n, state(1, (100, 4), 2, 4)) for n in (2, 4)]
-    assert edges(effects) == [(DOWN, 3, 3, "ping timeout")]
-
-
 def test_a_link_that_does_not_change_is_no_news() -> None:
     node = via_2()
-    assert node.link_up(NodeId(2), 100, 0.0, "answered") == []
+    assert comes_up(node, 2) == []
     assert node.link_down(NodeId(3), 0.0, "was not up") == []
 
 
 @pytest.mark.parametrize("peer", [1, 9])
 def test_a_link_with_a_stranger_or_myself_does_not_count(peer: int) -> None:
     node = linked()
-    assert node.link_up(NodeId(peer), 100, 0.0, "answered") == [Count("G-4")]
+    assert comes_up(node, peer) == [Count("G-4")]
     assert node.adjacency()[0] == (1, [])
 
 
@@ -71,9 +56,9 @@ def test_a_link_of_others_counts_when_both_ends_report_it() -> None:
 
 
 def test_my_own_link_carries_routes_while_the_peer_reports_it_too() -> None:
-    """T-12. It is told, and used to flood, from the moment it is up here until it is down here."""
+    """T-12. It is used to flood from the moment it is up here until it is down here."""
     node = linked()
-    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == []
+    assert edges(comes_up(node, 2)) == []
     assert node.adjacency()[:2] == [(1, []), (2, [])]
     assert node.neighbours == {2}
     effects = hear(node, 2, state(2, (100, 1), 1))
@@ -81,8 +66,8 @@ def test_my_own_link_carries_routes_while_the_peer_reports_it_too() -> None:
     assert node.adjacency()[:2] == [(1, [2]), (2, [1])]
     effects = hear(node, 2, state(2, (100, 2)))
     assert edges(effects) == [(DOWN, 2, 2, "path lost: links of node 2 changed")]
-    effects = node.link_up(NodeId(3), 100, 0.0, "answered")
-    assert sent(effects)[0] == (2, state(1, (100, 2), 2, 3))
+    effects = comes_up(node, 3)
+    assert sent(effects)[0] == (2, state(1, (100, 1), 2, 3))
     assert node.neighbours == {2, 3}
     assert not node.reachable
 
@@ -90,7 +75,7 @@ def test_my_own_link_carries_routes_while_the_peer_reports_it_too() -> None:
 def test_the_peer_may_report_the_link_before_it_is_up_here() -> None:
     node = linked()
     assert edges(hear(node, 2, state(2, (100, 1), 1))) == []
-    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == [(UP, 2, 2, "answered")]
+    assert edges(comes_up(node, 2)) == [(UP, 2, 2, "answered")]
 
 
 def test_a_route_leaves_my_link_as_soon_as_the_peer_gave_it_up() -> None:
@@ -117,7 +102,7 @@ def test_a_new_neighbour_set_replaces_the_old_one_whole() -> None:
 def test_what_is_not_newer_is_dropped_and_not_sent_on(version: tuple[int, int]) -> None:
     """T-10; T-9: a life before never wins, however often it spoke (1.23 row 36: no clock)."""
     node = via_2()
-    node.link_up(NodeId(5), 100, 0.0, "answered")
+    comes_up(node, 5)
     before = node.adjacency()
     assert hear(node, 2, state(3, version)) == [Count("T-10")]
     assert node.adjacency() == before
@@ -170,7 +155,7 @@ def test_strangers_are_neither_heard_nor_believed() -> None:
 
 def test_a_digest_is_answered_with_what_is_newer_on_either_side() -> None:
     node = via_2()
-    entries = [(1, 100, 1), (2, 100, 1), (3, 100, 3), (5, 100, 1), (9, 100, 1)]
+    entries = [(1, 100, 0), (2, 100, 1), (3, 100, 3), (5, 100, 1), (9, 100, 1)]
     assert hear(node, 2, Digest(1, entries)) == [
         SendTo(NodeId(2), state(2, (100, 2), 1, 3)),
         SendTo(NodeId(2), state(4, (100, 1), 3)),
@@ -181,19 +166,19 @@ def test_a_digest_is_answered_with_what_is_newer_on_either_side() -> None:
 
 def test_a_want_is_answered_with_what_there_is() -> None:
     node = linked()
-    node.link_up(NodeId(2), 100, 0.0, "answered")
-    known = state(1, (100, 1), 2)  # of 2 only its life is known, of 5 nothing
+    comes_up(node, 2)
+    known = state(1, (100, 0), 2)  # of 2 only its life is known, of 5 nothing
     assert hear(node, 2, Want(1, [5, 2, 1, 1])) == [SendTo(NodeId(2), known)]
 
 
 def test_digests_go_to_each_neighbour_as_long_as_there_is_one() -> None:
     node = linked()
     assert (node.deadline, node.tick(1e9)) == (None, [])
-    node.link_up(NodeId(3), 100, 5.0, "answered")
-    node.link_up(NodeId(2), 100, 9.0, "answered")
+    comes_up(node, 3, now=5.0)
+    comes_up(node, 2, now=9.0)
     assert node.deadline == 5.0 + DIGEST_S
     assert node.tick(14.9) == []
-    digest = Digest(1, [(1, 100, 2)])
+    digest = Digest(1, [(1, 100, 1)])
     assert node.tick(15.5) == [SendTo(NodeId(2), digest), SendTo(NodeId(3), digest)]
     assert node.deadline == 15.5 + DIGEST_S
     node.link_down(NodeId(2), 16.0, "cut")
@@ -210,7 +195,7 @@ def test_a_cut_with_a_path_left_is_no_down() -> None:
     assert edges(effects) == [(MOVED, 3, 2, "cut")]
     (moved,) = [e for e in effects if isinstance(e, Announce)]
     assert (moved.before, moved.after) == ("3", "2")
-    assert edges(node.link_up(NodeId(3), 100, 0.0, "answered")) == [(MOVED, 3, 3, "answered")]
+    assert edges(comes_up(node, 3)) == [(MOVED, 3, 3, "answered")]
 
 
 def test_the_last_cut_is_one_down_for_each_node_behind_it() -> None:
@@ -223,33 +208,6 @@ def test_the_last_cut_is_one_down_for_each_node_behind_it() -> None:
     ]
 
 
-def test_a_link_that_returns_waits_for_the_word_of_the_other_end() -> None:
-    """T-12. In 12 of 60 partitions what the other end had said before made it UP, DOWN, UP."""
-    node = via_2()
-    node.link_down(NodeId(2), 0.0, "ping timeout")
-    assert edges(node.link_up(NodeId(2), 100, 0.0, "answered")) == []
-    assert edges(hear(node, 2, state(2, (100, 3), 3))) == []
-    found = "path found: links of node 2 changed"
-    assert edges(hear(node, 2, state(2, (100, 4), 1, 3))) == [
-        (UP, 2, 2, found),
-        (UP, 3, 2, found),
-        (UP, 4, 2, found),
-    ]
-
-
-def test_an_end_that_missed_the_break_need_only_repeat_itself() -> None:
-    """It was never DOWN there, so there is no newer version; the digest asks for the old one."""
-    node = via_2()
-    node.link_down(NodeId(2), 0.0, "ping timeout")
-    effects = node.link_up(NodeId(2), 100, 0.0, "answered")
-    digests = [
-        e.message for e in effects if isinstance(e, SendTo) and isinstance(e.message, Digest)
-    ]
-    assert (2, 100, 1) in [tuple(entry) for entry in digests[0].entries]
-    again = edges(hear(node, 2, state(2, (100, 2), 1, 3)))
-    assert [(kind, n) for kind, n, _, _ in again] == [(UP, 2), (UP, 3), (UP, 4)]
-
-
 def test_a_longer_way_round_is_a_change_of_route_with_its_cause() -> None:
     node = linked(2, 3, 4)
     hear(node, 2, state(2, (100, 1), 1, 5), state(5, (100, 1), 2, 3), state(3, (100, 1), 1, 5))
@@ -260,10 +218,10 @@ def test_a_longer_way_round_is_a_change_of_route_with_its_cause() -> None:
 
 def test_a_removed_neighbour_is_forgotten_and_the_others_are_told() -> None:
     node = via_2()
-    node.link_up(NodeId(5), 100, 0.0, "answered")
+    comes_up(node, 5)
     hear(node, 5, state(5, (100, 1), 1))
     effects = node.set_members(roster(1, 3, 4, 5), 0.0)
-    assert sent(effects) == [(5, state(1, (100, 3), 5))]
+    assert sent(effects) == [(5, state(1, (100, 2), 5))]
     lost = "path lost: the roster changed"
     assert edges(effects) == [
         (DOWN, 2, 2, "removed or disabled in the roster"),
@@ -323,7 +281,7 @@ def test_a_node_that_is_no_member_has_no_topology() -> None:
 def test_without_rerouting_direct_links_are_all_there_is() -> None:
     """1.23 row 7: in OpenSIPS nobody is visible then."""
     node = linked(2, rerouting=False)
-    node.link_up(NodeId(3), 100, 0.0, "answered")
+    comes_up(node, 3)
     assert node.reachable == {2}, "both ends must report it here too"
     assert edges(hear(node, 3, state(3, (100, 0), 1))) == [
         (UP, 3, 3, "path found: links of node 3 changed")

@@ -13,6 +13,7 @@ from tests.protocol.topology_bench import (
     DOWN,
     MOVED,
     UP,
+    comes_up,
     edges,
     hear,
     linked,
@@ -42,7 +43,7 @@ def test_a_link_with_the_life_before_proves_nothing_about_the_new_one() -> None:
 def test_a_link_with_my_life_before_proves_nothing_about_me() -> None:
     """I restarted: what 2 says of me is old until it has met me."""
     node = linked()
-    node.link_up(NodeId(2), 100, 0.0, "answered")
+    comes_up(node, 2)
     assert lives(hear(node, 2, state(2, (100, 1), (1, 99)))) == []
     assert lives(hear(node, 2, state(2, (100, 2), (1, 100)))) == [(UP, 2, 100)]
 
@@ -73,7 +74,7 @@ def test_a_restart_while_reachable_is_down_then_up() -> None:
 
 def test_a_restart_of_a_neighbour_ends_what_its_life_before_said() -> None:
     node = via_2()
-    effects = node.link_up(NodeId(2), 101, 0.0, "answered")
+    effects = comes_up(node, 2, 101)
     assert edges(effects) == [
         (DOWN, 2, 2, "restarted"),
         (DOWN, 3, 2, "path lost: node 2 restarted"),
@@ -89,7 +90,7 @@ def test_a_restart_seen_on_my_link_ends_the_ways_round_too() -> None:
     """Others may not have noticed yet: 3 still reports its link with the life before."""
     node = linked(2, 3)
     hear(node, 2, state(2, (100, 1), 1, 3), state(3, (100, 1), 1, 2))
-    effects = node.link_up(NodeId(2), 101, 0.0, "answered")
+    effects = comes_up(node, 2, 101)
     assert lives(effects) == [(DOWN, 2, 100)]
     assert node.reachable == {3}
 
@@ -107,14 +108,15 @@ def test_the_first_update_of_a_restarted_node_may_be_lost() -> None:
 
 def test_a_neighbour_that_lost_its_clock_is_believed_when_only_its_link_was_known() -> None:
     node = linked()
-    node.link_up(NodeId(2), 100, 0.0, "answered")
-    assert sent(node.link_up(NodeId(2), 50, 0.0, "answered"))[0] == (2, state(1, (100, 2), (2, 50)))
+    comes_up(node, 2)
+    effects = node.link_up(NodeId(2), 50, 1.0, "answered")
+    assert sent(effects)[0] == (2, state(1, (100, 1), (2, 50)))
     assert lives(hear(node, 2, state(2, (50, 1), 1))) == [(UP, 2, 50)]
 
 
 def test_a_life_known_from_the_link_alone_is_forgotten_with_it() -> None:
     node = linked()
-    node.link_up(NodeId(2), 100, 0.0, "answered")
+    comes_up(node, 2)
     assert node.incarnation_of(NodeId(2)) == 100
     node.link_down(NodeId(2), 0.0, "cut")
     assert node.incarnation_of(NodeId(2)) is None
@@ -126,9 +128,9 @@ def test_a_neighbour_below_its_own_epoch_counts_when_it_has_moved_above(incarnat
     """2 lost its clock, then its state. The dead life does not become the new one meanwhile."""
     node = linked(2)
     assert lives(hear(node, 2, state(2, (200, 0), 1, life=100))) == []
-    effects = node.link_up(NodeId(2), incarnation, 0.0, "answered")
+    effects = comes_up(node, 2, incarnation)
     assert edges(effects) == [(DOWN, 2, 2, "restarted")]
-    assert sent(effects)[-1] == (2, Digest(1, [(1, 100, 2), (2, 200, 0)]))
+    assert sent(effects)[-1] == (2, Digest(1, [(1, 100, 1), (2, 200, 0)])), "shown what is about"
     assert hear(node, 2, state(2, (incarnation, 1), 1)) == [Count("T-10")]
     overruled = state(2, (201, 0), 1, life=incarnation)
     assert lives(hear(node, 2, overruled)) == [(UP, 2, incarnation)]
@@ -158,9 +160,9 @@ def test_a_newer_claim_in_my_name_is_overruled(version: tuple[int, int]) -> None
 
 def test_my_own_echo_is_no_claim() -> None:
     node = linked(2, 3)
-    echo = state(1, (100, 2), 3, 2)
-    assert hear(node, 2, echo, state(1, (100, 1), 2)) == [Count("T-10")] * 2
-    for position, claim in enumerate([state(1, (100, 2), 4), state(1, (101, 0), 2, (3, 99))]):
+    echo = state(1, (100, 1), 3, 2)
+    assert hear(node, 2, echo, state(1, (100, 0), 2)) == [Count("T-10")] * 2
+    for position, claim in enumerate([state(1, (100, 1), 4), state(1, (101, 0), 2, (3, 99))]):
         effects = node.receive(NodeId(2), claim, position * DIGEST_S)
         mine = state(1, (101 + position, 0), 2, 3, life=100)
         assert sent(effects) == [(n, mine) for n in (2, 3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tagmesh.protocol.adjacencies import GATHER_S
 from tagmesh.protocol.effects import Announce, Count, Effect, SendTo
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
@@ -107,14 +109,29 @@ class Network:
         self.perform(receiver, self.nodes[receiver].receive(sender, message, self.now))
 
     def settle(self) -> None:
-        while self.flying:
+        """Until nothing flies and nobody has anything to tell soon."""
+        while self.move():
+            pass
+
+    def move(self) -> bool:
+        """Deliver a message, or let time pass if there is none; they are faster than `GATHER_S`."""
+        if self.flying:
             self.deliver()
+            return True
+        until = self.now + 2 * GATHER_S
+        if all((node.deadline or math.inf) > until for node in self.nodes.values()):
+            return False
+        self.let_pass(GATHER_S)
+        return True
+
+    def let_pass(self, seconds: float) -> None:
+        self.now += seconds
+        for n in self.ids:
+            self.perform(n, self.nodes[n].tick(self.now))
 
     def digests(self, rounds: int) -> None:
         for _ in range(rounds):
-            self.now += DIGEST_S
-            for n in self.ids:
-                self.perform(n, self.nodes[n].tick(self.now))
+            self.let_pass(DIGEST_S)
             self.settle()
 
     def check(self) -> None:
@@ -171,6 +188,16 @@ def test_every_shape_agrees(shape: Callable[[int], list[tuple[int, int]]], size:
     assert net.sent - before == len(net.up), "in agreement a digest is answered with nothing"
 
 
+def test_a_full_mesh_that_comes_up_at_once_tells_each_link_once_per_end() -> None:
+    """Decision 9: n·(n − 1) link states and as many digests; told one by one it is n³ of them."""
+    net = Network(30)
+    for a, b in mesh(30):
+        net.both(NodeId(a), NodeId(b), up=True)
+    net.settle()
+    net.check()
+    assert net.sent == 2 * 30 * 29
+
+
 def test_one_link_change_in_a_full_mesh_costs_about_n_messages_per_end() -> None:
     """T-8, T-10: the budget is 3 × links = 1305; a flood without suppression takes 24 000."""
     net = Network(30)
@@ -197,7 +224,7 @@ _ids = st.integers(0, 5)
 _steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["cut", "heal", "half", "deliver", "lose"]), _ids, _ids),
-        st.tuples(st.sampled_from(["restart", "swift", "forget", "digest"]), _ids, _ids),
+        st.tuples(st.sampled_from(["restart", "swift", "forget", "digest", "time"]), _ids, _ids),
         st.tuples(st.just("deliver"), st.integers(0, 99), _ids),
     ),
     max_size=60,
@@ -223,6 +250,9 @@ def disturb(net: Network, kind: str, a: int, b: int) -> None:
         net.restart(one, net.oldest, noticed=b % 2 == 0)
     elif kind == "digest":
         net.now += DIGEST_S / 2
+        net.perform(one, net.nodes[one].tick(net.now))
+    elif kind == "time":
+        net.now += GATHER_S / 2
         net.perform(one, net.nodes[one].tick(net.now))
     for n in net.ids:
         net.check_events(n)
@@ -261,8 +291,12 @@ def test_each_single_message_of_a_restart_may_be_lost() -> None:
         net.settle()
         net.both(NodeId(2), NodeId(3), up=True)
         for _ in range(lost):
+            while not net.flying and net.move():
+                pass
             if net.flying:
                 net.deliver()
+        while not net.flying and net.move():
+            pass
         if not net.flying:
             break
         net.flying.pop(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tagmesh.protocol.adjacencies import GATHER_S
 from tagmesh.protocol.effects import Announce, Effect, SendTo
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
@@ -27,7 +28,10 @@ def roster(*nodes: int, priorities: dict[int, int] | None = None) -> dict[NodeId
 
 
 def linked(*to: int, members: Iterable[int] = range(1, 6), rerouting: bool = True) -> Topology:
-    """Node 1 in incarnation 100, its links with ``to`` up at both ends, the peers in 100 too."""
+    """Node 1 in incarnation 100, its links with ``to`` up at both ends, the peers in 100 too.
+
+    The links came up before second 0, one after the other, so that each was told by itself.
+    """
     node = Topology(
         cluster_id=ClusterId(1),
         me=NodeId(1),
@@ -36,10 +40,19 @@ def linked(*to: int, members: Iterable[int] = range(1, 6), rerouting: bool = Tru
         rerouting=rerouting,
         digest_interval_s=DIGEST_S,
     )
-    for peer in to:
-        node.link_up(NodeId(peer), 100, 0.0, "answered")
+    for position, peer in enumerate(to):
+        comes_up(node, peer, now=float(position - len(to)))
         hear(node, peer, state(peer, (100, 0), 1))
     return node
+
+
+def comes_up(node: Topology, peer: int, life: int = 100, now: float = 0.0) -> list[Effect]:
+    """The link with ``peer`` is up, it is told, and the digest follows."""
+    return [
+        *node.link_up(NodeId(peer), life, now, "answered"),
+        *node.tick(now + GATHER_S),
+        *node.tick(now + 2 * GATHER_S),
+    ]
 
 
 def state(

@@ -221,6 +221,7 @@ def restarts(seed: int) -> World:
 def silent_restart(seed: int) -> World:
     """A node restarts behind cut paths: the others hold connections with its former life."""
     world, checkers = begin(seed)
+    world.run_for(0.3)  # nothing is under way any more that a dead process would reset
     node = world.random.choice(world.ids)
     for other in world.ids:
         if other != node:
@@ -231,6 +232,27 @@ def silent_restart(seed: int) -> World:
     world.boot(node)
     world.run_for(3.0)
     unless(world.converged(), "J-2", f"the new life of node {node} is not taken yet", world)
+    checkers.after_healing()
+    return world
+
+
+def half_noticed(seed: int) -> World:
+    """A node restarts and meets one neighbour while another still holds its former life: for a
+    third one it is reachable all the time.
+    """
+    world = World(seed, 4)
+    checkers = Checkers(world)
+    world.cut(1, 4)
+    world.boot_all()
+    world.run_for(SETTLE_S)
+    for near in (2, 3):
+        world.cut(1, near)
+    world.crash(1)
+    world.run_for(world.random.uniform(0.1, 0.5))
+    world.heal(1, 2)
+    world.boot(1)
+    world.run_for(20.0)
+    world.heal_all()
     checkers.after_healing()
     return world
 
@@ -343,7 +365,7 @@ def circle(seed: int) -> World:
         actor = world.processes[world.ids[node - 1]].system.context.supervisor.actor(
             ("node", CLUSTER)
         )
-        vars(actor)["rules"].__dict__["_routes"][3] = (hop, 3)
+        vars(actor)["rules"].__dict__["_reach"].__dict__["_routes"][3] = (hop, 3)
     before = _sent(world, "Trace")
     supervisor = world.processes[world.ids[0]].system.context.supervisor
     supervisor.tell(("node", CLUSTER), TraceRoute(world.ids[2], 1))

@@ -1,0 +1,136 @@
+"""The link states a node holds, and the links that count: a link-state database (T-9 … T-12).
+
+Of each origin the newest is kept. A link is between two lives, and it counts when *both* ends
+report it (T-12): each names the other together with the incarnation from its HELLO, and a link
+state holds for the incarnation that said it. What a dead life last said therefore pairs with
+nothing that is said to the life after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple, cast
+
+from .identity import ClusterId, NodeId
+from .messages import CapabilityState, Digest, LinkState
+
+Version = tuple[int, int]
+"""(epoch, sequence); grows with everything that an origin says."""
+
+
+class Said(NamedTuple):
+    """The newest that an origin said of itself."""
+
+    epoch: int
+    sequence: int
+    """−1: no link state was told yet; of another node only its life is known, from my link with it,
+    and only as long as that is up."""
+    incarnation: int
+    neighbours: Mapping[NodeId, int]
+    """Each with the incarnation that the link is with."""
+    capabilities: tuple[CapabilityState, ...] = ()
+
+    @property
+    def version(self) -> Version:
+        """What decides which of two is newer."""
+        return self.epoch, self.sequence
+
+
+NOTHING = Said(-1, -1, -1, {})
+
+
+def said_in(message: LinkState) -> Said:
+    """What a message says. Raises nothing: a node listed twice is there once."""
+    neighbours = dict(cast("list[tuple[NodeId, int]]", message.neighbours))
+    return Said(
+        message.epoch,
+        message.sequence,
+        message.incarnation,
+        neighbours,
+        tuple(message.capabilities),
+    )
+
+
+class LinkStates:
+    """The link states of one cluster, held by one node."""
+
+    def __init__(self, cluster_id: ClusterId) -> None:
+        self._cluster_id = cluster_id
+        self._said: dict[NodeId, Said] = {}
+        self._links: dict[NodeId, set[NodeId]] = {}
+        self.withheld: NodeId | None = None
+        """Whose link state is not told now, because a newer one is about to be."""
+
+    def of(self, origin: NodeId) -> Said:
+        """What it said last; `NOTHING` when nothing is held."""
+        return self._said.get(origin, NOTHING)
+
+    @property
+    def origins(self) -> AbstractSet[NodeId]:
+        """Those of whom something is held."""
+        return self._said.keys()
+
+    @property
+    def links(self) -> Mapping[NodeId, AbstractSet[NodeId]]:
+        """The links that count, each at both ends."""
+        return self._links
+
+    def store(self, origin: NodeId, said: Said) -> set[NodeId]:
+        """Keep what ``origin`` says; the nodes whose link with it begins or ends to count."""
+        self._said[origin] = said
+        both = set()
+        for node, life in said.neighbours.items():
+            theirs = self._said.get(node, NOTHING)
+            if theirs.incarnation == life and theirs.neighbours.get(origin) == said.incarnation:
+                both.add(node)
+        changed = self._links.get(origin, set()) ^ both
+        for node in changed:
+            if node in both:
+                self._links[node].add(origin)
+            else:
+                self._links[node].discard(origin)
+        self._links[origin] = both
+        return changed
+
+    def forget(self, origin: NodeId) -> None:
+        """Hold nothing of it any more."""
+        self.store(origin, NOTHING)
+        del self._said[origin], self._links[origin]
+
+    def is_news(self, origin: NodeId, version: Version) -> bool:
+        """Is it newer than what is held?"""
+        return version > self.of(origin).version
+
+    def missing_in(self, digest: Digest) -> list[NodeId]:
+        """The origins of whom something newer is held than the digest lists, sorted."""
+        theirs = {node: (epoch, sequence) for node, epoch, sequence in digest.entries}
+        none = NOTHING.version
+        return [n for n in self._told() if self._said[n].version > theirs.get(n, none)]
+
+    def messages(self, origins: Iterable[int]) -> list[LinkState]:
+        """The link states of these origins, as far as there are any, by origin."""
+        asked = set(origins)
+        return [self._message(n) for n in self._told() if n in asked]
+
+    def digest(self) -> Digest:
+        """The versions of all that can be told."""
+        entries: list[tuple[int, int, int]] = [(n, *self._said[n].version) for n in self._told()]
+        return Digest(self._cluster_id, entries)
+
+    def _told(self) -> list[NodeId]:
+        """The origins of whom there is a link state to tell, sorted."""
+        said = self._said
+        return [n for n in sorted(said) if said[n].sequence >= 0 and n != self.withheld]
+
+    def _message(self, origin: NodeId) -> LinkState:
+        said = self._said[origin]
+        return LinkState(
+            cluster_id=self._cluster_id,
+            origin=origin,
+            incarnation=said.incarnation,
+            epoch=said.epoch,
+            sequence=said.sequence,
+            neighbours=[*sorted(said.neighbours.items())],
+            capabilities=list(said.capabilities),
+        )
