@@ -89,7 +89,8 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """Sections that differed and were sent."""
     quarantined: int = 0
     plan_id: int | None = None
-    """A mirror step that waits for confirmation because it would drop too much (S-26)."""
+    """The plan of the mirror step: it waits for confirmation when nothing was dropped (S-26), and
+    can be undone when something was. None = there was nothing to drop."""
 
     @property
     def rate(self) -> float:
@@ -270,11 +271,16 @@ class KeyedCapability(Capability):
         raise NotImplementedError
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
-        """The packed keys I have in a section that are not among ``items``."""
+        """The packed keys I have in a section that are not among ``items``, without those written
+        since I was last asked for `sections`: the donor may not know of them yet (S-26).
+
+        They are mine to read: with the version in it, `drop` can tell what was written since.
+        """
         raise NotImplementedError
 
     def drop(self, tag: str, keys: Sequence[bytes]) -> list[bytes]:
-        """Remove records for good (mirror step); returns the packed records, for `restore`."""
+        """Remove records for good (mirror step), but for those written since `extra_keys` named
+        them; returns the packed records, for `restore`. It may come minutes later (`confirm`)."""
         raise NotImplementedError
 
     def restore(self, tag: str, items: Sequence[bytes]) -> int:

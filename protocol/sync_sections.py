@@ -58,10 +58,17 @@ class _Batch:
     """Records of a section that are to be cut."""
 
     def __init__(self, section: SectionKey, records: Sequence[bytes], *, closes: bool) -> None:
+        """`Misuse` for a record that no chunk can carry."""
+        lengths = list(map(len, records))
+        if lengths and not 0 < min(lengths) <= max(lengths) <= MAX_PAYLOAD_BYTES:
+            raise Misuse(
+                f"a packed record must have 1 … {MAX_PAYLOAD_BYTES} bytes; those of section"
+                f" {section!a} have {min(lengths)} … {max(lengths)}"
+            )
         self.section = section
         self.records = records
         self.closes = closes
-        self.ends = list(accumulate(map(len, records)))
+        self.ends = list(accumulate(lengths))
         """Where each record would end if they stood one after the other."""
         self.next = 0
 
@@ -95,12 +102,6 @@ class Cutter:
 
         `Misuse` for a record that no chunk can carry.
         """
-        longest = max(map(len, records), default=0)
-        if longest > MAX_PAYLOAD_BYTES or not min(map(len, records), default=1):
-            raise Misuse(
-                f"a packed record must have 1 … {MAX_PAYLOAD_BYTES} bytes;"
-                f" the longest in section {section} has {longest}"
-            )
         batch = _Batch(section, records, closes=closes)
         if records or closes:
             self._batches.append(batch)
