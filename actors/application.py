@@ -42,9 +42,13 @@ class Application:
         self.capability = capability
         self.quarantine: deque[Quarantined] = deque(maxlen=MAX_QUARANTINE)
         self.quarantined = 0
+        self.open = True
+        """Switched on: what waits for the worker when it is switched off is not delivered (P11)."""
 
     def deliver(self, payloads: bytes, count: int, skip: int, source: NodeId) -> None:
         """Hand over the messages of a batch but for the first ``skip``."""
+        if not self.open:
+            return
         try:
             messages = unpack_payloads(payloads, count)
         except BadPayloads as error:

@@ -23,7 +23,6 @@ from ..protocol.capability_words import (
     TellState,
 )
 from ..protocol.contract import SyncReport
-from ..protocol.donors import CapabilityView, Peer
 from ..protocol.effects import Announce, Count, Effect
 from ..protocol.identity import NodeId
 from ..protocol.messages import (
@@ -46,7 +45,7 @@ from .actor import ClusterActor, ReplyFuture
 from .context import Context
 from .donating import DonorActor
 from .flows import Flows
-from .holding import Held, Holding
+from .intake import Intake
 from .joining import JoinerActor, here
 from .lane import Lane, size_of
 from .mail import (
@@ -71,7 +70,7 @@ from .mail import (
 from .mirroring import Mirroring
 from .registration import Registration
 from .supervisor import Name
-from .view import View
+from .view import View, capability_view
 
 OVERFLOW = "overflow"
 
@@ -121,7 +120,12 @@ class CapabilityActor(ClusterActor):
         self._joining: int | None = None
         """Number of the session under way, as the rules count."""
         self._admission = Admission(here(self._view, name), self.settings.max_donor_sessions)
-        self._holding = Holding(self.settings.sync_queue_messages, self.settings.sync_queue_bytes)
+        self._intake = Intake(
+            registration,
+            max_messages=self.settings.sync_queue_messages,
+            max_bytes=self.settings.sync_queue_bytes,
+            delivered=lambda lane, size: self._tell(self.name, Delivered(lane, size)),
+        )
         self._answer: Answer | None = None
 
     @property
@@ -253,31 +257,8 @@ class CapabilityActor(ClusterActor):
             lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
             return
         assert isinstance(bulk, Packets), "chunks are no batches"
-        batch = Held(bulk.payloads, bulk.count, skip, NodeId(bulk.source))
-        if self._joining is None or self.registration.capability.versioned:
-            self._hand_over(batch, lane, size_of(bulk))
-            return
-        lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
-        if not self._holding.keep(batch):
+        if not self._intake.take(lane, bulk, skip):
             self._tell(self._joiner, EndSession(OVERFLOW))
-            self._release_held()
-            self._hand_over(batch, None, 0)
-
-    def _hand_over(self, batch: Held, lane: Lane | None, size: int) -> None:
-        deliver = self.registration.application.deliver
-        self.registration.worker.submit(
-            lambda: deliver(batch.payloads, batch.count, batch.skip, batch.source),
-            lambda error: self._delivered(lane, size, error),
-        )
-
-    def _delivered(self, lane: Lane | None, size: int, error: BaseException | None) -> None:
-        assert error is None, "the application's mistakes are set aside"
-        if lane is not None:
-            self._tell(self.name, Delivered(lane, size, error))
-
-    def _release_held(self) -> None:
-        for batch in self._holding.release():
-            self._hand_over(batch, None, 0)
 
     def _routed(self, message: Routed) -> None:
         match message:
@@ -316,9 +297,7 @@ class CapabilityActor(ClusterActor):
 
     def _session_over(self, over: SessionOver) -> None:
         self.context.supervisor.stop_child(self._joiner)
-        self._joining = None
-        self.registration.progress = None
-        self._release_held()
+        self._joined()
         self.apply(self.rules.session_ended(over.session, over.report, self.now))
 
     # Effects ----------------------------------------------------------------------------------
@@ -329,6 +308,7 @@ class CapabilityActor(ClusterActor):
         match effect:
             case StateChanged():
                 self.registration.said = effect.state
+                self.registration.application.open = effect.state.state is not CapState.DISABLED
                 self._say()
             case TellState():
                 self._notice(lambda: capability.on_state(effect.state, effect.reason))
@@ -338,8 +318,7 @@ class CapabilityActor(ClusterActor):
                 self._sync_over(effect.report)
             case CancelJoining():
                 self.context.supervisor.stop_child(self._joiner)
-                self._joining = None
-                self._release_held()
+                self._joined()
             case CancelDonating():
                 for session in self._admission.running:
                     self._tell(self._donor(session), EndSession(effect.reason))
@@ -353,7 +332,7 @@ class CapabilityActor(ClusterActor):
                 self.context.send_routed(effect.message)
             case DropWaiting():
                 self.flows.stop()
-                self._holding.release()
+                self._intake.drop()
             case RequestAnswered():
                 self._answer = effect.answer
             case Announce():
@@ -366,12 +345,20 @@ class CapabilityActor(ClusterActor):
     def _start_session(self, start: StartSession) -> None:
         assert self._joining is None, "one session at a time"
         self._joining = start.session
+        self._intake.holding = not self.registration.capability.versioned
         self.context.supervisor.start_child(
             self._joiner,
             lambda: JoinerActor.start(
                 self.context, self.registration, start.session, start.wish, self.rules.choose
             ),
         )
+
+    def _joined(self) -> None:
+        """No session of ours is under way."""
+        self._joining = None
+        self.registration.progress = None
+        self._intake.holding = False
+        self._intake.release()
 
     def _sync_over(self, report: SyncReport) -> None:
         self.registration.last_report = report
@@ -396,21 +383,6 @@ def start_capability(context: Context, registration: Registration) -> None:
     """Start the actor of a capability, in a cluster whose node actor runs."""
     name = ("capability", registration.cluster, registration.name)
     context.supervisor.start_child(name, lambda: CapabilityActor.start(context, registration))
-
-
-def capability_view(view: View, name: str) -> CapabilityView:
-    """What the view of a cluster says of one capability."""
-    peers = {
-        node: Peer(
-            record=record,
-            incarnation=view.incarnations.get(node, 0),
-            hops=len(view.routes.get(node, ())),
-            state=view.capabilities.get(node, {}).get(name),
-        )
-        for node, record in sorted(view.members.items())
-    }
-    me = peers.pop(view.me)
-    return CapabilityView(me=me, peers=tuple(peers.values()))
 
 
 def _no_error(error: BaseException | None) -> None:

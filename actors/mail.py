@@ -319,7 +319,6 @@ class Delivered(Mail, frozen=True):
 
     lane: Lane
     size_bytes: int
-    error: BaseException | None
 
 
 # sync sessions ---------------------------------------------------------------------------------

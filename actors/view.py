@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..protocol.donors import CapabilityView, Peer
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.messages import CapabilityState
 from ..protocol.routing import Path
@@ -53,3 +54,18 @@ def view_of(cluster: ClusterId, context: Context, topology: Topology) -> View:
         incarnations={node: topology.incarnation_of(node) or 0 for node in nodes},
         capabilities={node: {s.name: s for s in topology.capabilities_of(node)} for node in nodes},
     )
+
+
+def capability_view(view: View, name: str) -> CapabilityView:
+    """What the view of a cluster says of one capability."""
+    peers = {
+        node: Peer(
+            record=record,
+            incarnation=view.incarnations.get(node, 0),
+            hops=len(view.routes.get(node, ())),
+            state=view.capabilities.get(node, {}).get(name),
+        )
+        for node, record in sorted(view.members.items())
+    }
+    me = peers.pop(view.me)
+    return CapabilityView(me=me, peers=tuple(peers.values()))
