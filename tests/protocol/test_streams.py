@@ -111,6 +111,18 @@ def test_a_message_longer_than_any_may_be_is_our_bug() -> None:
         stream.next_batch()
 
 
+def test_a_destination_that_lives_anew_does_not_miss_what_the_old_one_was_sent() -> None:
+    stream = sender(waiting=2)
+    assert take(stream).floor == 0
+    stream.offer(pack(2))
+    stream.restarted(10)
+    batch = take(stream)
+    assert (batch.number, batch.floor) == (2, 2)
+    fresh = InStream(IN)
+    assert fresh.receive(batch) == [Deliver(0)]
+    assert fresh.lost == 0
+
+
 # The limit of what waits --------------------------------------------------------------------------
 
 
@@ -187,16 +199,16 @@ def test_reliable_takes_what_is_next_and_acknowledges() -> None:
 def test_a_newer_stream_and_a_newer_life_win(reliable: bool) -> None:
     stream = InStream(IN)
 
-    def delivered(**fields: int) -> bool:
-        effects = stream.receive(packets(0, reliable=reliable, **fields))
+    def delivered(number: int = 0, **fields: int) -> bool:
+        effects = stream.receive(packets(number, reliable=reliable, **fields))
         return effects[0] == Deliver(0)
 
     assert delivered(stream=7)
     assert delivered(stream=8)
-    assert not delivered(stream=7)
-    assert not delivered(incarnation=4, stream=9)
+    assert not delivered(1, stream=7)
+    assert not delivered(1, incarnation=4, stream=9)
     assert delivered(incarnation=6, stream=1)
-    assert not delivered(incarnation=5, stream=9)
+    assert not delivered(1, incarnation=5, stream=9)
     assert stream.dropped == 3
 
 

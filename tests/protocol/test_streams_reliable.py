@@ -67,6 +67,11 @@ def test_the_pause_doubles_up_to_a_limit_and_starts_anew_with_success() -> None:
     stream.route_changed()
     take(stream, now)
     assert stream.deadline == now + RESEND_AFTER_S
+    stream.tick(stream.deadline)
+    stream.offer(pack(1))
+    assert [batch.number for batch in take_all(stream)] == [0, 1]
+    stream.receive(taken(1), now)
+    assert stream.deadline == now + RESEND_AFTER_S, "something was acknowledged"
 
 
 def test_no_more_is_unacknowledged_than_may_be() -> None:
@@ -78,6 +83,10 @@ def test_no_more_is_unacknowledged_than_may_be() -> None:
     assert len(take_all(stream)) == 1
     stream.route_changed()
     assert len(take_all(stream)) == count, "sending again needs no room"
+    stream.offer(text(BATCH_BYTES))
+    assert stream.next_batch() is None
+    stream.receive(taken(2, stream=1), 0.0)
+    assert len(take_all(stream)) == 1
 
 
 def test_no_more_batches_are_unacknowledged_than_may_be() -> None:
