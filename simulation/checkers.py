@@ -11,6 +11,7 @@
           what                                                                 when
 ========  ===================================================================  =============
 I1, I7    who is not admitted is nowhere; the rows are taken into account      each survey
+J-2       connections speak a protocol version that both ends know             each survey
 I2        who reaches each other holds the same; everybody agrees after all    each survey,
                                                                                healed
 I8        UP and DOWN alternate, with a cause, about announced lives           each event

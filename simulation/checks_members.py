@@ -54,6 +54,7 @@ class MemberChecks(Check):
             if not view and self.world.now - self.trouble.until(node) < LINGER_S:
                 continue  # it is starting
             self._impostors(node, process)
+            self._versions(node, process)
             if not self.world.dynamic:
                 self._strangers(node, process, view)
                 self._rows_taken(node, process, view)
@@ -89,6 +90,18 @@ class MemberChecks(Check):
             if far != peer.peer or end.identity.node_id != peer.peer:
                 text = f"node {node} takes node {far}, certificate {end.identity.node_id},"
                 self.fail("I1", f"{text} for node {peer.peer}")
+
+    def _versions(self, node: NodeId, process: Process) -> None:
+        """J-2: what is spoken on a connection in use is known at both ends."""
+        for peer in inside.peers(process):
+            spoken = inside.spoken(peer)
+            if spoken is None:
+                continue
+            version, theirs = spoken
+            for low, high in (process.versions, theirs):
+                if not low <= version <= high:
+                    text = f"nodes {node} and {peer.peer} speak protocol {version}"
+                    self.fail("J-2", f"{text}, which one of them does not know")
 
     def _strangers(self, node: NodeId, process: Process, view: dict[NodeId, bool]) -> None:
         """Who never had a row is mentioned nowhere, not even by somebody trusted (S11)."""

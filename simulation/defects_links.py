@@ -195,6 +195,43 @@ def trust_hello(replace: Replace) -> None:
 
 
 @mutant(
+    "version not asked",
+    rule="J-2, F27",
+    defect="a process takes every peer, whatever protocol versions the two speak",
+    history="upgrade",
+    dies="J-2",
+)
+def version_not_asked(replace: Replace) -> None:
+    """The HELLO is read as if it named the first version alone."""
+    inner = Greeting.take_hello
+
+    def take_hello(self: Greeting, hello: Hello, me: Identity, *rest: Any) -> Any:
+        first = msgspec.structs.replace(hello, protocol_min=1, protocol_max=1)
+        return inner(self, first, msgspec.structs.replace(me, versions=(1, 1)), *rest)
+
+    replace(Greeting, "take_hello", take_hello)
+
+
+@mutant(
+    "own version spoken",
+    rule="J-2, F27",
+    defect="each end speaks the highest protocol version that it knows itself",
+    history="upgrade",
+    dies="I2",
+)
+def own_version(replace: Replace) -> None:
+    """Nodes of two versions find each other's WELCOME wrong."""
+    inner = Greeting.take_hello
+
+    def take_hello(self: Greeting, hello: Hello, me: Identity, *rest: Any) -> Any:
+        refusal = inner(self, hello, me, *rest)
+        self.protocol = me.versions[1]
+        return refusal
+
+    replace(Greeting, "take_hello", take_hello)
+
+
+@mutant(
     "both choose",
     rule="design 4, decision 7",
     defect="after a simultaneous dial each side keeps the connection it likes best",

@@ -15,6 +15,7 @@ from ..actors.link import LinkActor
 from ..actors.node import NodeActor
 from ..actors.peer import PeerActor
 from ..actors.storage import StorageActor
+from ..protocol.greeting import Versions
 from ..protocol.identity import NodeId
 from ..protocol.linkstates import Said as LinkStateHeld
 from ..protocol.routing import Path
@@ -75,6 +76,15 @@ def held(peer: PeerActor) -> Endpoint | None:
     return connection if isinstance(connection, Endpoint) else None
 
 
+def spoken(peer: PeerActor) -> tuple[int, Versions] | None:
+    """The protocol version of the connection in use, and which ones the peer's HELLO named."""
+    key = peer.rules.established
+    if key is None:
+        return None
+    greeting = peer.rules._connections[key]
+    return greeting.protocol, (greeting.hello.protocol_min, greeting.hello.protocol_max)
+
+
 def kept_bytes(endpoint: Endpoint) -> int:
     """What is kept of a frame that is not complete."""
     return endpoint._frames.pending_bytes
@@ -129,6 +139,7 @@ __all__ = [
     "peers",
     "priorities",
     "routes",
+    "spoken",
     "storage_of",
     "traces_of",
 ]

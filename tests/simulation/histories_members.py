@@ -7,6 +7,8 @@ import tempfile
 from tagmesh.actors.mail import Outgoing, TraceRoute
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.errors import NotProvisioned
+from tagmesh.protocol.greeting import Versions
+from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import LinkState, Message, Welcome
 from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checkers import Checkers
@@ -15,6 +17,9 @@ from tagmesh.simulation.world import CLUSTER, World
 from tagmesh.storage import FixedRoster, Provisioning, SqlRoster
 from tagmesh.transport.loopback_connection import Item, ItemKind
 from tests.simulation.histories import SETTLE_S, begin
+
+SOON_S = 10.0
+"""P3."""
 
 
 def rows(seed: int) -> World:
@@ -89,6 +94,30 @@ def impostor(seed: int) -> World:
     world.boot_all()
     checkers.after_healing()
     return world
+
+
+def upgrade(seed: int) -> World:
+    """New software comes to one node after the other, which work together all the time (F27); one
+    that is left behind is refused.
+    """
+    world, checkers = begin(seed)
+    for versions in ((1, 2), (2, 2)):
+        for node in world.random.sample(world.ids, len(world.ids)):
+            _restart(world, node, versions)
+            checkers.settle(SOON_S)
+    behind = world.random.choice(world.ids)
+    for versions in ((1, 1), (2, 2)):
+        _restart(world, behind, versions)
+        world.run_for(5.0)
+    checkers.after_healing()
+    return world
+
+
+def _restart(world: World, node: NodeId, versions: Versions) -> None:
+    world.install(node, versions)
+    world.stop(node)
+    world.run_for(world.random.uniform(0.1, 2.0))
+    world.boot(node)
 
 
 def flood(seed: int) -> World:
