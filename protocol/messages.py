@@ -162,7 +162,7 @@ class CapabilityState(msgspec.Struct, frozen=True, array_like=True):
     reason: Text = ""
     """Why it is in this state."""
     view: U63 = 0
-    """The partition view it follows: what it lost by it, it has let go (P-3). 0 = holds nothing."""
+    """The partition view it follows, member or not: what it lost by it, it has let go (P-3)."""
     generation: U63 = 0
     """Grows each time it becomes OK in a life: who left and came back is another member (P-3)."""
 

@@ -1,0 +1,259 @@
+"""Who works on which keys: agreed views and rendezvous hashing (P-1 … P-5).
+
+The *members* of a capability's partition are the nodes that are reachable and OK for it, oneself
+only when OK (P-4). Keys fall into `SLOTS` slots by a hash, and a slot belongs to the member whose
+hash together with the slot is the highest (rendezvous hashing, P-2). So whoever knows the same
+members has the same *view*, and a change moves only slots to the member that came or from the one
+that left. A member of weight w draws w times, so its share is w times that of weight 1 (P-5).
+
+Nodes do not learn of a change in the same moment, so for a while they follow different views. In
+*two-phase* mode nobody takes a slot that another may still work on (P-3). A node that follows a new
+view first lets go what it lost; when the application has confirmed that, the node publishes the
+view's id with its state: it *consents* to the view. Nodes that are no members do so too. What a
+node gained it takes when every node that has the capability has consented to a view with it in it,
+those that left OK since then once more. Why that is enough, for two nodes A and B and a slot:
+
+* B's views have A in them from B's consent on, until A leaves. Among the members of such a view B
+  owns only slots in which its score is above A's, and it has let go all others.
+* A takes nothing before. So while A has the slot, B has it only if B's score is higher; while B
+  has it, A only if A's is higher. Both cannot be.
+* A view's id covers the life of each member and how often it has become OK in it. So no old word
+  of B can be taken for consent after A has left and come back.
+
+That holds as long as "unreachable" means "gone": when a network falls apart, each part works on
+everything, unless ``quorum_share`` lets only the larger part work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+
+import msgspec
+
+from .donors import CapabilityView, Peer
+from .effects import Effect
+from .errors import Misuse
+from .identity import NodeId, NodeRecord
+from .messages import CapabilityState, CapState
+
+SLOTS = 4096
+"""Parts that the keys are divided into: so many that the share of one of n equal members is hardly
+ever above 1.3 / n, for n up to about 30."""
+MAX_WEIGHT = 16
+
+Key = str | bytes | int
+
+
+def slot_of(key: Key) -> int:
+    """The slot of a key: the same in every process and version. A text is its UTF-8 bytes."""
+    data = key if isinstance(key, bytes) else str(key).encode()
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") % SLOTS
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A node that takes part, from when it became OK until it is so no longer."""
+
+    node_id: NodeId
+    incarnation: int
+    generation: int
+    weight: int
+
+
+class PartitionView(msgspec.Struct, frozen=True):
+    """An agreed division of the work; equal on all nodes that know the same members (P-1)."""
+
+    id: int
+    """0 = without members."""
+    members: tuple[Member, ...]
+    """By node id."""
+    owners: tuple[NodeId, ...]
+    """Of each slot; none without members."""
+
+    def owner(self, key: Key) -> NodeId | None:
+        """Whose work the key is; None = there is no member."""
+        return self.owners[slot_of(key)] if self.owners else None
+
+    def index_of(self, node: NodeId) -> tuple[int | None, int]:
+        """(place of the node among the members, their number), as ``get_my_index``; None = none."""
+        ids = [member.node_id for member in self.members]
+        return (ids.index(node) if node in ids else None), len(ids)
+
+
+class Lost(Effect, frozen=True):
+    """Tell the application to let go of these slots; `Partition.let_go` hears when it has."""
+
+    slots: tuple[int, ...]
+
+
+class Gained(Effect, frozen=True):
+    """Tell the application that these slots are its work from now on."""
+
+    slots: tuple[int, ...]
+
+
+class Adopted(Effect, frozen=True):
+    """Publish that this view is followed, see `CapabilityState.view`."""
+
+    view: int
+
+
+def alike(_record: NodeRecord) -> int:
+    """Everybody's weight is the same."""
+    return 1
+
+
+class Partition:
+    """One node's part in the work of one capability."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        incarnation: int,
+        *,
+        two_phase: bool = True,
+        quorum_share: float = 0.0,
+        weigh: Callable[[NodeRecord], int] = alike,
+    ) -> None:
+        """``weigh``: 1 … `MAX_WEIGHT`, from the row alone, so that all nodes agree.
+
+        ``quorum_share``: work only while more than this share of the enabled nodes is in sight.
+        """
+        self.view = PartitionView(0, (), ())
+        self.held: frozenset[int] = frozenset()
+        """Slots this node works on."""
+        self._me = me
+        self._incarnation = incarnation
+        self._two_phase = two_phase
+        self._quorum_share = quorum_share
+        self._weigh = weigh
+        self._mine: frozenset[int] = frozenset()
+        """Slots that belong to this node, as soon as it may take them."""
+        self._letting_go = 0
+        """`Lost` that the application has not confirmed."""
+        self._adopted = 0
+        self._generation = 0
+        self._consented: set[_Stint] = set()
+        """Who has followed a view with me in it."""
+        self._clear = False
+        """Nobody else can hold a slot of mine."""
+
+    def works_on(self, key: Key) -> bool:
+        """Is the key this node's work, now?"""
+        return slot_of(key) in self.held
+
+    def my_index(self) -> tuple[int | None, int]:
+        """(place, number of members); None = not OK, so no member (P-4)."""
+        return self.view.index_of(self._me)
+
+    def see(self, own: CapabilityState, around: CapabilityView) -> list[Effect]:
+        """My state, or what is known of the others, changed."""
+        present = [p for p in around.peers if p.record.enabled and p.hops > 0 and p.state]
+        members = [
+            self._member(p.record, p.incarnation, p.said)
+            for p in present
+            if p.said.state is CapState.OK
+        ]
+        if own.state is CapState.OK:
+            members.append(self._member(around.me.record, self._incarnation, own))
+        self._follow(tuple(sorted(members, key=lambda m: m.node_id)))
+        anew = own.generation != self._generation
+        if anew:  # whoever consented did so before I left
+            self._generation = own.generation
+            self._consented.clear()
+        stints = {_stint(p) for p in present}
+        self._consented &= stints
+        self._consented |= {_stint(p) for p in present if p.said.view == self.view.id}
+        self._clear = self._consented == stints
+        working = around.quorum(self._quorum_share)
+        owners = enumerate(self.view.owners)
+        self._mine = frozenset(s for s, o in owners if o == self._me and working)
+        return self._move(frozenset() if anew else self.held & self._mine)
+
+    def let_go(self) -> list[Effect]:
+        """The application has let go of what the oldest open `Lost` named."""
+        assert self._letting_go > 0, "nothing was to be let go"
+        self._letting_go -= 1
+        return self._move(self.held)
+
+    def _move(self, kept: frozenset[int]) -> list[Effect]:
+        """Let go, say so, take: each as soon as it may be."""
+        effects: list[Effect] = []
+        lost, self.held = self.held - kept, kept
+        if lost:
+            self._letting_go += 1
+            effects.append(Lost(tuple(sorted(lost))))
+        if not self._letting_go and self._adopted != self.view.id:
+            self._adopted = self.view.id
+            effects.append(Adopted(self.view.id))
+        free = self._clear and not self._letting_go
+        gained = self._mine - kept
+        if gained and (free or not self._two_phase):
+            self.held = self._mine
+            effects.append(Gained(tuple(sorted(gained))))
+        return effects
+
+    def _follow(self, members: tuple[Member, ...]) -> None:
+        if members == self.view.members:
+            return
+        weights = {m.node_id: m.weight for m in self.view.members}
+        if any(weights.get(m.node_id, m.weight) != m.weight for m in members):
+            self._consented.clear()  # a slot may come from somebody whose view has me in it
+        shares = tuple((m.node_id, m.weight) for m in members)
+        self.view = PartitionView(_view_id(members), members, _owners(shares))
+
+    def _member(self, record: NodeRecord, incarnation: int, said: CapabilityState) -> Member:
+        weight = self._weigh(record)
+        if not 1 <= weight <= MAX_WEIGHT:
+            raise Misuse(
+                f"the weight of node {record.node_id} is {weight}: it must be 1 … {MAX_WEIGHT},"
+                " and the same on all nodes"
+            )
+        return Member(record.node_id, incarnation, said.generation, weight)
+
+
+_Stint = tuple[NodeId, int, int, bool]
+"""(node, incarnation, generation, OK): from one change of its part in the work to the next."""
+
+
+def _stint(peer: Peer) -> _Stint:
+    said = peer.said
+    return peer.node_id, peer.incarnation, said.generation, said.state is CapState.OK
+
+
+def _view_id(members: tuple[Member, ...]) -> int:
+    """63 bits, 0 without members."""
+    if not members:
+        return 0
+    text = " ".join(f"{m.node_id}:{m.incarnation}:{m.generation}:{m.weight}" for m in members)
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1 or 1
+
+
+@lru_cache(maxsize=32)
+def _owners(members: tuple[tuple[NodeId, int], ...]) -> tuple[NodeId, ...]:
+    """The owner of each slot among (node, weight); of equal scores the lower node id's wins."""
+    if not members:
+        return ()
+    columns = zip(*(_scores(node, weight) for node, weight in members), strict=True)
+    return tuple(members[column.index(max(column))][0] for column in columns)
+
+
+@lru_cache(maxsize=256)
+def _scores(node: NodeId, weight: int) -> tuple[int, ...]:
+    """The node's score in each slot: the best of as many draws as it has weight."""
+    return tuple(map(max, zip(*(_draw(node, n) for n in range(weight)), strict=True)))
+
+
+_PER_DIGEST = 8
+_SCORE_BYTES = 8
+
+
+def _draw(node: NodeId, number: int) -> list[int]:
+    digests = (
+        blake2b(f"{node} {number} {block}".encode()).digest()
+        for block in range(SLOTS // _PER_DIGEST)
+    )
+    stream = b"".join(digests)
+    starts = range(0, len(stream), _SCORE_BYTES)
+    return [int.from_bytes(stream[at : at + _SCORE_BYTES], "big") for at in starts]
