@@ -249,6 +249,11 @@ REFUSED = frozenset(["G-4", "T-7", "S11", "T-9"])
 
 def link_state(data: bytes) -> None:
     """Link states, digests and wants of peers: what is refused leaves the table as it was (W13)."""
+    topology_after(data)
+
+
+def topology_after(data: bytes) -> Topology:
+    """What is known in the end."""
     draw = Draw(data)
     rules = Topology(
         cluster_id=CLUSTER,
@@ -273,6 +278,7 @@ def link_state(data: bytes) -> None:
         else:
             effects = _received(rules, NodeId(draw.pick(_NODES)), topology_message(draw), now)
         _check(rules, effects)
+    return rules
 
 
 def topology_message(draw: Draw) -> m.LinkState | m.Digest | m.Want:
@@ -292,6 +298,16 @@ def topology_message(draw: Draw) -> m.LinkState | m.Digest | m.Want:
         sequence=draw.pick((1, 2, 3, 0, 2**63 - 1)),
         neighbours=[(draw.pick(_NODES), draw.pick(_U63)) for _ in range(draw.byte() % 5)],
         hops=draw.pick((0, 1, 25)),
+        capabilities=[_capability(draw) for _ in range(draw.byte() % 4)],
+    )
+
+
+def _capability(draw: Draw) -> m.CapabilityState:
+    return m.CapabilityState(
+        name=draw.pick(("calls", "users", "\x1b", "n" * m.MAX_NAME_CHARS)),
+        state=draw.pick(tuple(m.CapState)),
+        position=draw.pick(_U63),
+        reason=draw.pick(("", "no donor", "\n" * m.MAX_TEXT_CHARS)),
     )
 
 
@@ -337,6 +353,8 @@ def _check(rules: Topology, effects: list[Effect]) -> None:
         assert route[-1] == node
         assert len(set(route)) == len(route), "loop-free"
         assert 1 not in route
+    for node in MEMBERS.keys() - rules.reachable - {1}:
+        assert rules.capabilities_of(node) == (), "of an unreachable node nothing is known (N-2)"
 
 
 def _bounds(message: m.Message) -> None:

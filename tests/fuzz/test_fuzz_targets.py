@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MESSAGES
 from tagmesh.protocol.wire import decode
 from tests.fuzz import __main__ as runner
 from tests.fuzz.draw import Draw
-from tests.fuzz.rules_targets import Shell
+from tests.fuzz.rules_targets import Shell, topology_after
 from tests.fuzz.streams_targets import Streams
 from tests.fuzz.targets import CANARY, CANARY_SENTENCE, CORPUS, MAX_CORPUS_FILES, TARGETS, canary
 from tests.fuzz.targets import samples as samples_of
@@ -76,6 +77,12 @@ def test_a_greeting_of_the_corpus_succeeds(name: str) -> None:
     while shell.draw:
         shell.step()
     assert shell.established is not None
+
+
+def test_a_link_state_of_the_corpus_is_believed() -> None:
+    """For the same reason."""
+    topology = topology_after((CORPUS / "link_state" / "capabilities").read_bytes())
+    assert [state.name for state in topology.capabilities_of(NodeId(2))] == ["calls", "users"]
 
 
 def test_streams_of_the_corpus_deliver_and_are_acknowledged() -> None:
