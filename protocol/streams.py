@@ -19,11 +19,12 @@ twice or out of order, whatever arrives.
   batch is sent again as it was, so an acknowledged number is the end of a batch.
 
 Every batch says below which number, its ``floor``, nothing comes any more. A receiver that does not
-know the stream begins there: a process started anew goes on where the acknowledged ends. (Were the
-stream numbered anew instead, a `Taken` of the old life that comes late could not be told from one
-of the new life, and acting upon it would deliver twice.) ``next`` never stays behind the floor, so
-giving up messages does not stop those after them. A receiver must be kept for as long as its
-process lives: without its ``next``, what it took and did not yet acknowledge is delivered again.
+know the stream begins there: a process started anew goes on where the acknowledged ends. (To number
+the stream anew instead, when the receiver seems to have forgotten it, could deliver twice: it may
+have taken the old numbers meanwhile, or what it seems to have forgotten is a `Taken` that comes
+late.) ``next`` never stays behind the floor, so giving up messages does not stop those after them.
+A receiver must be kept for as long as its process lives: without its ``next``, what it took and the
+sender does not know to be taken is delivered again.
 
 Newer lives and streams win: a batch of an earlier life of the source, or of an earlier stream of
 this life, is dropped. A source whose own state is lost (its capability was started anew) begins a
