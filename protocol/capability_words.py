@@ -81,7 +81,7 @@ class TellState(Effect, frozen=True):
 
 
 class StartSession(Effect, frozen=True):
-    """Begin a sync session; it takes its donors from `Rounds.choose`."""
+    """Begin a sync session; it takes its donors from `CapabilityRules.choose`."""
 
     session: int
     """Counts up in a life; for `CapabilityRules.session_ended`."""

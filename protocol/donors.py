@@ -21,6 +21,8 @@ from .messages import CapabilityState, CapState
 
 Life = tuple[NodeId, int]
 """(node, incarnation): one life of a node."""
+Stint = tuple[NodeId, int, int]
+"""(node, incarnation, generation): from one time it became OK to the next."""
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,11 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     def life(self) -> Life:
         """This node in this life."""
         return self.record.node_id, self.incarnation
+
+    @property
+    def stint(self) -> Stint:
+        """This node since it became OK; of a node that has the capability."""
+        return *self.life, self.said.generation
 
     @property
     def said(self) -> CapabilityState:
@@ -122,16 +129,16 @@ def fellows(view: CapabilityView, wants: Wants) -> list[Peer]:
 
 
 def explain_donor(
-    view: CapabilityView, wants: Wants, tried: Mapping[Life, str] | None = None
+    view: CapabilityView, wants: Wants, tried: Mapping[Stint, str] | None = None
 ) -> list[Verdict]:
     """Every other node with its place, or the reason of its rejection; accepted ones first.
 
-    ``tried``: who failed in this round, and with which reason.
+    ``tried``: who failed in this round since it became OK, and with which reason.
     """
     tried = tried or {}
     fit = candidates(view, wants)
-    able = [peer for peer in fit if peer.life not in tried]
-    rejected = {p.node_id: (Rejection.TRIED, tried[p.life]) for p in fit if p.life in tried}
+    able = [peer for peer in fit if peer.stint not in tried]
+    rejected = {p.node_id: (Rejection.TRIED, tried[p.stint]) for p in fit if p.stint in tried}
     for peer in view.peers:
         fault = _fault(view, wants, peer)
         if fault is not None:

@@ -32,7 +32,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from .donors import CapabilityView, Peer
+from .donors import CapabilityView, Peer, Stint
 from .effects import Effect
 from .errors import Misuse
 from .identity import NodeId, NodeRecord
@@ -134,7 +134,7 @@ class Partition:
         """`Lost` that the application has not confirmed."""
         self._adopted = 0
         self._generation = 0
-        self._consented: set[_Stint] = set()
+        self._consented: set[_Part] = set()
         """Who has followed a view with me in it."""
         self._clear = False
         """Nobody else can hold a slot of mine."""
@@ -162,10 +162,10 @@ class Partition:
         if anew:  # whoever consented did so before I left
             self._generation = own.generation
             self._consented.clear()
-        stints = {_stint(p) for p in present}
-        self._consented &= stints
-        self._consented |= {_stint(p) for p in present if p.said.view == self.view.id}
-        self._clear = self._consented == stints
+        parts = {_part(p) for p in present}
+        self._consented &= parts
+        self._consented |= {_part(p) for p in present if p.said.view == self.view.id}
+        self._clear = self._consented == parts
         working = around.quorum(self._quorum_share)
         owners = enumerate(self.view.owners)
         self._mine = frozenset(s for s, o in owners if o == self._me and working)
@@ -213,13 +213,12 @@ class Partition:
         return Member(record.node_id, incarnation, said.generation, weight)
 
 
-_Stint = tuple[NodeId, int, int, bool]
-"""(node, incarnation, generation, OK): from one change of its part in the work to the next."""
+_Part = tuple[Stint, bool]
+"""(since it became OK, is it OK now): from one change of its part in the work to the next."""
 
 
-def _stint(peer: Peer) -> _Stint:
-    said = peer.said
-    return peer.node_id, peer.incarnation, said.generation, said.state is CapState.OK
+def _part(peer: Peer) -> _Part:
+    return peer.stint, peer.said.state is CapState.OK
 
 
 def _view_id(members: tuple[Member, ...]) -> int:

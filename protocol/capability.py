@@ -1,0 +1,385 @@
+"""One capability of one cluster on this node: is its data complete, and what is done about it.
+
+States are those of `CapState`; peers see them, each for the life that said it (C-3, N-2).
+
+=================  =======  ====================================================================
+state              trigger  reaction
+=================  =======  ====================================================================
+DISABLED           ENABLE   a sync is wanted → PENDING; the module needs one → UNSYNCED; → OK (C-2)
+any other          DISABLE  sessions end on both sides, what waits is dropped → DISABLED (C-1)
+UNSYNCED, OK       REQUEST  → PENDING: OK no longer (S-1)
+PENDING, DEGRADED  REQUEST  the same wish: tried at once; another one: in progress
+SYNCING            REQUEST  in progress
+DISABLED           REQUEST  ends at once: disabled
+PENDING, DEGRADED  DONOR    session → SYNCING
+SYNCING            DONE     → OK; after a first sync of only some tags → UNSYNCED
+SYNCING            FAILED   it was OK before → DEGRADED, else → PENDING; tried again (S-21)
+not OK, no donor   DECLARE  → OK without a donor (`fallback`: S-27, S-28)
+OK without data    DONOR    session, but it stays OK: what there is to give, it gives (S-27)
+OK without data    DONE     it has data, if the donor had
+OK without data    FAILED   tried again
+=================  =======  ====================================================================
+
+Whoever wants a sync has a session, or a time to try again, or no donor and therefore waits for one
+to appear: nothing is forgotten (S-4, S-7, S-21). A session asks one donor after the other; when it
+failed, none is left, and `rounds` says when and whom to ask again.
+
+It is not OK while it syncs, so two nodes that ask each other at the same time are not OK both
+(S-10), and S-28 finds the way out. A node without data is different: it serves as the last resort,
+so it stays OK while it fetches what others have. A sync deletes nothing, so it has the union then.
+*Without data* is a matter of descent: the mark goes on to a node that has nothing but what such a
+node gave it, and ends with a sync from a node that has data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import msgspec
+
+from .capability_words import (
+    POSITION_INTERVAL_S,
+    Answer,
+    CancelDonating,
+    CancelJoining,
+    DropWaiting,
+    Policy,
+    RequestAnswered,
+    StartSession,
+    StateChanged,
+    SyncOver,
+    SyncWish,
+    TellState,
+    Trigger,
+)
+from .contract import SyncReport
+from .donors import CapabilityView, Verdict
+from .effects import Announce, Count, Effect
+from .events import Event
+from .fallback import LACKING, WANTING, Declaration, Fallback
+from .identity import NodeId
+from .messages import MAX_TEXT_CHARS, CapabilityState, CapState
+from .rounds import Rounds
+from .sync_words import Candidate, Why
+
+DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PENDING
+SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
+EVERYTHING = SyncWish()
+
+
+class CapabilityRules:
+    """The machine of the table above; begins DISABLED. Times are seconds of a monotonic clock."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        view: CapabilityView,
+        draw: Callable[[], float],
+        position: int = 0,
+        starts: int = 0,
+    ) -> None:
+        """``draw`` gives numbers in [0, 1) for the jitter; ``position`` as in `Capability`.
+
+        ``starts``: machines of this capability that this life of the node has had before, so that
+        no session and no generation has a number twice.
+        """
+        self.policy = policy
+        self.state = DISABLED
+        self.deadline: float | None = None
+        """When `tick` wants to be called; None = only a change around can change anything."""
+        wants = policy.wants
+        self.published = CapabilityState(
+            name, DISABLED, wants.version_min, wants.version_max, position
+        )
+        """What the other nodes are told."""
+        self.rounds = Rounds(wants, view, draw)
+        self._reason = ""
+        self._position = position
+        self._began_with = position
+        """Position when it was switched on: what it has of its own."""
+        self._told_at = -math.inf
+        self._adopted = 0
+        self._generation = starts << 32
+        self._was_ok = False
+        """Since it was switched on."""
+        self._wish: SyncWish | None = None
+        self._session: int | None = None
+        self._sessions = starts << 32
+        self._fallback = Fallback(
+            wants=wants,
+            interval_s=policy.seed_fallback_interval_s,
+            quorum_share=policy.quorum_share,
+            newest_decides=policy.newest_decides,
+        )
+        self._effects: list[Effect] = []
+
+    # What happens -------------------------------------------------------------------------
+
+    def enable(self, now: float) -> list[Effect]:
+        """Switched on: at the start, or by an operator. Nothing when it is on."""
+        return self._fire(Trigger.ENABLE, now) if self.state is DISABLED else []
+
+    def disable(self, reason: str, now: float) -> list[Effect]:
+        """Switched off by an operator (C-1). Nothing when it is off."""
+        return self._fire(Trigger.DISABLE, now, reason) if self.state is not DISABLED else []
+
+    def request_sync(self, wish: SyncWish, now: float) -> list[Effect]:
+        """The application or an operator wants a sync; always answered (S-1)."""
+        return self._fire(Trigger.REQUEST, now, wish)
+
+    def view_changed(self, view: CapabilityView, now: float) -> list[Effect]:
+        """What is known of the other nodes changed."""
+        self.rounds.view_changed(view)
+        return self._proceed(now)
+
+    def session_ended(self, session: int, report: SyncReport, now: float) -> list[Effect]:
+        """A session of mine is over; one that was cancelled is ignored."""
+        if session != self._session:
+            return [Count("S-20")]
+        self._session = None
+        return self._fire(Trigger.DONE if report.ok else Trigger.FAILED, now, report)
+
+    def moved(self, position: int, now: float) -> list[Effect]:
+        """The data has another position, see `Capability.position`."""
+        self._position = position
+        return self._flush(now)
+
+    def adopted(self, view: int, now: float) -> list[Effect]:
+        """This partition view is followed: what was lost by it, was let go (P-3)."""
+        self._adopted = view
+        return self._flush(now)
+
+    def tick(self, now: float) -> list[Effect]:
+        """The deadline passed."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        self.rounds.tick(now)
+        return self._proceed(now)
+
+    # Questions ------------------------------------------------------------------------------
+
+    def choose(self, excluded: frozenset[NodeId]) -> Candidate | None:
+        """For the session under way: the best donor there is now without these (S-22)."""
+        return self.rounds.choose(excluded)
+
+    def explain(self) -> list[Verdict]:
+        """Every other node: its place as a donor, or why it is none."""
+        return self.rounds.explain()
+
+    # Reactions, as in the table -------------------------------------------------------------
+
+    def _switch_on(self, _now: float) -> None:
+        self._began_with = self._position
+        if self.policy.auto_sync:
+            self._want(EVERYTHING, "switched on")
+        elif self.policy.startup_sync:
+            self._enter(UNSYNCED, "nobody asked for a sync yet")
+        else:
+            self._become_ok("needs no sync to begin")
+
+    def _switch_off(self, _now: float, reason: str) -> None:
+        if self._session is not None:
+            self._effects.append(CancelJoining(self._session, Why.DISABLED))
+        if self._wish is not None:
+            self._end(SyncReport(ok=False, reason=Why.DISABLED))
+        self._effects.append(DropWaiting())
+        self._session = self._wish = None
+        self._was_ok = self.rounds.without_data = False
+        self.rounds.begin()
+        self._enter(DISABLED, reason)
+
+    def _requested(self, now: float, wish: SyncWish) -> None:
+        if self._session is not None:  # without data, and fetching what others have
+            self._requested_twice(now, wish)
+        else:
+            self._answer(Answer.TAKEN)
+            self._want(wish, "a sync was asked for")
+
+    def _requested_again(self, now: float, wish: SyncWish) -> None:
+        if wish != self._wish:
+            self._requested_twice(now, wish)
+        else:
+            self._answer(Answer.TAKEN)
+            self.rounds.begin()
+
+    def _requested_twice(self, _now: float, _wish: SyncWish) -> None:
+        self._answer(Answer.IN_PROGRESS)
+
+    def _requested_when_off(self, _now: float, _wish: SyncWish) -> None:
+        self._answer(Answer.DISABLED)
+        self._end(SyncReport(ok=False, reason=Why.DISABLED))
+
+    def _ask(self, _now: float) -> None:
+        self._start()
+        self._enter(SYNCING, "")
+
+    def _fetch(self, _now: float) -> None:
+        self._wish = EVERYTHING
+        self._start()
+
+    def _synced(self, now: float, report: SyncReport) -> None:
+        assert self._wish is not None
+        if self._wish.tags and not self._was_ok:
+            self._enter(UNSYNCED, "synced only some tags")
+            self._satisfied(report)
+        else:
+            self._fetched(now, report)
+            self._become_ok(f"synced from node {report.donor}")
+
+    def _fetched(self, _now: float, report: SyncReport) -> None:
+        assert self._wish is not None
+        if not self._wish.tags:
+            had_data = (self._was_ok or self._began_with > 0) and not self.rounds.without_data
+            self.rounds.succeeded(had_data=had_data, donor=report.donor)
+        self._satisfied(report)
+
+    def _gave_up(self, now: float, report: SyncReport) -> None:
+        self._enter(DEGRADED if self._was_ok else PENDING, report.reason)
+        self._try_later(now, report)
+
+    def _try_later(self, now: float, report: SyncReport) -> None:
+        self._end(report)
+        self.rounds.failed(report.reason, now)
+
+    def _declare(self, _now: float, declaration: Declaration) -> None:
+        self.rounds.without_data = declaration.without_data
+        self._announce(Event.SYNCED_WITHOUT_DATA, f"{declaration.rule}: {declaration.cause}")
+        if self._wish is not None:
+            self._effects.append(SyncOver(SyncReport(ok=True)))
+            self._wish = None
+        self.rounds.begin()
+        self._become_ok(declaration.cause)
+
+    # Parts of reactions ---------------------------------------------------------------------
+
+    def _want(self, wish: SyncWish, reason: str) -> None:
+        self._wish = wish
+        self.rounds.begin()
+        self._enter(PENDING, reason)
+
+    def _start(self) -> None:
+        assert self._wish is not None
+        self._sessions += 1
+        self._session = self._sessions
+        self._effects.append(StartSession(self._session, self._wish))
+        self._announce(Event.SYNC_STARTED, "", self.rounds.started())
+
+    def _satisfied(self, report: SyncReport) -> None:
+        self._wish = None
+        self.rounds.begin()
+        self._end(report)
+
+    def _end(self, report: SyncReport) -> None:
+        """Tell the application, and everybody who listens to events."""
+        self._effects.append(SyncOver(report))
+        if report.ok:
+            text = f"{report.items} records in {report.seconds:.3g} s"
+            self._announce(Event.SYNC_DONE, text, report.donor)
+        else:
+            self._announce(Event.SYNC_FAILED, report.reason, report.donor)
+
+    def _become_ok(self, reason: str) -> None:
+        self._was_ok = True
+        self._generation += 1
+        self._enter(OK, reason)
+
+    def _enter(self, state: CapState, reason: str) -> None:
+        self.state = state
+        self.rounds.serving = state is OK
+        self._reason = reason[:MAX_TEXT_CHARS]
+
+    def _answer(self, answer: Answer) -> None:
+        self._effects.append(RequestAnswered(answer))
+
+    def _announce(self, kind: Event, cause: str, node: NodeId | None = None) -> None:
+        name = self.published.name
+        self._effects.append(Announce(kind=kind, node_id=node, cause=cause, capability=name))
+
+    # The frame around every input -------------------------------------------------------------
+
+    def _fire(self, trigger: Trigger, now: float, *word: object) -> list[Effect]:
+        self.TABLE[self.state, trigger](self, now, *word)
+        return self._proceed(now)
+
+    def _proceed(self, now: float) -> list[Effect]:
+        """Begin what can begin as things stand, and say what changed."""
+        wanting = self.state in WANTING or (self.state is OK and self.rounds.without_data)
+        if wanting and self._session is None and self.rounds.untried():
+            self.TABLE[self.state, Trigger.DONOR](self, now)
+        if self.state not in LACKING or self.rounds.donors():
+            self._fallback.reset()
+        elif declaration := self._fallback.consider(self._said(now), self.rounds.view, now):
+            self.TABLE[self.state, Trigger.DECLARE](self, now, declaration)
+            self._fallback.reset()
+        return self._flush(now)
+
+    def _flush(self, now: float) -> list[Effect]:
+        """The effects of one input: first what peers and application hear of the state."""
+        effects, self._effects = self._effects, []
+        before, self.published = self.published, self._said(now)
+        if self.published != before:
+            self._told_at = now
+            effects = [*self._changes(before), *effects]
+        waits = [self.rounds.retry_at, self._fallback.deadline]
+        if self.state in LACKING and self.published.position != self._position:
+            waits.append(self._told_at + POSITION_INTERVAL_S)
+        self.deadline = min((at for at in waits if at is not None), default=None)
+        return effects
+
+    def _said(self, now: float) -> CapabilityState:
+        """What is to be published now. A position alone is no news, unless S-28 needs it."""
+        said = msgspec.structs.replace(
+            self.published,
+            state=self.state,
+            without_data=self.state is OK and self.rounds.without_data,
+            reason=self._reason,
+            view=self._adopted,
+            generation=self._generation,
+        )
+        due = self.state in LACKING and now >= self._told_at + POSITION_INTERVAL_S
+        if due or said != self.published:
+            said = msgspec.structs.replace(said, position=self._position)
+        return said
+
+    def _changes(self, before: CapabilityState) -> list[Effect]:
+        after = self.published
+        effects: list[Effect] = [StateChanged(after)]
+        if after.state is before.state:
+            return effects
+        if before.state is OK:
+            over = Why.DISABLED if after.state is DISABLED else Why.NOT_OK
+            effects.append(CancelDonating(over))
+        return [
+            *effects,
+            TellState(after.state, after.reason),
+            Announce(
+                kind=Event.CAPABILITY_CHANGED,
+                before=before.state.name.lower(),
+                after=after.state.name.lower(),
+                cause=after.reason,
+                capability=after.name,
+            ),
+        ]
+
+    TABLE: ClassVar[Mapping[tuple[CapState, Trigger], Callable[..., None]]] = {
+        (DISABLED, Trigger.ENABLE): _switch_on,
+        **dict.fromkeys([(s, Trigger.DISABLE) for s in CapState if s is not DISABLED], _switch_off),
+        (UNSYNCED, Trigger.REQUEST): _requested,
+        (OK, Trigger.REQUEST): _requested,
+        (PENDING, Trigger.REQUEST): _requested_again,
+        (DEGRADED, Trigger.REQUEST): _requested_again,
+        (SYNCING, Trigger.REQUEST): _requested_twice,
+        (DISABLED, Trigger.REQUEST): _requested_when_off,
+        (PENDING, Trigger.DONOR): _ask,
+        (DEGRADED, Trigger.DONOR): _ask,
+        (OK, Trigger.DONOR): _fetch,
+        (SYNCING, Trigger.DONE): _synced,
+        (SYNCING, Trigger.FAILED): _gave_up,
+        (OK, Trigger.DONE): _fetched,
+        (OK, Trigger.FAILED): _try_later,
+        **dict.fromkeys([(s, Trigger.DECLARE) for s in sorted(LACKING)], _declare),
+    }
+    """The table at the top, for the machine. No other pair can happen."""

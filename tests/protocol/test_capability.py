@@ -1,0 +1,521 @@
+"""The states of one capability on one node: each row of the table, and what must never happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tagmesh.protocol.capability import CapabilityRules
+from tagmesh.protocol.capability_words import (
+    POSITION_INTERVAL_S,
+    Answer,
+    CancelDonating,
+    CancelJoining,
+    DropWaiting,
+    Policy,
+    RequestAnswered,
+    StartSession,
+    StateChanged,
+    SyncOver,
+    SyncWish,
+    TellState,
+    Trigger,
+)
+from tagmesh.protocol.contract import SyncReport
+from tagmesh.protocol.donors import CapabilityView, Rejection
+from tagmesh.protocol.effects import Announce, Count, Effect
+from tagmesh.protocol.events import Event
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.messages import MAX_TEXT_CHARS, CapState
+from tests.protocol.capability_bench import NAME, peer, said, view
+
+DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PENDING
+SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
+EMPTY = said(without_data=True)
+SYNCED_AT_START = Policy(startup_sync=True, auto_sync=True)
+BY_HAND = Policy(startup_sync=True)
+ALONE = view(peer(2, hops=0), peer(3, hops=0))
+EVERYTHING = SyncWish()
+
+
+class Bench:
+    """One machine, its clock, and everything it asked for."""
+
+    def __init__(
+        self, policy: Policy = SYNCED_AT_START, around: CapabilityView = ALONE, position: int = 0
+    ) -> None:
+        self.now = 100.0
+        self.rules = CapabilityRules(NAME, policy, around, lambda: 0.0, position)
+        self.all: list[Effect] = []
+        self.last: list[Effect] = []
+
+    def do(self, effects: list[Effect]) -> list[Effect]:
+        self.last = effects
+        self.all += effects
+        return effects
+
+    def enable(self) -> Bench:
+        self.do(self.rules.enable(self.now))
+        return self
+
+    def see(self, *peers: Any, **row: Any) -> Bench:
+        self.do(self.rules.view_changed(view(*peers, **row), self.now))
+        return self
+
+    def request(self, **wish: Any) -> Answer:
+        effects = self.do(self.rules.request_sync(SyncWish(**wish), self.now))
+        (answered,) = [e for e in effects if isinstance(e, RequestAnswered)]
+        return answered.answer
+
+    def ended(self, *, ok: bool = True, donor: int | None = 2, reason: str = "busy") -> Bench:
+        """The session under way has asked ``donor`` and ended."""
+        session = self.session
+        while (chosen := self.rules.choose(self.excluded(donor))) is not None:
+            if chosen.node_id == donor:
+                break
+        report = SyncReport(
+            ok=ok,
+            reason="" if ok else reason,
+            donor=NodeId(donor) if donor else None,
+            items=3 * ok,
+            seconds=1.5,
+        )
+        self.do(self.rules.session_ended(session, report, self.now))
+        return self
+
+    def excluded(self, donor: int | None) -> frozenset[NodeId]:
+        return frozenset(NodeId(n) for n in range(1, 20) if n != donor)
+
+    def tick_at_deadline(self) -> Bench:
+        assert self.rules.deadline is not None
+        self.now = self.rules.deadline
+        self.do(self.rules.tick(self.now))
+        return self
+
+    @property
+    def session(self) -> int:
+        """The number of the session begun last."""
+        return [e.session for e in self.all if isinstance(e, StartSession)][-1]
+
+    @property
+    def state(self) -> CapState:
+        """As the other nodes were told."""
+        return self.rules.published.state
+
+    def of(self, kind: type[Effect]) -> list[Any]:
+        """The effects of that kind of the last input."""
+        return [e for e in self.last if isinstance(e, kind)]
+
+    def events(self) -> list[Event]:
+        return [e.kind for e in self.last if isinstance(e, Announce)]
+
+
+def synced(policy: Policy = SYNCED_AT_START) -> Bench:
+    """A bench that is OK with the data of node 2."""
+    return Bench(policy).enable().see(peer(2)).ended()
+
+
+def without_data(*peers: Any) -> Bench:
+    """A seed that is OK without data."""
+    bench = Bench(around=view(*peers, flags="seed")).enable().tick_at_deadline()
+    assert bench.rules.published.without_data
+    return bench
+
+
+# Switching on and off --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "around", "state", "reason"),
+    [
+        (Policy(), view(peer(2)), OK, "needs no sync to begin"),
+        (BY_HAND, view(peer(2)), UNSYNCED, "nobody asked for a sync yet"),
+        (SYNCED_AT_START, ALONE, PENDING, "switched on"),
+        (SYNCED_AT_START, view(peer(2)), SYNCING, ""),
+        (Policy(auto_sync=True), view(peer(2)), SYNCING, ""),
+    ],
+)
+def test_switched_on_it_says_how_it_really_is(
+    policy: Policy, around: CapabilityView, state: CapState, reason: str
+) -> None:
+    """C-2; row 17 of the defects."""
+    bench = Bench(policy, around)
+    assert bench.state is DISABLED
+    bench.enable()
+    assert (bench.state, bench.rules.published.reason) == (state, reason)
+    assert bench.of(TellState) == [TellState(state, reason)]
+    assert bench.do(bench.rules.enable(bench.now)) == []
+
+
+def test_one_input_is_one_word_to_the_others_however_many_steps_it_takes() -> None:
+    bench = Bench(around=view(peer(2))).enable()
+    assert [e.state.state for e in bench.of(StateChanged)] == [SYNCING]
+    assert isinstance(bench.last[0], StateChanged)
+    assert bench.of(StartSession) == [StartSession(1, EVERYTHING)]
+    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNC_STARTED]
+    changed, started = bench.of(Announce)
+    assert (changed.before, changed.after, changed.capability) == ("disabled", "syncing", NAME)
+    assert (started.node_id, started.capability) == (2, NAME)
+
+
+def test_switching_off_ends_everything_at_once() -> None:
+    """C-1: sessions on both sides, what waits, and a third state that peers see."""
+    bench = Bench(around=view(peer(2))).enable()
+    bench.do(bench.rules.disable("maintenance", bench.now))
+    assert (bench.state, bench.rules.published.reason) == (DISABLED, "maintenance")
+    assert bench.of(CancelJoining) == [CancelJoining(1, "disabled")]
+    assert bench.of(DropWaiting) == [DropWaiting()]
+    assert [e.report.reason for e in bench.of(SyncOver)] == ["disabled"]
+    assert bench.do(bench.rules.disable("again", bench.now)) == []
+    late = SyncReport(ok=True, donor=NodeId(2))
+    assert bench.do(bench.rules.session_ended(1, late, bench.now)) == [Count("S-20")]
+    assert bench.state is DISABLED
+
+
+def test_switched_off_as_a_donor_it_cancels_those_it_serves() -> None:
+    bench = synced()
+    bench.do(bench.rules.disable("maintenance", bench.now))
+    assert bench.of(CancelDonating) == [CancelDonating("disabled")]
+    assert bench.of(CancelJoining) == bench.of(SyncOver) == []
+
+
+def test_switched_off_it_neither_syncs_nor_falls_back() -> None:
+    bench = Bench(around=view(flags="seed"))
+    bench.see(peer(2), flags="seed").see(flags="seed")
+    assert bench.rules.deadline is None
+    assert bench.all == []
+
+
+def test_on_again_it_begins_as_at_the_start() -> None:
+    bench = synced()
+    generation = bench.rules.published.generation
+    bench.do(bench.rules.disable("maintenance", bench.now))
+    bench.enable()
+    assert bench.state is SYNCING
+    bench.ended(ok=False)
+    assert bench.state is PENDING, "what it had before does not count"
+    bench.tick_at_deadline().ended()
+    assert bench.rules.published.generation > generation
+
+
+# Requests (S-1) ---------------------------------------------------------------------------------
+
+
+def test_a_request_of_an_ok_node_clears_ok_and_ends_what_it_donates() -> None:
+    bench = synced()
+    assert bench.request(tags=("vip1",), mirror=True) is Answer.TAKEN
+    assert bench.state is SYNCING
+    assert bench.of(CancelDonating) == [CancelDonating("not_ok")]
+    (started,) = bench.of(StartSession)
+    assert started.wish == SyncWish(("vip1",), mirror=True)
+    bench.ended()
+    assert bench.state is OK
+
+
+def test_a_request_during_a_sync_is_already_in_progress() -> None:
+    bench = Bench(around=view(peer(2))).enable()
+    assert bench.request() is Answer.IN_PROGRESS
+    assert bench.of(StartSession) == []
+
+
+def test_a_request_that_waits_is_tried_at_once_when_it_is_repeated() -> None:
+    bench = Bench(around=view(peer(2))).enable().ended(ok=False)
+    assert bench.request() is Answer.TAKEN
+    assert len(bench.of(StartSession)) == 1
+    waiting = Bench().enable()
+    assert waiting.request() is Answer.TAKEN
+    assert waiting.state is PENDING
+
+
+def test_another_wish_than_the_one_that_waits_is_refused() -> None:
+    """A sync of one tag must not take the place of the one that makes the data complete."""
+    bench = Bench().enable()
+    assert bench.request(tags=("vip1",)) is Answer.IN_PROGRESS
+    bench.see(peer(2))
+    assert bench.of(StartSession) == [StartSession(1, EVERYTHING)]
+
+
+def test_a_request_that_is_switched_off_has_an_end_too() -> None:
+    """S-21"""
+    bench = Bench()
+    assert bench.request() is Answer.DISABLED
+    assert [(e.report.ok, e.report.reason) for e in bench.of(SyncOver)] == [(False, "disabled")]
+    assert bench.events() == [Event.SYNC_FAILED]
+    assert bench.state is DISABLED
+
+
+def test_a_first_sync_of_some_tags_does_not_make_the_data_complete() -> None:
+    bench = Bench(BY_HAND, view(peer(2))).enable()
+    assert bench.request(tags=("vip1",)) is Answer.TAKEN
+    bench.ended()
+    assert (bench.state, bench.rules.published.reason) == (UNSYNCED, "synced only some tags")
+    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNC_DONE]
+    bench.request()
+    bench.ended()
+    assert bench.state is OK
+
+
+# Sessions ---------------------------------------------------------------------------------------
+
+
+def test_a_sync_that_is_done() -> None:
+    bench = synced()
+    published = bench.rules.published
+    assert (published.state, published.reason) == (OK, "synced from node 2")
+    assert (published.without_data, published.generation) == (False, 1)
+    assert [e.report.items for e in bench.of(SyncOver)] == [3]
+    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNC_DONE]
+    assert bench.of(Announce)[1].cause == "3 records in 1.5 s"
+    assert bench.rules.deadline is None
+
+
+def test_a_sync_that_failed_is_tried_again_after_a_pause() -> None:
+    """Rows 8 and 9 of the defects."""
+    bench = Bench(around=view(peer(2))).enable().ended(ok=False, reason="timeout")
+    assert (bench.state, bench.rules.published.reason) == (PENDING, "timeout")
+    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNC_FAILED]
+    assert [e.report.reason for e in bench.of(SyncOver)] == ["timeout"]
+    for number in range(2, 30):
+        bench.tick_at_deadline()
+        assert bench.of(StartSession) == [StartSession(number, EVERYTHING)]
+        bench.ended(ok=False)
+    bench.tick_at_deadline().ended()
+    assert bench.state is OK
+
+
+def test_a_sync_of_what_was_ok_that_failed_leaves_it_degraded() -> None:
+    bench = synced()
+    bench.request()
+    bench.ended(ok=False, reason="verify")
+    assert (bench.state, bench.rules.published.reason) == (DEGRADED, "verify")
+    assert bench.tick_at_deadline().state is SYNCING
+
+
+def test_a_donor_that_appears_ends_the_waiting_at_once() -> None:
+    """S-3"""
+    bench = Bench().enable()
+    assert bench.see(peer(2, PENDING), peer(3, hops=0)).of(StartSession) == []
+    assert bench.see(peer(2), peer(3, hops=0)).of(StartSession) == [StartSession(1, EVERYTHING)]
+    bench.ended(ok=False)
+    assert bench.see(peer(2), peer(3)).of(StartSession) == [StartSession(2, EVERYTHING)]
+    assert bench.of(Announce)[1].node_id == 3
+
+
+def test_a_donor_that_appears_during_a_session_begins_no_second_one() -> None:
+    bench = Bench(around=view(peer(2))).enable()
+    assert bench.see(peer(2), peer(3)).last == []
+    assert bench.rules.choose(frozenset({NodeId(2)})) is not None
+
+
+def test_a_donor_that_flaps_costs_one_session_per_pause() -> None:
+    bench = Bench(around=view(peer(2))).enable()
+    bench.ended(ok=False, reason="unreachable")
+    for _ in range(50):
+        bench.see(peer(2, hops=0)).see(peer(2))
+    assert bench.session == 1
+    assert bench.tick_at_deadline().session == 2
+
+
+def test_what_a_dead_life_said_makes_nobody_a_donor() -> None:
+    """S-9, N-2; row 12: after the restart the view has no state, then the true one."""
+    bench = Bench(around=view(peer(2, hops=0))).enable()
+    bench.see(peer(2, None, life=2))
+    bench.see(peer(2, PENDING, life=2))
+    assert bench.state is PENDING
+    assert [v.rejection for v in bench.rules.explain()] == [Rejection.NOT_OK]
+
+
+def test_the_report_of_another_session_is_dropped() -> None:
+    """S-20, S-11"""
+    bench = Bench(around=view(peer(2))).enable()
+    report = SyncReport(ok=True, donor=NodeId(2))
+    assert bench.do(bench.rules.session_ended(7, report, bench.now)) == [Count("S-20")]
+    assert bench.state is SYNCING
+
+
+def test_a_machine_that_is_started_again_in_the_same_life_repeats_no_number() -> None:
+    first = Bench(around=view(peer(2))).enable().ended()
+    again = CapabilityRules(NAME, SYNCED_AT_START, view(peer(2)), lambda: 0.0, starts=1)
+    (start,) = [e for e in again.enable(0.0) if isinstance(e, StartSession)]
+    assert start.session > first.session
+    again.choose(frozenset())
+    again.session_ended(start.session, SyncReport(ok=True, donor=NodeId(2)), 1.0)
+    assert again.published.generation > first.rules.published.generation
+
+
+# OK without a donor (S-27, S-28) ----------------------------------------------------------------
+
+
+def test_a_seed_alone_becomes_ok_as_a_recorded_event() -> None:
+    """S-27"""
+    bench = without_data(peer(2, hops=0))
+    assert bench.now == 105.0
+    assert (bench.state, bench.rules.published.generation) == (OK, 1)
+    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNCED_WITHOUT_DATA]
+    assert bench.of(Announce)[1].cause == "S-27: seed, and no donor for 5 s"
+    assert bench.of(SyncOver) == [SyncOver(SyncReport(ok=True))]
+
+
+def test_no_seed_without_a_quorum_waits_for_ever_but_can_be_woken() -> None:
+    bench = Bench().enable()
+    assert (bench.state, bench.rules.deadline) == (PENDING, None)
+    assert bench.see(peer(2), peer(3, hops=0)).state is SYNCING
+
+
+def test_data_that_appears_is_fetched_while_the_seed_goes_on_to_serve() -> None:
+    """S-27: as soon as; it stays OK, so nobody whom it serves is cut off; union."""
+    bench = without_data(peer(2, hops=0), peer(3, hops=0))
+    bench.see(peer(2, PENDING), peer(3), flags="seed")
+    assert bench.of(StartSession) == [StartSession(1, EVERYTHING)]
+    assert bench.of(CancelDonating) == bench.of(StateChanged) == []
+    assert bench.request() is Answer.IN_PROGRESS
+    bench.ended(donor=3)
+    assert bench.state is OK
+    assert not bench.rules.published.without_data
+    assert bench.rules.published.generation == 1, "it never was anything but OK"
+    assert bench.events() == [Event.SYNC_DONE]
+
+
+def test_fetching_that_failed_is_tried_again_and_it_stays_ok() -> None:
+    bench = without_data(peer(2, hops=0), peer(3, hops=0))
+    bench.see(peer(2), peer(3, hops=0), flags="seed").ended(ok=False)
+    assert bench.state is OK
+    assert bench.rules.published.without_data
+    bench.tick_at_deadline()
+    assert bench.of(StartSession) == [StartSession(2, EVERYTHING)]
+
+
+def test_who_has_nothing_but_what_a_last_resort_gave_is_one_too() -> None:
+    """Else the mark would be washed off by a sync from a node that got nothing from it."""
+    bench = Bench(around=view(peer(2, EMPTY))).enable().ended()
+    assert bench.state is OK
+    assert bench.rules.published.without_data
+    bench.see(peer(2, EMPTY), peer(3)).ended(donor=3)
+    assert not bench.rules.published.without_data
+
+
+def test_who_had_data_of_its_own_is_none() -> None:
+    own = Bench(around=view(peer(2, EMPTY)), position=4).enable().ended()
+    assert not own.rules.published.without_data
+    before = synced().see(peer(2, EMPTY))
+    before.request()
+    before.ended()
+    assert not before.rules.published.without_data
+
+
+def test_what_came_with_the_sync_is_no_data_of_its_own() -> None:
+    bench = Bench(around=view(peer(2, EMPTY))).enable()
+    bench.do(bench.rules.moved(40, bench.now))
+    assert bench.ended().rules.published.without_data
+
+
+def test_with_a_real_donor_and_a_last_resort_the_real_one_is_asked_first() -> None:
+    bench = Bench(around=view(peer(2, EMPTY), peer(3, hops=3))).enable()
+    assert bench.of(Announce)[1].node_id == 3
+
+
+def test_two_nodes_that_both_cleared_ok_find_a_way_out() -> None:
+    """S-10, S-28; row 16: both asked at the same time, so both refused."""
+    one, two = (
+        Bench(around=view(peer(3 - me), me=me), position=me).enable().ended(donor=3 - me)
+        for me in (1, 2)
+    )
+    benches = {1: one, 2: two}
+    for me, bench in benches.items():
+        bench.request()
+        assert bench.state is SYNCING
+        benches[me].ended(ok=False, donor=3 - me, reason="not_ok")
+        assert bench.state is DEGRADED
+
+    def meet(me: int) -> None:
+        other = benches[3 - me]
+        other_word = peer(3 - me, other.rules.published)
+        benches[me].do(benches[me].rules.view_changed(view(other_word, me=me), benches[me].now))
+
+    meet(1)
+    meet(2)
+    assert one.rules.deadline is not None, "its pause"
+    while two.state is not OK:
+        two.tick_at_deadline()
+    assert two.now == pytest.approx(100 + 5 * 2, abs=0.1)
+    assert two.of(Announce)[1].cause.startswith("S-28: ")
+    assert not two.rules.published.without_data, "it has data"
+    one.now = two.now
+    meet(1)
+    assert one.state is SYNCING
+    assert one.ended(donor=2).state is OK
+
+
+def test_nobody_has_it_but_this_node() -> None:
+    """The cluster is there; only here the capability is registered."""
+    bench = Bench(around=view(peer(2, None), peer(3, None))).enable()
+    assert bench.tick_at_deadline().state is OK
+    assert bench.now == 105.0
+
+
+def test_a_capability_that_waits_to_be_asked_for_is_left_in_peace() -> None:
+    bench = Bench(BY_HAND, view(peer(2, UNSYNCED), flags="seed")).enable()
+    assert (bench.state, bench.rules.deadline) == (UNSYNCED, None)
+    assert bench.see(peer(2), flags="seed").state is UNSYNCED
+
+
+def test_it_decides_for_others_that_wait_even_if_nobody_asked_it() -> None:
+    """S-28: the newest data is where nobody asked for a sync."""
+    bench = Bench(BY_HAND, view(peer(2, PENDING)), position=9).enable().tick_at_deadline()
+    assert bench.state is OK
+    assert bench.of(SyncOver) == [], "no request of this node ended"
+
+
+# What the others are told -----------------------------------------------------------------------
+
+
+def test_a_position_is_told_with_a_change_of_state_and_otherwise_only_where_it_decides() -> None:
+    bench = Bench(BY_HAND, ALONE, position=3).enable()
+    assert bench.rules.published.position == 3
+    bench.do(bench.rules.moved(4, bench.now))
+    assert bench.last == [], "told a moment ago"
+    assert bench.rules.deadline == bench.now + POSITION_INTERVAL_S
+    bench.do(bench.rules.moved(5, bench.now))
+    (told,) = bench.tick_at_deadline().of(StateChanged)
+    assert told.state.position == 5
+    assert bench.of(TellState) == bench.of(Announce) == []
+    ok = synced()
+    for position in range(100):
+        ok.now += 1.0
+        assert ok.do(ok.rules.moved(position, ok.now)) == []
+    assert ok.rules.deadline is None
+
+
+def test_a_partition_view_is_told_at_once() -> None:
+    bench = synced()
+    bench.do(bench.rules.adopted(77, bench.now))
+    (told,) = bench.of(StateChanged)
+    assert (told.state.view, bench.rules.published.view) == (77, 77)
+    assert len(bench.last) == 1
+
+
+def test_a_reason_is_cut_to_what_a_message_can_carry() -> None:
+    bench = Bench().enable()
+    bench.do(bench.rules.disable("x" * 1000, bench.now))
+    assert bench.rules.published.reason == "x" * MAX_TEXT_CHARS
+
+
+def test_the_explanation_names_what_failed() -> None:
+    bench = Bench(around=view(peer(2))).enable().ended(ok=False, reason="busy")
+    (verdict,) = bench.rules.explain()
+    assert (verdict.rejection, verdict.detail) == (Rejection.TRIED, "busy")
+
+
+def test_before_its_deadline_a_tick_does_nothing() -> None:
+    bench = Bench(around=view(flags="seed")).enable()
+    assert bench.do(bench.rules.tick(104.9)) == []
+    assert bench.state is PENDING
+
+
+def test_the_table_has_a_reaction_for_every_command_in_every_state() -> None:
+    """Operators and applications cannot know the state: what they may ask, is answered."""
+    table = CapabilityRules.TABLE
+    assert {s for s, t in table if t is Trigger.REQUEST} == set(CapState)
+    assert {s for s, t in table if t is Trigger.DISABLE} == set(CapState) - {DISABLED}
+    assert {s for s, t in table if t is Trigger.ENABLE} == {DISABLED}
