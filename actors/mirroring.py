@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ..protocol.contract import KeyedCapability
-from ..protocol.mirror import Drop, Mirror, MirrorDone, MirrorSettings, Plan, Restore
+from ..protocol.mirror import Drop, Mirror, MirrorDone, MirrorSettings, Plan, Restore, Undone
 from .mail import Answered, PlanDecision
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Mirroring:
                 records = [] if message.error else cast("list[bytes]", message.result)
                 self._apply(self._rules.dropped(question.plan_id, question.tag, records, now))
             case Restore():
-                self._decided(question.plan_id, 0 if message.error else int(message.result))
+                count = 0 if message.error else int(message.result)
+                self._apply(self._rules.restored(question.plan_id, question.tag, count))
             case _:
                 raise AssertionError(f"nobody asked {question!r}")
 
@@ -99,6 +100,8 @@ class Mirroring:
                     self._decided(effect.plan_id, effect.dropped)
                 else:
                     self._done(effect.dropped, effect.plan_id)
+            case Undone():
+                self._decided(effect.plan_id, effect.restored)
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
 

@@ -3,17 +3,18 @@
 A sync only adds and updates. With ``mirror=True`` it ends with the keys that are here and not at
 the donor; they become a plan:
 
-========  ===========  =====================================================================
+========= ===========  =====================================================================
 state     input        reaction
-========  ===========  =====================================================================
+========= ===========  =====================================================================
 -         offer        nothing to drop → MirrorDone; dry run or guarded → WAITING, MirrorDone;
                        else → DROPPING
 WAITING   confirm      → DROPPING
 WAITING   discard      forgotten
 DROPPING  dropped      of the last tag → DROPPED, MirrorDone
-DROPPED   undo         the records are restored, the plan is forgotten
+DROPPED   undo         → RESTORING
+RESTORING restored     of the last tag: Undone, forgotten
 any       tick         after ``keep_s`` forgotten
-========  ===========  =====================================================================
+========= ===========  =====================================================================
 
 The guard: a plan that would drop more than 20 records and more than half of the records that were
 here before, of any tag or of all together, waits for somebody to look at it. An empty donor, just
@@ -54,6 +55,7 @@ class PlanState(StrEnum):
     WAITING = "waiting"
     DROPPING = "dropping"
     DROPPED = "dropped"
+    RESTORING = "restoring"
 
 
 class Drop(Effect, frozen=True):
@@ -65,7 +67,8 @@ class Drop(Effect, frozen=True):
 
 
 class Restore(Effect, frozen=True):
-    """Put dropped records back, unless their keys were written since."""
+    """Put dropped records back, unless their keys were written since; `Mirror.restored` hears how
+    many."""
 
     plan_id: int
     tag: str
@@ -80,6 +83,13 @@ class MirrorDone(Effect, frozen=True):
     dropped: int
 
 
+class Undone(Effect, frozen=True):
+    """A plan was undone: so many records were restored."""
+
+    plan_id: int
+    restored: int
+
+
 class Plan(msgspec.Struct):
     """What a sync would drop, or has dropped. To be read only."""
 
@@ -91,6 +101,8 @@ class Plan(msgspec.Struct):
     forget_at: float
     journal: dict[str, tuple[bytes, ...]]
     """Tag to dropped records."""
+    restored: dict[str, int]
+    """Tag to how many of them are back."""
 
     @property
     def dropped(self) -> int:
@@ -129,9 +141,10 @@ class Mirror:
         reason = "dry_run" if dry_run else "guard" if self._too_much(extras) else ""
         self._last_id += 1
         forget_at = now + self.settings.keep_s
-        plan = Plan(self._last_id, extras, reason, PlanState.WAITING, forget_at, {})
+        plan = Plan(self._last_id, extras, reason, PlanState.WAITING, forget_at, {}, {})
         self._plans[plan.plan_id] = plan
-        idle = [plan_id for plan_id, p in self._plans.items() if p.state is not PlanState.DROPPING]
+        still = (PlanState.WAITING, PlanState.DROPPED)
+        idle = [plan_id for plan_id, other in self._plans.items() if other.state in still]
         if len(self._plans) > MAX_PLANS:
             del self._plans[idle[0]]
         return [MirrorDone(plan.plan_id, 0)] if reason else self._drop(plan)
@@ -162,8 +175,20 @@ class Mirror:
 
     def undo(self, plan_id: int) -> list[Effect]:
         """Put back what a plan dropped. `Unknown` when it is not kept (any more)."""
-        plan = self._plans.pop(self._find(plan_id, PlanState.DROPPED).plan_id)
-        return [Restore(plan_id, tag, records) for tag, records in plan.journal.items() if records]
+        plan = self._find(plan_id, PlanState.DROPPED)
+        plan.state = PlanState.RESTORING
+        return [Restore(plan_id, tag, records) for tag, records in plan.journal.items()]
+
+    def restored(self, plan_id: int, tag: str, count: int) -> list[Effect]:
+        """The application put so many records of a tag back."""
+        plan = self._plans.get(plan_id)
+        if plan is None or plan.state is not PlanState.RESTORING:
+            return []
+        plan.restored[tag] = count
+        if len(plan.restored) < len(plan.journal):
+            return []
+        del self._plans[plan_id]
+        return [Undone(plan_id, sum(plan.restored.values()))]
 
     def tick(self, now: float) -> list[Effect]:
         """The deadline passed."""

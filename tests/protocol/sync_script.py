@@ -1,0 +1,126 @@
+"""Messages of a sync session by hand, for the tests of one side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from tagmesh.protocol.effects import Count, Effect
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.messages import (
+    Routed,
+    Section,
+    SyncAck,
+    SyncAnswer,
+    SyncChunk,
+    SyncEnd,
+    SyncId,
+    SyncRequest,
+    SyncStop,
+)
+from tagmesh.protocol.sync_pieces import checksum, digest_of, encode_chunk, encode_piece, sum_of
+from tagmesh.protocol.sync_sections import SectionKey, Totals
+from tagmesh.protocol.sync_words import Candidate, Here, SendRouted
+
+T0 = 1000.0
+JOINER, DONOR, OTHER = NodeId(1), NodeId(2), NodeId(3)
+JOINER_LIFE, DONOR_LIFE = 7, 5
+Sections = dict[SectionKey, list[bytes]]
+
+
+def here(node: int, incarnation: int) -> Here:
+    return Here(cluster_id=1, node_id=node, incarnation=incarnation, capability="calls", ttl=8)
+
+
+AT_JOINER, AT_DONOR = here(JOINER, JOINER_LIFE), here(DONOR, DONOR_LIFE)
+CANDIDATE = Candidate(DONOR, DONOR_LIFE)
+
+
+def session(counter: int = 1) -> SyncId:
+    return SyncId(JOINER, JOINER_LIFE, counter)
+
+
+def request(
+    counter: int = 1,
+    *,
+    tags: Sequence[str] = (),
+    have: Sequence[Section] = (),
+    only: Sequence[SectionKey] = (),
+    versions: tuple[int, int] = (1, 1),
+    joiner: Here = AT_JOINER,
+) -> SyncRequest:
+    session = SyncId(joiner.node_id, joiner.incarnation, counter)
+    return SyncRequest(*joiner.head(DONOR), session, *versions, list(tags), list(have), list(only))
+
+
+def ack(
+    next_: int, window: int = 8, *, resend: bool = False, counter: int = 1, at: Here = AT_JOINER
+) -> SyncAck:
+    return SyncAck(*at.head(DONOR), session(counter), next_, window, resend)
+
+
+def stop(reason: str, *, counter: int = 1, at: Here = AT_JOINER, to: int = DONOR) -> SyncStop:
+    return SyncStop(*at.head(to), session(counter), reason)
+
+
+def answer(
+    refusal: str = "",
+    *,
+    total: int = 0,
+    version: int = 1,
+    tags: Sequence[str] = (),
+    counter: int = 1,
+    at: Here = AT_DONOR,
+) -> SyncAnswer:
+    return SyncAnswer(*at.head(JOINER), session(counter), refusal, total, version, list(tags))
+
+
+def section(key: SectionKey, records: Sequence[bytes]) -> Section:
+    return Section(*key, len(records), digest_of(sum_of(records)))
+
+
+def pieces(sections: Sections, *, lie: Iterable[SectionKey] = ()) -> bytes:
+    """Whole sections; of those in ``lie`` the digest is wrong."""
+    wrong = list(lie)
+    return encode_chunk(
+        [
+            encode_piece(*key, records, (len(records), digest_of(sum_of(records) + (key in wrong))))
+            for key, records in sections.items()
+        ]
+    )
+
+
+def chunk(
+    number: int, data: bytes | Sections, *, counter: int = 1, at: Here = AT_DONOR
+) -> SyncChunk:
+    if isinstance(data, dict):
+        data = pieces(data)
+    return SyncChunk(*at.head(JOINER), session(counter), number, checksum(data), data)
+
+
+def end(chunks: int, sections: Sections, *, counter: int = 1, at: Here = AT_DONOR) -> SyncEnd:
+    totals = Totals()
+    for (tag, _bucket), records in sections.items():
+        totals.add(tag, len(records), sum_of(records))
+    return SyncEnd(*at.head(JOINER), session(counter), chunks, totals.listed())
+
+
+M = TypeVar("M", bound=Routed)
+
+
+def sent(effects: Iterable[Effect], kind: type[M]) -> list[M]:
+    """The messages of this kind among the effects."""
+    messages = [effect.message for effect in effects if isinstance(effect, SendRouted)]
+    return [message for message in messages if isinstance(message, kind)]
+
+
+E = TypeVar("E", bound=Effect)
+
+
+def those(effects: Iterable[Effect], kind: type[E]) -> list[E]:
+    """The effects of this kind."""
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def counts(effects: Iterable[Effect]) -> list[str]:
+    return [effect.rule for effect in those(effects, Count)]
