@@ -28,9 +28,14 @@ MAX_FLOWS = MAX_CLUSTERS * MAX_CAPABILITIES
 _Flow = tuple[int, str]
 
 
+MESSAGE_BYTES = 256
+"""What a message costs beside its content: many small ones use up the credit, too."""
+
+
 def size_of(message: Bulk) -> int:
-    """The bytes that count against credit: what the application put into the message."""
-    return len(message.payloads if isinstance(message, Packets) else message.pieces)
+    """The bytes that count against credit, the same at both ends."""
+    content = message.payloads if isinstance(message, Packets) else message.pieces
+    return MESSAGE_BYTES + len(content)
 
 
 class Lane:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tagmesh.actors.lane import MAX_FLOWS, Lane
+from tagmesh.actors.lane import MAX_FLOWS, MESSAGE_BYTES, Lane
 from tagmesh.actors.mail import LaneOpen
 from tagmesh.protocol.credit import CREDIT_BYTES
 from tagmesh.protocol.errors import PeerViolation
@@ -59,7 +59,7 @@ def lane(connection: Connection, told: Told) -> Lane:
 
 
 def batch(capability: str = "a", cluster: int = 1) -> Packets:
-    return Packets(cluster, 1, 1, 2, 3, capability, 0, 0, 1, bytes(BATCH))
+    return Packets(cluster, 1, 1, 2, 3, capability, 0, 0, 1, bytes(BATCH - MESSAGE_BYTES))
 
 
 def test_a_window_may_be_sent_before_the_peer_says_anything(lane: Lane) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagmesh.actors.lane import Lane
+from tagmesh.actors.lane import MESSAGE_BYTES, Lane
 from tagmesh.actors.transit import PATIENCE_S, Transit
 from tagmesh.protocol.credit import CREDIT_BYTES
 from tagmesh.protocol.identity import NodeId
@@ -30,7 +30,7 @@ class Middle:
         self.transit = Transit(NAME, self.lanes, self.routes.get, self.drops.append)
 
     def pass_on(self, number: int, ttl: int = 5) -> None:
-        packets = Packets(1, 1, 1, 3, ttl, "a", 0, number, 1, bytes(BATCH))
+        packets = Packets(1, 1, 1, 3, ttl, "a", 0, number, 1, bytes(BATCH - MESSAGE_BYTES))
         self.came.received(packets)
         self.transit.forward(self.came, packets, now=0.0)
 
@@ -78,7 +78,7 @@ def test_what_waits_too_long_is_dropped_counted_and_credited(middle: Middle) -> 
     assert middle.drops == ["R-10", "R-10"]
     assert middle.transit.deadline is None
     for _ in range(PER_WINDOW // 2):  # all credit was given back: none of it is lost for good
-        middle.came.received(Packets(1, 1, 1, 3, 5, "a", 0, 0, 1, bytes(BATCH)))
+        middle.came.received(Packets(1, 1, 1, 3, 5, "a", 0, 0, 1, bytes(BATCH - MESSAGE_BYTES)))
 
 
 def test_what_waits_for_a_connection_that_ended_takes_the_next_one(middle: Middle) -> None:
