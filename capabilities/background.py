@@ -5,9 +5,15 @@ Waking costs next to nothing when work is already under way, so a burst needs on
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_LOGGED = 10
+"""The first mistakes of handlers have a line each, then every power of two."""
+_log = logging.getLogger("tagmesh.capabilities")
 
 Run = Callable[[Callable[[], None]], object]
 """Has a function called somewhere soon: ``executor.submit``, or ``port.call`` for the hub."""
@@ -17,7 +23,7 @@ class Background:
     """Does steps of work for as long as there are any."""
 
     def __init__(self, step: Callable[[], bool], run: Run | None = None, parallel: int = 1) -> None:
-        """``step`` does a piece of work, or answers False when there is none; it never raises.
+        """``step`` does a piece of work and answers True, or False when there is none.
 
         At most ``parallel`` steps happen at a time. Without ``run`` there are as many threads,
         begun when first needed.
@@ -28,6 +34,8 @@ class Background:
         self._lock = threading.Lock()
         self._active = 0
         self._woken = False
+        self.failures = 0
+        """Calls that raised."""
 
     def wake(self) -> None:
         """There is work: to be called after it can be found."""
@@ -41,10 +49,20 @@ class Background:
                 self._run = pool.submit
         self._run(self._work)
 
+    def attempt(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call an application's code; True when it raised, which is counted and logged."""
+        try:
+            return function(*args)
+        except BaseException as error:  # noqa: BLE001 - an application's mistake ends nothing (H1)
+            self.failures += 1
+            if self.failures <= _LOGGED or self.failures & (self.failures - 1) == 0:
+                _log.error("a handler failed, %d so far", self.failures, exc_info=error)
+            return True
+
     def _work(self) -> None:
         while True:
             self._woken = False
-            while self._step():
+            while self.attempt(self._step):
                 pass
             with self._lock:
                 if not self._woken:

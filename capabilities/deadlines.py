@@ -6,6 +6,7 @@ and nothing of outdated deadlines remains. They are told up to a second late, ne
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 SLOT_MS = 1000
@@ -41,6 +42,10 @@ class Deadlines:
             slot.discard(key)
             if not slot:
                 del self.slots[number]
+
+    def under_way(self, now_ms: int) -> Iterator[bytes]:
+        """Keys whose deadline is in this second, passed or not."""
+        return iter(self.slots.get(now_ms // SLOT_MS + 1, ()))
 
     def due(self, now_ms: int, limit: int) -> list[bytes]:
         """Keys whose deadline has passed, at most ``limit``; they have none any more."""

@@ -6,7 +6,6 @@ slow function is bounded by the number of keys, and the last change of every key
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -18,8 +17,6 @@ OnChange: TypeAlias = Callable[[Key, Any, NodeId | None], None]
 """Gets the key, its value (None when it has none any more), and the node that wrote; None = the
 record expired, or a sync brought or dropped it."""
 
-_log = logging.getLogger("tagmesh.capabilities")
-
 
 class Observers:
     """Functions, and the keys whose change they have not heard of."""
@@ -30,8 +27,11 @@ class Observers:
         self._background = Background(self._step, run)
         self._functions: tuple[OnChange, ...] = ()
         self._changed: dict[bytes, NodeId | None] = {}
-        self.failures = 0
-        """Changes that could not be told to all; each is logged."""
+
+    @property
+    def failures(self) -> int:
+        """Calls that raised."""
+        return self._background.failures
 
     def add(self, function: OnChange) -> None:
         """It hears every change from now on, one at a time, after those added before."""
@@ -48,12 +48,8 @@ class Observers:
             packed, source = self._changed.popitem()
         except KeyError:
             return False
-        try:
-            key = unpack_key(packed)
-            value = self._value_of(packed)
-            for function in self._functions:
-                function(key, value, source)
-        except Exception as error:  # noqa: BLE001 - an application's mistake, or a peer's value
-            self.failures += 1
-            _log.error("telling a change of a map failed", exc_info=error)
+        key = unpack_key(packed)
+        value = self._value_of(packed)
+        for function in self._functions:
+            self._background.attempt(function, key, value, source)
         return True

@@ -145,7 +145,8 @@ class ReplicatedMap(Replica):
     def __len__(self) -> int:
         """How many keys have a value."""
         self._expire()
-        return self._table.size - self._table.dead
+        with self._lock:
+            return self._table.alive(self._now_ms())
 
     def keys(self) -> Iterator[Key]:
         """Every key that has a value, in no order; of what is written meanwhile some or none."""

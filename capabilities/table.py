@@ -169,6 +169,16 @@ class Table:
         home = self._buckets[bucket_of(head.key)]
         self._take_away(home, head, item)
 
+    def alive(self, now_ms: int) -> int:
+        """How many records readers see; what was due before this second has been expired."""
+        overdue = 0
+        for key in self.deadlines.under_way(now_ms):
+            item = self.get(key)
+            assert item is not None, "a deadline of a record that is not here"
+            head = read_head(item)
+            overdue += not head.deleted and not head.lives(now_ms)
+        return self.size - self.dead - overdue
+
     def expire(self, now_ms: int, limit: int) -> list[bytes]:
         """Turn expired records into tombstones and forget old tombstones; the keys concerned."""
         due = self.deadlines.due(now_ms, limit)

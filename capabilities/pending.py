@@ -1,0 +1,150 @@
+"""Requests under way: what will come of each, and one timer for all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from ..protocol.errors import TimedOut
+
+GRACE_S = 1.0
+"""`Reply.result` waits so much longer than the request may take: only of a node that was stopped
+comes neither a result nor an error."""
+Error = Exception | None
+
+
+class Reply:
+    """What will come of a request. Any thread may wait for it, but nobody in the node's hub."""
+
+    __slots__ = ("_callbacks", "_error", "_latch", "_result", "node", "timeout_s")
+
+    def __init__(self, node: int, timeout_s: float) -> None:
+        self.node = node
+        self.timeout_s = timeout_s
+        self._result: Any = None
+        self._error: Error = None
+        self._callbacks: list[Callable[[Reply], None]] = []
+        self._latch = threading.Lock()  # held until it is done: nothing to wait for is cheaper
+        self._latch.acquire()
+
+    def done(self) -> bool:
+        """Whether there is a result or an error."""
+        return not self._latch.locked()
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """The reply, waited for. Raises what became of the request otherwise, `TimedOut` too when
+        ``timeout_s`` is over before that is known."""
+        wait_s = self.timeout_s + GRACE_S if timeout_s is None else timeout_s
+        if not self._latch.acquire(timeout=wait_s):
+            raise TimedOut(f"node {self.node} did not answer in {wait_s} s")
+        self._latch.release()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def add_done_callback(self, function: Callable[[Reply], None]) -> None:
+        """Have a function called when it is done, in the hub, where nothing may wait; at once when
+        it is done already."""
+        self._callbacks.append(function)
+        if self.done():
+            self._call_back()
+
+    def finish(self, result: Any, error: Error) -> None:
+        """It is done; to be called once."""
+        self._result = result
+        self._error = error
+        self._latch.release()
+        if self._callbacks:
+            self._call_back()
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                function = self._callbacks.pop(0)
+            except IndexError:
+                return  # the other thread took the last one
+            function(self)
+
+
+class Pending:
+    """The requests under way, by number; a bounded number of them. Any thread may use it."""
+
+    def __init__(
+        self,
+        limit: int,
+        now: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self._limit = limit
+        self._now = now
+        self._call_later = call_later
+        self._lock = threading.Lock()
+        self._replies: dict[int, Reply] = {}
+        self._deadlines: list[tuple[float, int]] = []
+        """A heap; most of its requests are done long before."""
+        self._next = 0
+        self._armed_s = float("inf")
+        """When the timer is due."""
+        self.timed_out = 0
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def begin(self, reply: Reply) -> int | None:
+        """A number for a request; None when there are too many."""
+        deadline_s = self._now() + reply.timeout_s
+        with self._lock:
+            if len(self._replies) >= self._limit:
+                return None
+            number = self._next = self._next + 1
+            self._replies[number] = reply
+            heappush(self._deadlines, (deadline_s, number))
+            if len(self._deadlines) > 2 * self._limit:
+                self._deadlines = [entry for entry in self._deadlines if entry[1] in self._replies]
+                heapify(self._deadlines)
+            if deadline_s < self._armed_s:
+                self._arm(deadline_s)
+        return number
+
+    def finish(self, number: int, result: Any, error: Error = None) -> bool:
+        """The end of a request; False when there is none of that number."""
+        reply = self._replies.pop(number, None)
+        if reply is None:
+            return False
+        reply.finish(result, error)
+        return True
+
+    def fail(self, error: Exception, node: int | None = None) -> None:
+        """The end of all requests, or of all to one node."""
+        for number, reply in list(self._replies.items()):
+            if node in (None, reply.node):
+                self.finish(number, None, error)
+
+    def _arm(self, deadline_s: float) -> None:
+        """One timer counts: those armed for later, before, do nothing when they are due."""
+        self._armed_s = deadline_s
+        self._call_later(max(0.0, deadline_s - self._now()), lambda: self._due(deadline_s))
+
+    def _due(self, deadline_s: float) -> None:
+        if deadline_s != self._armed_s:
+            return
+        late: list[int] = []
+        with self._lock:
+            now_s = self._now()
+            while self._deadlines:
+                first_s, number = self._deadlines[0]
+                if number in self._replies:
+                    if first_s > now_s:
+                        break
+                    late.append(number)
+                heappop(self._deadlines)
+            self._armed_s = float("inf")
+            if self._deadlines:
+                self._arm(self._deadlines[0][0])
+        for number in late:
+            reply = self._replies.get(number)
+            if reply is not None:
+                error = TimedOut(f"node {reply.node} did not answer in {reply.timeout_s} s")
+                self.timed_out += self.finish(number, None, error)
