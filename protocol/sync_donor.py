@@ -46,6 +46,7 @@ from .errors import Misuse
 from .identity import NodeId
 from .messages import (
     MAX_TAGS,
+    MAX_TEXT_CHARS,
     Routed,
     Section,
     SyncAck,
@@ -56,7 +57,7 @@ from .messages import (
     SyncStop,
 )
 from .sync_pieces import checksum
-from .sync_sections import Cutter, SectionKey
+from .sync_sections import Cutter, SectionKey, check_sections
 from .sync_words import (
     MAX_ASKED_RECORDS,
     AskItems,
@@ -198,6 +199,11 @@ class Donor:
             self._send_on()
 
     def _snapshot(self, now: float, sections: Sequence[Section]) -> None:
+        try:
+            check_sections(sections)
+        except Misuse as misuse:
+            self._abort(Why.DONOR_APPLICATION, str(misuse))
+            return
         here = {(s.tag, s.bucket): s for s in sections if self._serves(s.tag)}
         there = {(section.tag, section.bucket): section for section in self.request.have}
         asked = [section for section in self.request.only if self._serves(section[0])]
@@ -318,7 +324,7 @@ class Donor:
         self._effects.append(SendRouted(chunk))
 
     def _abort(self, reason: str, detail: str) -> None:
-        stop = SyncStop(*self._head, self.request.session, reason)
+        stop = SyncStop(*self._head, self.request.session, reason[:MAX_TEXT_CHARS])
         self._effects.append(SendRouted(stop))
         self._over(DonorState.ABORTED, detail)
 

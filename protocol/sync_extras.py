@@ -95,9 +95,8 @@ class Extras:
         )
 
     def _ask(self, session: int, section: SectionKey, records: list[msgspec.Raw]) -> AskExtraKeys:
-        if self._asked.get(section, ()) is not None:
-            self._missing += 1
         self._asked[section] = None
+        self._missing += 1
         return AskExtraKeys(session, *section, records)
 
 

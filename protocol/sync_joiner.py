@@ -45,10 +45,10 @@ from typing import Any, ClassVar
 from .effects import Count, Effect
 from .errors import Misuse
 from .identity import NodeId
-from .messages import MAX_SECTIONS, Routed, Section, SyncId, SyncRequest
+from .messages import Routed, Section, SyncId, SyncRequest
 from .sync_account import Account
 from .sync_extras import Extras
-from .sync_sections import SectionKey
+from .sync_sections import SectionKey, check_sections, nameable
 from .sync_try import Try
 from .sync_words import (
     PROGRESS_INTERVAL_S,
@@ -80,8 +80,6 @@ class Joiner:
         counters: Iterator[int],
     ) -> None:
         """``counters`` numbers the sessions of this life and capability, growing."""
-        if wish.mirror and not wish.keyed:
-            raise Misuse(f"{here.capability} has no keys: only a KeyedCapability can be mirrored")
         self.here = here
         self.wish = wish
         self.settings = settings
@@ -195,8 +193,14 @@ class Joiner:
         if donor is None:
             self._fail(now, self._reason)
             return
+        try:
+            check_sections(sections)
+        except Misuse:
+            self._fail(now, Why.APPLICATION)
+            return
         # those left unnamed are sent whole, so the largest are named
-        have = sorted(sections, key=lambda s: (-s.count, s.tag, s.bucket))[:MAX_SECTIONS]
+        largest = sorted(sections, key=lambda s: (-s.count, s.tag, s.bucket))
+        have = largest[: nameable(section.tag for section in largest)]
         self._local = sections
         self._extras = Extras(sections, have) if self.wish.mirror else None
         self._ask(now, donor, have, [])
@@ -263,7 +267,8 @@ class Joiner:
             return
         self._second_try = True
         self._close_try(Why.VERIFY)
-        only = current.tally.failed if len(current.tally.failed) <= MAX_SECTIONS else []
+        failed = current.tally.failed
+        only = failed if nameable(tag for tag, _ in failed) == len(failed) else []
         if self._extras is not None and only:
             self._extras.forget_session()
         elif self._extras is not None:

@@ -10,11 +10,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from .errors import Misuse, PeerViolation
-from .messages import MAX_PAYLOAD_BYTES, MAX_TAGS
+from .messages import (
+    BUCKETS,
+    MAX_NAME_CHARS,
+    MAX_PAYLOAD_BYTES,
+    MAX_SECTIONS,
+    MAX_TAGS,
+    Section,
+)
 from .sync_pieces import (
+    DIGEST_BYTES,
     MAX_CHUNK_PIECES,
     MAX_PIECE_RECORDS,
     Piece,
@@ -26,10 +34,31 @@ from .sync_pieces import (
 
 SectionKey = tuple[str, int]
 """(tag, bucket)"""
+MAX_NAMED_BYTES = 96 * 1024
+"""Sections named in one request, packed: with its other fields it fits every node's frames."""
+SECTION_BYTES = 40
+"""What a named section takes beside its tag, at most."""
 PIECE_BYTES = 32
 """What a piece weighs beside its records, about."""
 TagTotal = tuple[str, int, bytes]
 """(tag, records, digest)"""
+
+
+def check_sections(sections: Iterable[Section]) -> None:
+    """`Misuse` for a section that cannot be told to anybody."""
+    for section in sections:
+        named = len(section.tag) <= MAX_NAME_CHARS and 0 <= section.bucket < BUCKETS
+        if not (named and 0 <= section.count < 2**63 and len(section.digest) == DIGEST_BYTES):
+            raise Misuse(
+                f"{section!a}: a section has a tag of at most {MAX_NAME_CHARS} characters, a bucket"
+                f" of 0 … {BUCKETS - 1}, a count and a digest of {DIGEST_BYTES} bytes"
+            )
+
+
+def nameable(tags: Iterable[str]) -> int:
+    """How many sections, the first ones, fit into a request; ``tags``: of each section."""
+    sizes = accumulate(len(tag.encode()) + SECTION_BYTES for tag in tags)
+    return sum(1 for size in islice(sizes, MAX_SECTIONS) if size <= MAX_NAMED_BYTES)
 
 
 class Totals:

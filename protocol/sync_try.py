@@ -35,7 +35,16 @@ from typing import Any, ClassVar
 
 from .effects import Count, Effect
 from .errors import Misuse, PeerViolation
-from .messages import Routed, SyncAck, SyncAnswer, SyncChunk, SyncEnd, SyncRequest, SyncStop
+from .messages import (
+    MAX_TEXT_CHARS,
+    Routed,
+    SyncAck,
+    SyncAnswer,
+    SyncChunk,
+    SyncEnd,
+    SyncRequest,
+    SyncStop,
+)
 from .sync_extras import Extras
 from .sync_pieces import checksum, decode_chunk
 from .sync_sections import Tally
@@ -169,7 +178,8 @@ class Try:
         if self.told:
             return []
         self.told = True
-        return [SendRouted(SyncStop(*self._head, self.request.session, reason))]
+        word = reason[:MAX_TEXT_CHARS]
+        return [SendRouted(SyncStop(*self._head, self.request.session, word))]
 
     # Reactions, one per row of the table ----------------------------------------------------
 

@@ -5,7 +5,7 @@ The machines that use them, with their theory, are `sync_joiner` and `sync_donor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -14,7 +14,14 @@ from .contract import Progress, SyncReport
 from .effects import Effect
 from .errors import Misuse
 from .identity import NodeId
-from .messages import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, MAX_WINDOW, Routed
+from .messages import (
+    MAX_BATCH_BYTES,
+    MAX_NAME_CHARS,
+    MAX_PAYLOAD_BYTES,
+    MAX_TAGS,
+    MAX_WINDOW,
+    Routed,
+)
 from .sync_pieces import MAX_PIECE_HEAD_BYTES, Piece
 
 MIN_PACKET_BYTES = 1024
@@ -181,6 +188,22 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     mirror: bool = False
     """Drop what the donor does not have (S-26)."""
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        check_tags(self.tags)
+        if self.mirror and not self.keyed:
+            raise Misuse("only a KeyedCapability can be mirrored: the records have no keys to drop")
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """`Misuse` when these tags cannot be asked for in one session."""
+    if len(tags) > MAX_TAGS:
+        raise Misuse(f"{len(tags)} tags in one sync; ask for at most {MAX_TAGS}, or for all: ()")
+    for tag in tags:
+        if len(tag) > MAX_NAME_CHARS:
+            raise Misuse(
+                f"tag {tag[:MAX_NAME_CHARS]!a}… is longer than {MAX_NAME_CHARS} characters"
+            )
 
 
 class Here(msgspec.Struct, frozen=True, kw_only=True):

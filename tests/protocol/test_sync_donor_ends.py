@@ -48,6 +48,19 @@ def test_a_record_that_no_chunk_can_carry_is_not_left_out_silently(broken: bytes
     assert "must have 1 … 65535 bytes" in reason
 
 
+def test_sections_that_cannot_be_told_end_it() -> None:
+    bench = Bench()
+    effects = bench.do(bench.rules.sections([Section("", 999, 1, bytes(16))], T0))
+    assert sent(effects, SyncStop) == [stop("donor_application", at=AT_DONOR, to=JOINER)]
+    assert "a bucket of 0 … 255" in bench.ended[1]
+
+
+def test_a_long_reason_is_cut_for_the_joiner() -> None:
+    bench = Bench()
+    (told,) = sent(bench.do(bench.rules.abort("x" * 1000)), SyncStop)
+    assert len(told.reason) == 256
+
+
 def test_the_application_raises() -> None:
     bench = Bench()
     bench.sections()

@@ -267,3 +267,17 @@ def test_chunks_are_handed_over_as_they_come() -> None:
     effects = bench.get(chunk(0, A | B))
     (apply,) = those(effects, Apply)
     assert (apply.session, apply.number, len(apply.pieces)) == (1, 0, 2)
+
+
+def test_sections_that_cannot_be_told_fail_the_sync() -> None:
+    bench = Bench(local=[Section("", 999, 1, bytes(16))])
+    bench.sections()
+    assert outcome(bench.report) == (False, "application", None)
+    assert bench.requests == []
+
+
+def test_a_long_reason_is_cut_for_the_donor() -> None:
+    bench = Bench().receiving()
+    effects = bench.do(bench.rules.cancel("x" * 1000, T0))
+    assert [len(message.reason) for message in sent(effects, SyncStop)] == [256]
+    assert len(bench.report.reason) == 1000

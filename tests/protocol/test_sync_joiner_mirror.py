@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.messages import SyncStop
+from tagmesh.protocol.messages import MAX_SECTIONS, Section, SyncStop
 from tagmesh.protocol.sync_words import (
     AskExtraKeys,
     JoinerState,
@@ -28,11 +27,6 @@ from tests.protocol.sync_script import (
     stop,
     those,
 )
-
-
-def test_only_keyed_capabilities_can_be_mirrored() -> None:
-    with pytest.raises(Misuse, match="has no keys"):
-        Bench(keyed=False, mirror=True)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -114,3 +108,36 @@ def test_each_answer_of_the_application_is_progress() -> None:
     bench.now += P - 1
     bench.says_extra(first)
     assert bench.rules.deadline == bench.now + P
+
+
+def test_sections_too_many_to_be_named_are_looked_at_in_the_end() -> None:
+    """The donor sends all it has of them, so it has nothing of what does not come."""
+    local = [Section(f"{n % 40:02}", n // 40, n + 1, bytes(16)) for n in range(MAX_SECTIONS + 2)]
+    bench = Bench(mirror=True, local=local).receiving()
+    bench.get(chunk(0, {("00", 0): [b"\x01"]}))
+    effects = bench.take(0)
+    (first,) = those(bench.effects, AskExtraKeys)
+    bench.says_extra(first)
+    effects = bench.get(end(1, {("00", 0): [b"\x01"]}))
+    (unnamed,) = those(effects, AskExtraKeys)
+    assert (unnamed.tag, unnamed.bucket, unnamed.items) == ("01", 0, [])
+    assert sent(bench.effects, SyncStop) == []
+    (step,) = those(bench.says_extra(unnamed, [b"k"]), MirrorStep)
+    assert [(extra.tag, extra.keys) for extra in step.extras] == [("01", (b"k",))]
+
+
+def test_when_everything_is_asked_for_again_what_does_not_come_is_not_at_the_donor() -> None:
+    local = [section(("", 1), [b"\x01"]), section(("", 7), [b"\x06"])]
+    bench = Bench(mirror=True, local=local).receiving()
+    bench.get(end(0, B))
+    assert (bench.requests[1].have, bench.requests[1].only) == ([], [])
+    bench.get(answer(counter=2))
+    asks = those(bench.get(chunk(0, A | B, counter=2)), AskExtraKeys)
+    bench.take(0, session=2)
+    bench.get(end(1, A | B, counter=2))
+    for ask in asks:
+        bench.says_extra(ask)
+    last = those(bench.effects, AskExtraKeys)[-1]
+    assert (last.bucket, last.items) == (7, [])
+    (step,) = those(bench.says_extra(last, [b"k"]), MirrorStep)
+    assert step.extras == (TagExtras("", (b"k",), 2),)

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tagmesh.protocol import wire
 from tagmesh.protocol.errors import Misuse, PeerViolation
-from tagmesh.protocol.messages import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, MAX_TAGS
+from tagmesh.protocol.messages import (
+    MAX_BATCH_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_SECTIONS,
+    MAX_TAGS,
+    MIN_FRAME_BYTES,
+    Section,
+)
 from tagmesh.protocol.sync_pieces import (
     MAX_CHUNK_PIECES,
     MAX_PIECE_RECORDS,
@@ -19,8 +27,16 @@ from tagmesh.protocol.sync_pieces import (
     digest_of,
     sum_of,
 )
-from tagmesh.protocol.sync_sections import Cutter, SectionKey, Tally, Totals
+from tagmesh.protocol.sync_sections import (
+    Cutter,
+    SectionKey,
+    Tally,
+    Totals,
+    check_sections,
+    nameable,
+)
 from tagmesh.protocol.sync_words import MAX_PACKET_BYTES, MIN_PACKET_BYTES
+from tests.protocol.sync_script import request
 
 
 def record(length: int, seed: int = 0) -> bytes:
@@ -225,3 +241,32 @@ def test_totals_are_listed_by_tag() -> None:
     totals.add("b", 3, -1)
     assert totals.listed() == [("a", 2, digest_of(7)), ("b", 4, digest_of(4))]
     assert (len(totals), "a" in totals, "c" in totals) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Section("x" * 65, 0, 0, bytes(16)),
+        Section("", -1, 0, bytes(16)),
+        Section("", 256, 0, bytes(16)),
+        Section("", 0, -1, bytes(16)),
+        Section("", 0, 2**63, bytes(16)),
+        Section("", 0, 0, bytes(15)),
+    ],
+)
+def test_sections_that_cannot_be_told_are_a_mistake(wrong: Section) -> None:
+    right = Section("🦀" * 64, 255, 2**63 - 1, bytes(16))
+    check_sections([right])
+    with pytest.raises(Misuse, match="a section has a tag of at most 64 characters"):
+        check_sections([right, wrong])
+
+
+@pytest.mark.parametrize("tag", ["", "x" * 64, "é" * 64, "🦀" * 64])
+def test_as_many_sections_are_named_as_fit_every_nodes_frames(tag: str) -> None:
+    count = nameable(tag for _ in range(5000))
+    assert count == min(MAX_SECTIONS, 96 * 1024 // (len(tag.encode()) + 40))
+    largest = Section(tag, 255, 2**63 - 1, bytes(16))
+    asked = request(have=[largest] * count, tags=["🦀" * 64] * MAX_TAGS)
+    assert len(wire.encode([asked])) < MIN_FRAME_BYTES
+    asked = request(only=[(tag, 255)] * count)
+    assert len(wire.encode([asked])) < MIN_FRAME_BYTES

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.messages import MAX_TEXT_CHARS, MAX_WINDOW, SyncAck, SyncId
+from tagmesh.protocol.messages import MAX_TAGS, MAX_TEXT_CHARS, MAX_WINDOW, SyncAck, SyncId
 from tagmesh.protocol.sync_words import (
     MAX_PACKET_BYTES,
     MIN_PACKET_BYTES,
@@ -15,6 +17,7 @@ from tagmesh.protocol.sync_words import (
     SyncSettings,
     TryState,
     Why,
+    Wish,
 )
 
 
@@ -56,6 +59,18 @@ def test_settings_have_limits(wrong: dict[str, int]) -> None:
 )
 def test_settings_within_the_limits(right: dict[str, int]) -> None:
     assert SyncSettings(**right).request_timeout_s == 2.0
+
+
+def test_what_can_be_wished() -> None:
+    plain: dict[str, Any] = {"keyed": False, "version_min": 1, "version_max": 1}
+    assert Wish(**plain, tags=tuple(map(str, range(MAX_TAGS)))).tags[-1] == "63"
+    assert Wish(**plain, tags=("x" * 64,)).mirror is False
+    with pytest.raises(Misuse, match="65 tags in one sync"):
+        Wish(**plain, tags=tuple(map(str, range(MAX_TAGS + 1))))
+    with pytest.raises(Misuse, match="is longer than 64 characters"):
+        Wish(**plain, tags=("x" * 65,))
+    with pytest.raises(Misuse, match="only a KeyedCapability can be mirrored"):
+        Wish(**plain, mirror=True)
 
 
 def test_the_head_of_a_message() -> None:
