@@ -59,8 +59,9 @@ class LinkStates:
         self._cluster_id = cluster_id
         self._said: dict[NodeId, Said] = {}
         self._links: dict[NodeId, set[NodeId]] = {}
-        self.withheld: NodeId | None = None
-        """Whose link state is not told now, because a newer one is about to be."""
+        self._withheld: NodeId | None = None
+        self._digest: Digest | None = None
+        """Made once; neighbours in agreement send each other equal ones all the time."""
 
     def of(self, origin: NodeId) -> Said:
         """What it said last; `NOTHING` when nothing is held."""
@@ -78,19 +79,18 @@ class LinkStates:
 
     def store(self, origin: NodeId, said: Said) -> set[NodeId]:
         """Keep what ``origin`` says; the nodes whose link with it begins or ends to count."""
+        before = self._said.get(origin, NOTHING)
         self._said[origin] = said
-        both = set()
-        for node, life in said.neighbours.items():
-            theirs = self._said.get(node, NOTHING)
-            if theirs.incarnation == life and theirs.neighbours.get(origin) == said.incarnation:
-                both.add(node)
-        changed = self._links.get(origin, set()) ^ both
-        for node in changed:
-            if node in both:
-                self._links[node].add(origin)
-            else:
-                self._links[node].discard(origin)
-        self._links[origin] = both
+        self._digest = None
+        links = self._links.setdefault(origin, set())
+        changed = set()
+        for node in _touched(before, said):
+            life, theirs = said.neighbours.get(node), self._said.get(node, NOTHING)
+            both = theirs.incarnation == life and theirs.neighbours.get(origin) == said.incarnation
+            if both != (node in links):
+                changed.add(node)
+                for one, other in ((origin, node), (node, origin)):
+                    self._links[one].add(other) if both else self._links[one].discard(other)
         return changed
 
     def forget(self, origin: NodeId) -> None:
@@ -98,15 +98,21 @@ class LinkStates:
         self.store(origin, NOTHING)
         del self._said[origin], self._links[origin]
 
+    def withhold(self, origin: NodeId | None) -> None:
+        """Whose link state is not told now, because a newer one is about to be; None = nobody's."""
+        if origin != self._withheld:
+            self._withheld = origin
+            self._digest = None
+
     def is_news(self, origin: NodeId, version: Version) -> bool:
         """Is it newer than what is held?"""
-        return version > self.of(origin).version
+        return version > self._said.get(origin, NOTHING)[:2]
 
     def missing_in(self, digest: Digest) -> list[NodeId]:
         """The origins of whom something newer is held than the digest lists, sorted."""
         theirs = {node: (epoch, sequence) for node, epoch, sequence in digest.entries}
-        none = NOTHING.version
-        return [n for n in self._told() if self._said[n].version > theirs.get(n, none)]
+        none = NOTHING[:2]
+        return [n for n in self._told() if self._said[n][:2] > theirs.get(n, none)]
 
     def messages(self, origins: Iterable[int]) -> list[LinkState]:
         """The link states of these origins, as far as there are any, by origin."""
@@ -115,13 +121,15 @@ class LinkStates:
 
     def digest(self) -> Digest:
         """The versions of all that can be told."""
-        entries: list[tuple[int, int, int]] = [(n, *self._said[n].version) for n in self._told()]
-        return Digest(self._cluster_id, entries)
+        if self._digest is None:
+            entries: list[tuple[int, int, int]] = [(n, *self._said[n][:2]) for n in self._told()]
+            self._digest = Digest(self._cluster_id, entries)
+        return self._digest
 
     def _told(self) -> list[NodeId]:
         """The origins of whom there is a link state to tell, sorted."""
         said = self._said
-        return [n for n in sorted(said) if said[n].sequence >= 0 and n != self.withheld]
+        return [n for n in sorted(said) if said[n].sequence >= 0 and n != self._withheld]
 
     def _message(self, origin: NodeId) -> LinkState:
         said = self._said[origin]
@@ -134,3 +142,10 @@ class LinkStates:
             neighbours=[*sorted(said.neighbours.items())],
             capabilities=list(said.capabilities),
         )
+
+
+def _touched(before: Said, after: Said) -> AbstractSet[NodeId]:
+    """The nodes whose link with the origin may count or not count since it said ``after``."""
+    if before.incarnation != after.incarnation:
+        return before.neighbours.keys() | after.neighbours.keys()
+    return {node for node, _ in before.neighbours.items() ^ after.neighbours.items()}

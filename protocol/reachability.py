@@ -54,7 +54,10 @@ class Reachability:
         before, self._routes = self._routes, shortest_paths(self._me, links, priorities)
         announced: list[Announce] = []
         for node in sorted(before.keys() | self._routes.keys()):
-            announced += self._edges(node, before.get(node, ()), cause, own_cause.get(node))
+            old = before.get(node, ())
+            life = self._states.of(node).incarnation
+            if old != self._routes.get(node) or life != self._announced.get(node):
+                announced += self._edges(node, old, cause, own_cause.get(node))
         return announced
 
     def lose_all(self, cause: str) -> list[Announce]:

@@ -42,7 +42,9 @@ def shortest_paths(
     ``adjacency`` holds directed links: node -> nodes it can send to. A node without an entry has
     no links of its own. ``priorities`` needs an entry for each reachable node but ``me``.
     """
-    layers = _layers(me, adjacency)
+    layers = _layers(me, adjacency, priorities.keys() - {me})
+    if len(layers) == 1:  # a full mesh, nearly always
+        return {node: (node,) for node in sorted(layers[0])}
     bottleneck: dict[NodeId, int] = {}
     sharing: dict[int, set[NodeId]] = {}
     for layer in layers:
@@ -58,16 +60,20 @@ def shortest_paths(
     return {node: paths[node] for node in sorted(paths)}
 
 
-def _layers(me: NodeId, adjacency: Mapping[NodeId, Set[NodeId]]) -> list[_Layer]:
+def _layers(
+    me: NodeId, adjacency: Mapping[NodeId, Set[NodeId]], others: set[NodeId]
+) -> list[_Layer]:
+    """The nodes that can be reached, of ``others``, by distance; no layer is empty."""
     layers: list[_Layer] = []
-    seen = {me}
     frontier: Iterable[NodeId] = [me]
-    while frontier:
+    while others:
         layer: _Layer = {}
         for node in frontier:
-            for neighbour in adjacency.get(node, frozenset()) - seen:
+            for neighbour in adjacency.get(node, frozenset()) & others:
                 layer.setdefault(neighbour, []).append(node)
-        seen |= layer.keys()
+        if not layer:
+            break
+        others = others - layer.keys()
         layers.append(layer)
         frontier = layer
     return layers

@@ -64,6 +64,7 @@ class Topology:
         self._me = me
         self._digest_interval_s = digest_interval_s
         self._members = self._checked(members)
+        self._priorities = _priorities(members)
         self._states = LinkStates(cluster_id)
         self._states.store(me, Said(max(epoch, incarnation), -1, incarnation, {}))
         self._reach = Reachability(me, self._states, rerouting=rerouting)
@@ -133,7 +134,7 @@ class Topology:
         """
         members = self._checked(members)
         removed = sorted(self._members.keys() - members.keys())
-        self._members = members
+        self._members, self._priorities = members, _priorities(members)
         for node in removed:
             self._mine.end(node)
         effects = self._tell_links(now)
@@ -259,6 +260,8 @@ class Topology:
         return [SendTo(n, onward) for n in others]
 
     def _on_digest(self, sender: NodeId, message: Digest, now: float) -> list[Effect]:
+        if message == self._states.digest():
+            return []
         effects = self._tell(sender, self._states.missing_in(message))
         wanted = sorted(
             NodeId(node)
@@ -285,7 +288,7 @@ class Topology:
         news = self._capabilities != own.capabilities
         if self._mine.must_tell(own.neighbours, now, news=news):
             return self._flood_own(own.epoch, own.sequence + 1)
-        self._states.withheld = self._me if self._mine.gathering else None
+        self._states.withhold(self._me if self._mine.gathering else None)
         return []
 
     def _defend(self, claimed: int, now: float) -> list[Effect]:
@@ -307,7 +310,7 @@ class Topology:
         up = dict(self._mine.up)
         said = Said(epoch, sequence, own.incarnation, up, self._capabilities)
         self._states.store(self._me, said)
-        self._states.withheld = None
+        self._states.withhold(None)
         self._mine.told()
         (message,) = self._states.messages([self._me])
         return [SendTo(n, message) for n in sorted(up)]
@@ -326,8 +329,7 @@ class Topology:
         self.changes += 1
         told = self._states.of(self._me).neighbours.keys()
         causes = self._mine.take_causes(told)
-        priorities = {node: record.priority for node, record in self._members.items()}
-        return [*self._reach.settle(priorities, cause, {**causes, **own_cause})]
+        return [*self._reach.settle(self._priorities, cause, {**causes, **own_cause})]
 
     def _checked(self, members: Mapping[NodeId, NodeRecord]) -> dict[NodeId, NodeRecord]:
         if self._me not in members:
@@ -336,3 +338,7 @@ class Topology:
                 "it has no topology there; leave the cluster instead"
             )
         return dict(members)
+
+
+def _priorities(members: Mapping[NodeId, NodeRecord]) -> dict[NodeId, int]:
+    return {node: record.priority for node, record in members.items()}

@@ -40,30 +40,56 @@ class Scheduler:
         self.now = 0.0
         self.steps = 0
         self._random = random.Random(f"order {seed}")  # noqa: S311 - a seed, not a secret
-        self._queue: list[tuple[float, float, int, _Entry]] = []
+        self._later: list[tuple[float, int, _Entry]] = []
+        self._now: list[tuple[float, int, _Entry]] = []
+        """Due at this moment, in the order of their first number: half of all, and few at a time,
+        so they are kept apart from the thousands that are due later."""
         self._count = 0
 
-    def at(self, when: float, callback: Callable[[], None], *, shuffled: bool = False) -> Timer:
-        """Call at a moment; at once, in turn, when it has passed."""
+    def at(
+        self, when: float, callback: Callable[[], None], of: SimulatedRuntime | None = None
+    ) -> Timer:
+        """Call at a moment; at once, in turn, when it has passed. ``of``: the process it is of."""
         self._count += 1
-        entry = _Entry(callback)
-        tie = self._random.random() if shuffled else 0.0
-        heapq.heappush(self._queue, (max(when, self.now), tie, self._count, entry))
+        entry = _Entry(callback, of)
+        if when > self.now:
+            heapq.heappush(self._later, (when, self._count, entry))
+        else:
+            heapq.heappush(self._now, (0.0, self._count, entry))
         return entry
+
+    def soon(self, callback: Callable[[], None], of: SimulatedRuntime | None = None) -> None:
+        """Call at this moment, after what `at` put there, in an order drawn from the seed."""
+        self._count += 1
+        heapq.heappush(self._now, (self._random.random(), self._count, _Entry(callback, of)))
 
     def step(self, until: float) -> bool:
         """Do the next thing due up to ``until``; False when there is none (time is then there)."""
-        while self._queue and self._queue[0][0] <= until:
-            when, _tie, _count, entry = heapq.heappop(self._queue)
-            if entry.callback is None:
+        while self._now or self._advance(until):
+            entry = heapq.heappop(self._now)[2]
+            callback, of = entry.callback, entry.of
+            if callback is None:
                 continue
-            self.now = when
+            entry.callback = None
             self.steps += 1
-            callback, entry.callback = entry.callback, None
-            callback()
+            if of is not None and of.stopped:
+                of.hold(callback)
+            else:
+                callback()
             return True
-        self.now = until
         return False
+
+    def _advance(self, until: float) -> bool:
+        """Go to the next moment at which something is due; False when ``until`` comes before."""
+        later = self._later
+        if not later or later[0][0] > until:
+            self.now = until
+            return False
+        self.now = later[0][0]
+        while later and later[0][0] == self.now:
+            _, count, entry = heapq.heappop(later)
+            self._now.append((0.0, count, entry))  # they come in order, and that is a heap
+        return True
 
     def run_for(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -73,10 +99,11 @@ class Scheduler:
 
 
 class _Entry:
-    __slots__ = ("callback",)
+    __slots__ = ("callback", "of")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], of: SimulatedRuntime | None) -> None:
         self.callback: Callable[[], None] | None = callback
+        self.of = of
 
     def cancel(self) -> None:
         self.callback = None
@@ -90,6 +117,8 @@ class SimulatedRuntime:
         self.wall_offset_s = 0.0
         """A clock that is wrong: added to `wall`."""
         self._scheduler = scheduler
+        self.stopped = False
+        """Nothing happens in this process: it is paused or dead."""
         self._held: list[Callable[[], None]] | None = None
         self._dead = False
 
@@ -111,11 +140,11 @@ class SimulatedRuntime:
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """In seed order among what is ready now."""
-        self._scheduler.at(self._scheduler.now, self._guarded(callback), shuffled=True)
+        self._scheduler.soon(callback, self)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """After ``delay_s`` virtual seconds."""
-        return self._scheduler.at(self._scheduler.now + delay_s, self._guarded(callback))
+        return self._scheduler.at(self._scheduler.now + delay_s, callback, self)
 
     def call_in_pool(
         self, function: Callable[[], T], done: Callable[[T | None, Exception | None], None]
@@ -140,16 +169,23 @@ class SimulatedRuntime:
         """Stop the process as SIGSTOP does: everything due waits."""
         if self._held is None:
             self._held = []
+        self.stopped = True
 
     def resume(self) -> None:
         """Go on: what became due meanwhile happens now, in order."""
         held, self._held = self._held or [], None
+        self.stopped = self._dead
         for callback in held:
-            self._scheduler.at(self._scheduler.now, self._guarded(callback))
+            self._scheduler.at(self._scheduler.now, callback, self)
 
     def kill(self) -> None:
         """End the process as SIGKILL does: nothing of it happens any more."""
-        self._dead = True
+        self._dead = self.stopped = True
+
+    def hold(self, callback: Callable[[], None]) -> None:
+        """Something is due while the process is stopped: it waits, unless the process is dead."""
+        if not self._dead and self._held is not None:
+            self._held.append(callback)
 
     @property
     def paused(self) -> bool:
@@ -160,17 +196,6 @@ class SimulatedRuntime:
     def dead(self) -> bool:
         """The process was killed."""
         return self._dead
-
-    def _guarded(self, callback: Callable[[], None]) -> Callable[[], None]:
-        def guarded() -> None:
-            if self._dead:
-                return
-            if self._held is not None:
-                self._held.append(callback)
-            else:
-                callback()
-
-        return guarded
 
 
 class _StepWorker:

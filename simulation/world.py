@@ -176,12 +176,13 @@ class World(Machines):
                 gc.enable()
 
     def _run_until(self, until: float) -> None:
-        while self.scheduler.step(until):
+        scheduler = self.scheduler
+        while scheduler.step(until):
             for hook in self.on_step:
                 hook(self)
-            if self.scheduler.steps > self.max_steps:
+            if scheduler.steps > self.max_steps:
                 raise Runaway(f"seed {self.seed}: more than {self.max_steps} steps")
-            if self.scheduler.steps % COLLECT_EVERY_STEPS == 0:
+            if scheduler.steps % COLLECT_EVERY_STEPS == 0:
                 gc.collect()
 
     def until(self, condition: Callable[[], bool], within_s: float) -> float:
