@@ -30,7 +30,7 @@ class Workspace:
         folder: Path,
         count: int,
         *,
-        timing: Mapping[str, str] | None = None,
+        timing: Mapping[str, str | int] | None = None,
         admin: bool = True,
         names: str = "node",
     ) -> None:

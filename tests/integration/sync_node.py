@@ -57,8 +57,7 @@ class Program:
         return {
             "state": status.said.state.name,
             "donor": progress.donor if progress else None,
-            "done": progress.done if progress else 0,
-            "total": progress.total if progress else 0,
+            "count": len(self.map),
             "report": msgspec.to_builtins(status.last_report),
         }
 
@@ -71,12 +70,12 @@ class Program:
         slowest, self.slowest_ping_s = self.slowest_ping_s, 0.0
         return {"peak_bytes": peak_kib * 1024, "slowest_ping_s": slowest, "written": self.written}
 
-    def cut(self, node: int) -> dict[str, Any]:
-        self.node.cut(node)
+    def cut(self, peer: int) -> dict[str, Any]:
+        self.node.cut(peer)
         return {}
 
-    def heal(self, node: int) -> dict[str, Any]:
-        self.node.heal(node)
+    def heal(self, peer: int) -> dict[str, Any]:
+        self.node.heal(peer)
         return {}
 
     def _write(self) -> None:
