@@ -9,7 +9,10 @@ Two ways lead there, and in both the node with the newest data has the first wor
 * S-28: nobody is OK or about to be, a quorum of the enabled nodes is visible, and at least one node
   waits: the one with the newest data, or of several the one with the lowest node id, declares
   itself OK when it has been so for ``seed_fallback_interval`` × (1 + its place by node id). The
-  places keep two nodes that do not see the same yet from acting in the same moment.
+  places keep two nodes that do not see the same yet from acting in the same moment. When every
+  enabled node of the roster is there and has the capability, nobody with newer data can come any
+  more: then it declares itself OK when that has been so, without any news, for `SETTLE_S`. So a
+  cluster that is started whole does not wait.
 
 Only nodes count that could be donors for this one (`donors.fellows`). A flapping donor begins the
 waiting anew, as with OpenSIPS.
@@ -23,6 +26,8 @@ from .donors import CapabilityView, Peer, Wants, fellows
 from .identity import NodeId
 from .messages import CapabilityState, CapState
 
+SETTLE_S = 0.2
+"""Of a whole cluster: from the last news to the decision; longer than news needs to get round."""
 WANTING = frozenset({CapState.PENDING, CapState.DEGRADED})
 """It wants a sync and waits."""
 LACKING = WANTING | {CapState.UNSYNCED}
@@ -52,12 +57,14 @@ class Fallback:
         self._newest_decides = newest_decides
         self._alone_since: float | None = None
         self._stuck_since: float | None = None
+        self._all_here_since: float | None = None
+        self._order: list[_Claim] = []
         self.deadline: float | None = None
         """When to `consider` again, if nothing changes before."""
 
     def reset(self) -> None:
         """There is a donor, or no need of one."""
-        self._alone_since = self._stuck_since = self.deadline = None
+        self._alone_since = self._stuck_since = self._all_here_since = self.deadline = None
 
     def consider(
         self, own: CapabilityState, view: CapabilityView, now: float
@@ -69,6 +76,10 @@ class Fallback:
         self._alone_since = _since(self._alone_since, own.state in WANTING, now)
         me = view.me.node_id
         order = sorted([_claim(me, own), *(_claim(p.node_id, p.said) for p in others)])
+        if order != self._order:
+            self._order, self._all_here_since = order, None
+        all_here = stuck and len(others) == sum(p.record.enabled for p in view.peers)
+        self._all_here_since = _since(self._all_here_since, all_here, now)
         chosen = order[0][1] == me
         turns: list[tuple[float, Declaration]] = []
         if self._alone_since is not None and view.me.record.seed:
@@ -82,6 +93,8 @@ class Fallback:
             place = sorted(node for _, node in order).index(me)
             cause = f"no node is synced, and this one has the newest data (position {own.position})"
             at = self._stuck_since + self._interval_s * (1 + place)
+            if self._all_here_since is not None:
+                at = min(at, self._all_here_since + SETTLE_S)
             turns.append((at, Declaration("S-28", cause, own.position == 0)))
         self.deadline = min((at for at, _ in turns), default=None)
         due = [declaration for at, declaration in turns if at <= now]
@@ -106,7 +119,10 @@ class Fallback:
         )
 
 
-def _claim(node: NodeId, state: CapabilityState) -> tuple[int, NodeId]:
+_Claim = tuple[int, NodeId]
+
+
+def _claim(node: NodeId, state: CapabilityState) -> _Claim:
     """The smaller, the better: newest data first, then the lowest node id."""
     return -state.position, node
 

@@ -26,6 +26,7 @@ from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.donors import CapabilityView, Rejection
 from tagmesh.protocol.effects import Announce, Count, Effect
 from tagmesh.protocol.events import Event
+from tagmesh.protocol.fallback import SETTLE_S
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_TEXT_CHARS, CapState
 from tests.protocol.capability_bench import NAME, peer, said, view
@@ -438,7 +439,7 @@ def test_two_nodes_that_both_cleared_ok_find_a_way_out() -> None:
     assert one.rules.deadline is not None, "its pause"
     while two.state is not OK:
         two.tick_at_deadline()
-    assert two.now == pytest.approx(100 + 5 * 2, abs=0.1)
+    assert two.now == pytest.approx(100 + SETTLE_S, abs=0.1)
     assert two.of(Announce)[1].cause.startswith("S-28: ")
     assert not two.rules.published.without_data, "it has data"
     one.now = two.now
@@ -509,7 +510,7 @@ def test_the_explanation_names_what_failed() -> None:
 
 def test_before_its_deadline_a_tick_does_nothing() -> None:
     bench = Bench(around=view(flags="seed")).enable()
-    assert bench.do(bench.rules.tick(104.9)) == []
+    assert bench.do(bench.rules.tick(100 + SETTLE_S / 2)) == []
     assert bench.state is PENDING
 
 

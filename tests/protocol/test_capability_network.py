@@ -28,6 +28,7 @@ from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.donors import CapabilityView, Peer
 from tagmesh.protocol.effects import Announce, Effect
 from tagmesh.protocol.events import Event
+from tagmesh.protocol.fallback import SETTLE_S
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import CapState
 from tests.protocol.capability_bench import NAME, peer, view
@@ -46,6 +47,7 @@ class Node:
         self.known: dict[int, Peer] = {}
         self.newest: dict[int, int] = {}
         self.session: int | None = None
+        self.wakes_at: float | None = None
         self.open_requests = 0
         self.rules = CapabilityRules(
             NAME, POLICY, self.view(), cluster.random.random, position=len(records)
@@ -77,7 +79,10 @@ class Cluster:
     # time and knowledge
 
     def later(self, delay_s: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self.agenda, (self.now + delay_s, next(self.order), action))
+        self.at(self.now + delay_s, action)
+
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self.agenda, (when_s, next(self.order), action))
 
     def run(self, until_s: float) -> None:
         while self.agenda and self.agenda[0][0] <= until_s:
@@ -130,14 +135,15 @@ class Cluster:
         self.wake(node)
 
     def wake(self, node: Node) -> None:
-        if node.rules.deadline is not None:
-            self.later(max(node.rules.deadline - self.now, 0.0), lambda: self.tick(node))
+        when = node.rules.deadline
+        if when is not None and when != node.wakes_at:
+            node.wakes_at = when
+            self.at(max(when, self.now), partial(self.tick, node, when))
 
-    def tick(self, node: Node) -> None:
-        if self.lives_on(node):
-            effects = node.rules.tick(self.now)
-            if effects:
-                self.perform(node, effects)
+    def tick(self, node: Node, when: float) -> None:
+        if self.lives_on(node) and node.wakes_at == when:
+            node.wakes_at = None
+            self.perform(node, node.rules.tick(self.now))
 
     def lives_on(self, node: Node) -> bool:
         return self.alive.get(node.me) is node
@@ -290,15 +296,20 @@ def test_in_the_end_all_are_synced_and_every_request_had_an_end(
     assert len(cluster.sessions) == before, "and then there is nothing left to do"
 
 
-def test_a_fresh_cluster_without_a_seed_decides_for_one_and_all_others_sync() -> None:
+@pytest.mark.parametrize(("absent", "before_s", "after_s"), [(0, SETTLE_S / 2, 2.0), (1, 4.9, 8.0)])
+def test_a_fresh_cluster_without_a_seed_decides_for_one_and_all_others_sync(
+    absent: int, before_s: float, after_s: float
+) -> None:
+    """At once when it is whole, else after a while."""
     cluster = Cluster(5, set(), 1)
-    for me in cluster.ids:
+    present = 5 - absent
+    for me in cluster.ids[:present]:
         cluster.start(me)
-    cluster.run(4.9)
-    assert cluster.states() == [CapState.PENDING] * 5
-    cluster.run(8.0)
-    assert cluster.states() == [CapState.OK] * 5
-    assert len(cluster.sessions) == 4
+    cluster.run(before_s)
+    assert cluster.states() == [CapState.PENDING] * present
+    cluster.run(after_s)
+    assert cluster.states() == [CapState.OK] * present
+    assert len(cluster.sessions) == present - 1
 
 
 def test_the_empty_seed_of_a_restarted_cluster_is_not_the_one_to_decide() -> None:

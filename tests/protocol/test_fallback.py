@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.protocol.donors import CapabilityView, Wants
-from tagmesh.protocol.fallback import Declaration, Fallback
+from tagmesh.protocol.fallback import SETTLE_S, Declaration, Fallback
 from tagmesh.protocol.messages import CapabilityState, CapState
 from tests.protocol.capability_bench import peer, said, view
 
@@ -15,6 +15,10 @@ PENDING, UNSYNCED, DEGRADED = CapState.PENDING, CapState.UNSYNCED, CapState.DEGR
 SYNCING, OK = CapState.SYNCING, CapState.OK
 INTERVAL_S = 5.0
 WAITS = said(PENDING)
+AWAY = peer(9, hops=0)
+"""Somebody is missing, who may have newer data."""
+FAR = peer(99, hops=0)
+"""Not everybody is there."""
 
 
 def fallback(*, newest_decides: bool = True, quorum_share: float = 0.5) -> Fallback:
@@ -35,7 +39,7 @@ def when(
     for _ in range(50):
         found = rules.consider(own, around, now)
         if found is not None:
-            return now - 100.0, found.rule
+            return round(now - 100.0, 6), found.rule
         if rules.deadline is None:
             return None
         assert rules.deadline > now
@@ -93,10 +97,10 @@ def test_of_two_seeds_the_one_with_newer_data_or_lower_id_goes_first() -> None:
 def test_a_seed_lets_the_node_with_the_newest_data_go_first_but_not_for_ever() -> None:
     """The empty seed is not the one to decide (#1591), unless nobody else does."""
     newer = [peer(2, said(PENDING, position=9)), peer(3, said(PENDING, position=4))]
-    assert when(view(*newer, flags="seed"), said(PENDING, position=0)) == (20.0, "S-27")
-    assert when(view(newer[1], me=2), said(PENDING, position=9)) == (5.0, "S-28")
+    assert when(view(*newer, FAR, flags="seed"), said(PENDING, position=0)) == (20.0, "S-27")
+    assert when(view(newer[1], FAR, me=2), said(PENDING, position=9)) == (5.0, "S-28")
     off = fallback(newest_decides=False)
-    assert when(view(*newer, flags="seed"), said(PENDING, position=0), off) == (5.0, "S-27")
+    assert when(view(*newer, FAR, flags="seed"), said(PENDING, position=0), off) == (5.0, "S-27")
 
 
 # S-28 ------------------------------------------------------------------------------------------
@@ -107,9 +111,12 @@ def test_the_newest_data_decides_at_the_turn_of_its_place() -> None:
 
     def at(me: int) -> tuple[float, str] | None:
         others = [peer(n, said(PENDING, position=p)) for n, p in positions.items() if n != me]
-        return when(view(*others, me=me), said(PENDING, position=positions[me]))
+        return when(view(*others, *far, me=me), said(PENDING, position=positions[me]))
 
+    far = [FAR]
     assert [at(me) for me in positions] == [None, (10.0, "S-28"), None, None]
+    far = []
+    assert [at(me) for me in positions] == [None, (SETTLE_S, "S-28"), None, None]
 
 
 def test_data_makes_the_difference_between_a_donor_and_one_of_last_resort() -> None:
@@ -131,8 +138,8 @@ def test_nobody_decides_while_one_has_data_or_is_getting_it(state: CapState) -> 
 
 def test_a_switched_off_capability_and_one_that_is_not_there_do_not_count() -> None:
     """Also: a cluster in which only this node has the capability."""
-    around = view(peer(2, said(CapState.DISABLED, position=9)), peer(3, None))
-    assert when(around) == (5.0, "S-28")
+    for other in (peer(2, said(CapState.DISABLED, position=9)), peer(2, None)):
+        assert when(view(other)) == (5.0, "S-28")
 
 
 def test_without_a_quorum_nobody_decides_and_its_loss_begins_the_waiting_anew() -> None:
@@ -146,8 +153,16 @@ def test_without_a_quorum_nobody_decides_and_its_loss_begins_the_waiting_anew() 
     assert when(far, rules=fallback(quorum_share=0.0)) == (5.0, "S-28")
 
 
-def test_one_node_alone_in_its_cluster_is_a_quorum() -> None:
-    assert when(view()) == (5.0, "S-28")
+def test_a_whole_cluster_decides_as_soon_as_no_more_news_comes() -> None:
+    """Nobody with newer data can come any more; a fresh cluster need not wait for the seed."""
+    assert when(view()) == (SETTLE_S, "S-28")
+    assert when(view(peer(2, PENDING), flags="seed")) == (SETTLE_S, "S-28")
+    assert when(view(peer(2, PENDING), peer(3, hops=0, enabled=False))) == (SETTLE_S, "S-28")
+    rules, own = fallback(), said(PENDING, position=5)
+    rules.consider(own, view(peer(2, said(PENDING, position=1))), 0.0)
+    assert rules.deadline == SETTLE_S
+    assert rules.consider(own, view(peer(2, said(PENDING, position=2))), 0.15) is None
+    assert rules.deadline == 0.15 + SETTLE_S
 
 
 def test_it_can_be_switched_off() -> None:
@@ -156,8 +171,8 @@ def test_it_can_be_switched_off() -> None:
 
 def test_nodes_that_want_nothing_are_left_in_peace_until_one_does() -> None:
     newest = said(UNSYNCED, position=9)
-    assert when(view(peer(2, UNSYNCED)), newest) is None
-    assert when(view(peer(2, DEGRADED)), newest) == (5.0, "S-28")
+    assert when(view(peer(2, UNSYNCED), FAR), newest) is None
+    assert when(view(peer(2, DEGRADED), FAR), newest) == (5.0, "S-28")
 
 
 def test_the_next_one_takes_over_when_the_first_is_gone() -> None:
