@@ -164,6 +164,11 @@ class Donor:
         return self._flush()
 
     @property
+    def progress(self) -> tuple[int, int, int]:
+        """(records sent, records there are to send, bytes sent); the second is an estimate."""
+        return self._cutter.records, max(self._total, self._cutter.records), self._bytes
+
+    @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called; None = never."""
         if self.state not in _RUNNING:

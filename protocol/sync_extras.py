@@ -79,11 +79,6 @@ class Extras:
         self._missing -= 1
         return True
 
-    def forget_session(self) -> None:
-        """Another session goes on with the same donor (the second try)."""
-        self._open = []
-        self._chunks.clear()
-
     def found(self, serves: Callable[[str], bool]) -> tuple[TagExtras, ...]:
         """The extra keys, by tag."""
         keys: dict[str, list[bytes]] = {}

@@ -221,8 +221,9 @@ class Joiner:
         assert current is not None, "there is nothing to verify"
         if extras is not None and extras.waiting:
             return
-        if not current.agrees:
-            self._try_again(now, current)
+        missing = current.missing
+        if missing != []:
+            self._try_again(now, current.donor, missing)
         elif extras is None:
             self._finish(now, (0, None))
         elif asks := extras.rest(current.counter, current.serves):
@@ -260,20 +261,19 @@ class Joiner:
         self._effects += self._try.start()
         self._enter(JoinerState.REQUESTED, now)
 
-    def _try_again(self, now: float, current: Try) -> None:
+    def _try_again(self, now: float, donor: Candidate, missing: list[SectionKey] | None) -> None:
         """Ask for what differs once more; for everything when that cannot be named."""
         if self._second_try:
             self._fail(now, Why.VERIFY)
             return
         self._second_try = True
         self._close_try(Why.VERIFY)
-        failed = current.tally.failed
-        only = failed if nameable(tag for tag, _ in failed) == len(failed) else []
-        if self._extras is not None and only:
-            self._extras.forget_session()
-        elif self._extras is not None:
+        only = missing or []
+        if nameable(tag for tag, _ in only) < len(only):
+            only = []
+        if self._extras is not None and not only:
             self._extras = Extras(self._local, [])
-        self._ask(now, current.donor, [], only)
+        self._ask(now, donor, [], only)
 
     def _close_try(self, word: str) -> None:
         """The session is over; ``word`` tells the donor so."""

@@ -62,7 +62,7 @@ def nameable(tags: Iterable[str]) -> int:
 
 
 class Totals:
-    """Records and their digest, per tag, of closed sections."""
+    """Records and the sum of their hashes, per tag, of closed sections."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[int, int]] = {}
@@ -182,7 +182,8 @@ class Tally:
         self._open = False
         self._count = 0
         self._sum = 0
-        self._totals = Totals()
+        self._declared = Totals()
+        """What the donor says of the sections that it closed."""
         self.records = 0
         """Arrived."""
         self.verified = 0
@@ -202,7 +203,7 @@ class Tally:
             raise PeerViolation(f"section {self._last!a} is not closed before {section!a}")
         if not self._open and self._last is not None and section <= self._last:
             raise PeerViolation(f"section {section!a} comes after {self._last!a}")
-        if piece.tag not in self._totals and len(self._totals) == MAX_TAGS:
+        if piece.tag not in self._declared and len(self._declared) == MAX_TAGS:
             raise PeerViolation(f"more than {MAX_TAGS} tags in one session")
         self._last, self._open = section, True
         self._count += len(piece.records)
@@ -210,9 +211,9 @@ class Tally:
         self.records += len(piece.records)
         return piece.closed is not None and self._close(section, piece.closed)
 
-    def agrees(self, tags: Iterable[TagTotal]) -> bool:
-        """What arrived is all that the donor says it sent."""
-        return not self._open and not self.failed and self._totals.listed() == sorted(tags)
+    def complete(self, tags: Iterable[TagTotal]) -> bool:
+        """Every section came that the donor says it sent; some may have `failed`."""
+        return not self._open and self._declared.listed() == sorted(tags)
 
     def _close(self, section: SectionKey, closed: tuple[int, bytes]) -> bool:
         right = closed == (self._count, digest_of(self._sum))
@@ -221,6 +222,7 @@ class Tally:
             self.sections += 1
         else:
             self.failed.append(section)
-        self._totals.add(section[0], self._count, self._sum)
+        count, digest = closed
+        self._declared.add(section[0], count, int.from_bytes(digest, "little"))
         self._open, self._count, self._sum = False, 0, 0
         return right

@@ -47,7 +47,7 @@ from .messages import (
 )
 from .sync_extras import Extras
 from .sync_pieces import checksum, decode_chunk
-from .sync_sections import Tally
+from .sync_sections import SectionKey, Tally
 from .sync_words import (
     Apply,
     Candidate,
@@ -164,9 +164,10 @@ class Try:
         return min(patience, self._ask_at)
 
     @property
-    def agrees(self) -> bool:
-        """All that the donor says it sent is there (S-25)."""
-        return self._end is not None and self.tally.agrees(self._end.tags)
+    def missing(self) -> list[SectionKey] | None:
+        """The sections that differ from what the donor sent (S-25); None = nobody knows which."""
+        whole = self._end is not None and self.tally.complete(self._end.tags)
+        return self.tally.failed if whole else None
 
     def serves(self, tag: str) -> bool:
         """The donor speaks for this tag: it serves all, or this one among others."""
@@ -299,7 +300,6 @@ class Try:
         self.bytes += len(chunk.pieces)
         self._progress_at = now
         self._asked_again = False
-        self._heard(now)
         self._effects.append(Apply(self.counter, chunk.number, [piece for piece, _ in pieces]))
         if self._extras is not None:
             self._effects += self._extras.came(self.counter, pieces)

@@ -98,10 +98,19 @@ def chunk(
     return SyncChunk(*at.head(JOINER), session(counter), number, checksum(data), data)
 
 
-def end(chunks: int, sections: Sections, *, counter: int = 1, at: Here = AT_DONOR) -> SyncEnd:
+def end(
+    chunks: int,
+    sections: Sections,
+    *,
+    lie: Iterable[SectionKey] = (),
+    counter: int = 1,
+    at: Here = AT_DONOR,
+) -> SyncEnd:
+    """Totals that fit what `pieces` says."""
+    wrong = list(lie)
     totals = Totals()
-    for (tag, _bucket), records in sections.items():
-        totals.add(tag, len(records), sum_of(records))
+    for key, records in sections.items():
+        totals.add(key[0], len(records), sum_of(records) + (key in wrong))
     return SyncEnd(*at.head(JOINER), session(counter), chunks, totals.listed())
 
 

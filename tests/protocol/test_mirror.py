@@ -180,9 +180,10 @@ def test_only_the_newest_plans_are_kept_but_none_that_is_at_work_is_lost() -> No
 def test_the_journal_is_bounded_by_forgetting_older_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "MAX_JOURNAL_BYTES", 100)
     rules = a_mirror()
-    done(rules, [bytes(40)])
-    done(rules, [bytes(40)])
-    done(rules, [bytes(40)])
+    done(rules, [bytes(50)])
+    done(rules, [bytes(50)])
+    assert len(rules.plans()) == 2
+    done(rules, [bytes(50)])
     assert [plan_id for plan_id, _ in states(rules)] == [2, 3]
     offer(rules, extras(50, 50))
     done(rules, [bytes(1000)])

@@ -143,3 +143,9 @@ def test_as_many_joiners_are_remembered_as_there_can_be(monkeypatch: pytest.Monk
         rules.request(each, offer(CapState.SYNCING))
     assert refusals(rules.request(asked[3], OK)) == ["not_ok"]
     assert rules.request(asked[0], OK) == [StartDonor(asked[0], 1)], "forgotten, so it is new"
+    rules.request(request(2, joiner=here(12, 1)), offer(CapState.SYNCING))
+    rules.request(request(1, joiner=here(20, 1)), offer(CapState.SYNCING))
+    newest = [10, 12, 20]
+    assert [refusals(rules.request(request(2 if n == 12 else 1, joiner=here(n, 1)), OK))
+            for n in newest[1:]] == [["not_ok"]] * 2  # fmt: skip
+    assert rules.request(request(joiner=here(13, 1)), OK), "13 was the oldest"

@@ -59,7 +59,7 @@ def test_no_chunk_before_the_first_ack_and_all_is_sent_after_it() -> None:
     assert end.chunks == 1
     tally = Tally()
     assert all(tally.take(piece) for piece in decode_chunk(chunk.pieces))
-    assert tally.agrees(end.tags)
+    assert tally.complete(end.tags)
 
 
 def test_an_ack_may_come_before_the_sections_are_known() -> None:
@@ -108,6 +108,7 @@ def test_only_sections_that_differ_are_asked_for_and_sent() -> None:
     have = [section(A, DATA[A]), section(B, [b"\x02"]), section(("", 9), [b"\x09"])]
     bench = Bench(asked=request(have=have)).sending()
     assert bench.asked == [B, ("", 9), C], "in order; the one that is not here as well"
+    assert sent(bench.effects, SyncAnswer)[-1].total == 3
     (chunk,) = sent(bench.get(ack(0)), SyncChunk)
     assert [(p.tag, p.bucket, len(p.records)) for p in decode_chunk(chunk.pieces)] == [
         ("", 2, 2),
@@ -178,6 +179,8 @@ def test_the_application_is_asked_for_more_when_less_than_a_window_waits() -> No
             effects = bench.get(ack(len(sent(bench.effects, SyncChunk))))
     assert given == 100 * len(LONG)
     assert len(those(bench.effects, AskItems)) == 4
+    sizes = [len(chunk.pieces) for chunk in sent(bench.effects, SyncChunk)]
+    assert min(sizes[:-1]) > 700, "while more is to come chunks are full"
 
 
 def test_a_plain_capability_gives_its_records_batch_by_batch() -> None:
@@ -194,7 +197,7 @@ def test_a_plain_capability_gives_its_records_batch_by_batch() -> None:
     pieces = [p for chunk in sent(bench.effects, SyncChunk) for p in decode_chunk(chunk.pieces)]
     assert [tally.take(piece) for piece in pieces][-1]
     assert [bytes(record) for piece in pieces for record in piece.records] == LONG
-    assert tally.agrees(sent(bench.effects, SyncEnd)[-1].tags)
+    assert tally.complete(sent(bench.effects, SyncEnd)[-1].tags)
 
 
 def test_a_plain_capability_without_records() -> None:

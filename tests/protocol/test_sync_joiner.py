@@ -166,7 +166,7 @@ def test_a_stuck_application_is_not_helped_by_another_donor() -> None:
 def test_what_differs_is_asked_for_once_more_and_then_it_fails() -> None:
     bench = Bench().receiving()
     bench.get(chunk(0, pieces(A | B, lie=B)))
-    bench.get(end(1, A | B))
+    bench.get(end(1, A | B, lie=B))
     effects = bench.take(0)
     assert sent(effects, SyncStop) == [stop("verify")]
     (again,) = sent(effects, SyncRequest)
@@ -174,7 +174,7 @@ def test_what_differs_is_asked_for_once_more_and_then_it_fails() -> None:
     assert again.session.counter == 2
     bench.get(answer(counter=2))
     bench.get(chunk(0, pieces(B, lie=B), counter=2))
-    bench.get(end(1, B, counter=2))
+    bench.get(end(1, B, lie=B, counter=2))
     effects = bench.take(0, session=2)
     assert sent(effects, SyncStop) == [stop("verify", counter=2)]
     assert outcome(bench.report) == (False, "verify", DONOR)
@@ -184,7 +184,7 @@ def test_what_differs_is_asked_for_once_more_and_then_it_fails() -> None:
 def test_a_second_try_can_be_right() -> None:
     bench = Bench().receiving()
     bench.get(chunk(0, pieces(A | B, lie=B)))
-    bench.get(end(1, A | B))
+    bench.get(end(1, A | B, lie=B))
     bench.take(0)
     bench.get(answer(counter=2))
     bench.get(chunk(0, B, counter=2))
@@ -206,14 +206,14 @@ def test_when_nobody_knows_what_is_missing_everything_is_asked_for() -> None:
 def test_there_is_one_second_try_in_all() -> None:
     bench = Bench().receiving()
     bench.get(chunk(0, pieces(A, lie=A)))
-    bench.get(end(1, A))
+    bench.get(end(1, A, lie=A))
     bench.take(0)
     bench.get(answer("busy", counter=2))
     bench.sections()
     assert bench.asked == [DONOR, DONOR, OTHER]
     bench.get(answer(counter=3, at=AT_OTHER))
     bench.get(chunk(0, pieces(A, lie=A), counter=3, at=AT_OTHER))
-    bench.get(end(1, A, counter=3, at=AT_OTHER))
+    bench.get(end(1, A, lie=A, counter=3, at=AT_OTHER))
     bench.take(0, session=3)
     assert outcome(bench.report) == (False, "verify", OTHER)
 

@@ -62,7 +62,7 @@ def test_extra_keys_of_the_first_try_are_not_lost_by_the_second() -> None:
     local = [section(("", 1), [b"\x09"]), section(("", 7), [b"\x06"])]
     bench = Bench(mirror=True, local=local).receiving()
     (ask,) = those(bench.get(chunk(0, pieces(A | B, lie=B))), AskExtraKeys)
-    bench.get(end(1, A | B))
+    bench.get(end(1, A | B, lie=B))
     bench.take(0)
     assert len(bench.requests) == 1, "the application has not said what is extra"
     bench.says_extra(ask, [b"\x09"])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import CapState
+from tagmesh.protocol.messages import CapState, Routed, SyncChunk
+from tagmesh.protocol.sync_pieces import checksum, decode_chunk, encode_chunk, encode_piece
 from tagmesh.protocol.sync_words import SyncSettings, Wish
-from tests.protocol.sync_bench import FIRST, LATENCY_S, SECOND, WISH, DonorNode, World
-from tests.protocol.sync_store import Record, Store
+from tests.protocol.sync_bench import FIRST, LATENCY_S, SECOND, DonorNode, World
+from tests.protocol.sync_store import Record, Store, pack
 
 RECORDS: dict[tuple[str, str], Record] = {
     ("", f"call-{n}"): (1, f"state {n} " * 8) for n in range(2000)
@@ -202,6 +205,58 @@ def test_any_of_the_last_messages_may_be_lost(from_the_end: int) -> None:
     assert all(ended.ok for ended in world.ended)
 
 
+# Data that is not what the donor says -------------------------------------------------------------
+
+
+def spoil(times: int) -> Callable[[Routed], Routed]:
+    """In so many chunks a record is not what the donor read; their checksums are right."""
+    left = itertools.count(times, -1)
+
+    def change(message: Routed) -> Routed:
+        if not isinstance(message, SyncChunk) or next(left) <= 0:
+            return message
+        pieces: list[bytes] = []
+        for piece in decode_chunk(message.pieces):
+            records = [bytes(record) for record in piece.records]
+            if not pieces:
+                records[0] = pack("spoilt", (0, "?"))
+            pieces.append(encode_piece(piece.tag, piece.bucket, records, piece.closed))
+        data = encode_chunk(pieces)
+        return msgspec.structs.replace(message, pieces=data, checksum=checksum(data))
+
+    return change
+
+
+def test_sections_that_fail_verification_come_again() -> None:
+    world = cluster()
+    world.donors[FIRST].tamper = spoil(3)
+    world.run()
+    del world.local.records["", "spoilt"]
+    assert_synced(world)
+    assert [len(request.only) for request in world.requests] == [0, 3]
+    assert world.report is not None
+    assert world.report.items == 2000
+    assert sum(map(Counter.total, world.applied[2].values())) < 100, "those three alone"
+
+
+def test_data_that_cannot_be_verified_is_a_failure() -> None:
+    world = cluster()
+    world.donors[FIRST].tamper = spoil(1_000_000)
+    world.run()
+    assert world.report is not None
+    assert (world.report.ok, world.report.reason) == (False, "verify")
+    assert [ended.reason for ended in world.ended] == ["verify", "verify"]
+
+
+def test_records_that_the_application_refuses_are_counted_and_the_sync_goes_on() -> None:
+    world = cluster()
+    world.local.refuses = lambda key: key in ("call-7", "call-1999")
+    world.run()
+    assert world.report is not None
+    assert (world.report.ok, world.report.quarantined, world.report.items) == (True, 2, 2000)
+    assert len(world.local.records) == 1998
+
+
 # Arbitrary faults ---------------------------------------------------------------------------------
 
 FATES = st.lists(
@@ -294,7 +349,3 @@ def test_every_session_ends_and_done_is_true(
         if not plain:
             expected = donors[0].store.records | ({} if wish.mirror else {("", "extra"): (1, "x")})
             assert world.local.records == expected
-
-
-def test_wish_of_the_bench_is_keyed() -> None:
-    assert WISH.keyed

@@ -94,7 +94,7 @@ def test_what_is_cut_is_tallied(
                 closed.append((piece.tag, piece.bucket))
     assert came == dict(sections)
     assert closed == [section for section, _ in sections]
-    assert tally.agrees(cutter.totals.listed())
+    assert tally.complete(cutter.totals.listed())
     everything = sum(len(records) for _, records in sections)
     assert (tally.records, tally.verified, tally.sections) == (everything,) * 2 + (len(sections),)
     assert cutter.records == everything
@@ -118,7 +118,7 @@ def test_thousands_of_sections_with_hardly_anything_in_them() -> None:
     assert len(chunks) < 40
     assert max(map(len, chunks)) < 34 * 1024
     tally = tally_of(chunks)
-    assert tally.agrees(cutter.totals.listed())
+    assert tally.complete(cutter.totals.listed())
     assert tally.sections == 16_384
 
 
@@ -131,7 +131,7 @@ def test_the_longest_record_has_a_chunk_of_its_own(packet_bytes: int, before: in
     records = [record(100)] * before + [giant, giant, record(100)]
     cutter, chunks = chunks_of([(("🦀" * 64, 255), records)], packet_bytes)
     assert max(map(len, chunks)) <= MAX_BATCH_BYTES
-    assert tally_of(chunks).agrees(cutter.totals.listed())
+    assert tally_of(chunks).complete(cutter.totals.listed())
 
 
 @pytest.mark.parametrize("broken", [b"", b"\xc4" * (MAX_PAYLOAD_BYTES + 1)])
@@ -165,7 +165,7 @@ def test_a_chunk_waits_until_it_is_full_or_flushed() -> None:
     assert cutter.cut(flush=False) is None
     rest = cutter.cut(flush=True)
     assert rest is not None
-    assert tally_of([chunk, rest]).agrees(cutter.totals.listed())
+    assert tally_of([chunk, rest]).complete(cutter.totals.listed())
     cutter.add(("", 1), [], closes=True)  # … unless it closes the section
     assert cutter.cut(flush=True) is not None
 
@@ -204,10 +204,18 @@ def test_a_section_that_differs_is_named_and_the_others_count() -> None:
     assert tally.take(piece(3, [b"\x03"]))
     assert tally.failed == [("", 2)]
     assert (tally.records, tally.verified, tally.sections) == (5, 3, 2)
+    said = [
+        piece(1, [b"\x01", b"\x02"]),
+        piece(2, [b"\x01", b"\x02"], wrong=1),
+        piece(3, [b"\x03"]),
+    ]
     totals = Totals()
-    for records in [[b"\x01", b"\x02"], [b"\x01", b"\x02"], [b"\x03"]]:
-        totals.add("", len(records), sum_of(records))
-    assert not tally.agrees(totals.listed())
+    for closed in [each.closed for each in said]:
+        assert closed is not None
+        totals.add("", closed[0], int.from_bytes(closed[1], "little"))
+    assert tally.complete(totals.listed()), "it came, though it is wrong"
+    totals.add("", 1, 1)
+    assert not tally.complete(totals.listed())
 
 
 def test_a_digest_that_differs_is_noticed() -> None:
@@ -220,18 +228,18 @@ def test_a_digest_that_differs_is_noticed() -> None:
 def test_the_whole_must_agree() -> None:
     cutter, chunks = chunks_of([(("", n), [record(50, n)]) for n in range(100)])
     right = cutter.totals.listed()
-    assert tally_of(chunks).agrees(right)
-    assert not tally_of(chunks[:-1]).agrees(right), "the last sections are missing"
-    assert not tally_of(chunks).agrees([]), "more than the donor says"
-    assert not tally_of(chunks).agrees([*right, ("other", 0, bytes(16))])
-    assert not tally_of(chunks).agrees([*right, *right])
+    assert tally_of(chunks).complete(right)
+    assert not tally_of(chunks[:-1]).complete(right), "the last sections are missing"
+    assert not tally_of(chunks).complete([]), "more than the donor says"
+    assert not tally_of(chunks).complete([*right, ("other", 0, bytes(16))])
+    assert not tally_of(chunks).complete([*right, *right])
     ((tag, count, digest),) = right
-    assert not tally_of(chunks).agrees([(tag, count + 1, digest)])
-    assert not tally_of(chunks).agrees([(tag, count, bytes(16))])
+    assert not tally_of(chunks).complete([(tag, count + 1, digest)])
+    assert not tally_of(chunks).complete([(tag, count, bytes(16))])
     still_open = Tally()
     still_open.take(piece(0, [b"\x01"], closed=False))
-    assert not still_open.agrees([])
-    assert Tally().agrees([])
+    assert not still_open.complete([])
+    assert Tally().complete([])
 
 
 def test_totals_are_listed_by_tag() -> None:

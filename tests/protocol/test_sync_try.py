@@ -18,12 +18,14 @@ from tests.protocol.sync_script import (
     DONOR_LIFE,
     OTHER,
     T0,
+    Sections,
     ack,
     answer,
     chunk,
     counts,
     end,
     here,
+    pieces,
     request,
     sent,
     stop,
@@ -197,14 +199,14 @@ def test_it_is_complete_when_the_last_chunk_is_taken_and_the_end_is_there(end_fi
     if not end_first:
         bench.get(end(2, A | B))
     assert bench.rules.state is TryState.COMPLETE
-    assert bench.rules.agrees
+    assert bench.rules.missing == []
 
 
 def test_nothing_to_send_is_complete_at_once() -> None:
     bench = Bench().receiving()
     bench.get(end(0, {}))
     assert bench.rules.state is TryState.COMPLETE
-    assert bench.rules.agrees
+    assert bench.rules.missing == []
 
 
 def test_an_end_that_contradicts_what_came_or_another_one_ends_it() -> None:
@@ -237,14 +239,39 @@ def test_silence_is_answered_by_asking_again_until_patience_ends() -> None:
 
 def test_a_slow_application_is_not_the_donors_silence() -> None:
     bench = Bench().receiving()
+    bench.now += 1.0
     bench.get(chunk(0, A))
     bench.get(chunk(1, B))
-    assert bench.rules.deadline == T0 + P
+    assert bench.rules.deadline == T0 + 1.0 + P
     bench.now += P - 1.0
     bench.take(0)
     assert bench.rules.deadline == bench.now + P
     bench.tick()
     assert bench.rules.state is TryState.STUCK, "another donor would not help"
+
+
+def test_what_differs_is_known_when_the_rest_is_there() -> None:
+    def missing(data: bytes, sections: Sections) -> object:
+        bench = Bench().receiving()
+        bench.get(chunk(0, data))
+        bench.get(end(1, sections))
+        bench.take(0)
+        return bench.rules.missing
+
+    right, wrong = pieces(A | B | C), pieces(A | B | C, lie=[*B])
+    assert missing(right, A | B | C) == []
+    assert missing(wrong, A | B | C) is None, "the end contradicts the pieces"
+    assert missing(pieces(A | B), A | B | C) is None
+    bench = Bench().receiving()
+    bench.get(chunk(0, wrong))
+    bench.get(end(1, A | B | C, lie=[*B]))
+    bench.take(0)
+    assert bench.rules.missing == [("", 2)]
+    bench = Bench().receiving()
+    bench.get(chunk(0, pieces(A | B, lie=[*B])))
+    bench.get(end(1, A | B | C, lie=[*B]))
+    bench.take(0)
+    assert bench.rules.missing is None, "C is missing as well"
 
 
 def test_whatever_is_of_another_session_life_or_node_is_dropped_and_counted() -> None:
