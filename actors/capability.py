@@ -331,7 +331,7 @@ class CapabilityActor(ClusterActor):
             case SendRouted():
                 self.context.send_routed(effect.message)
             case DropWaiting():
-                self.flows.stop()
+                self.flows.drop()
                 self._intake.drop()
             case RequestAnswered():
                 self._answer = effect.answer

@@ -1,57 +1,51 @@
-"""One cluster of an embedded node, as an application sees it: its capabilities. Thread-safe."""
+"""One cluster of an embedded node, as an application sees it. Thread-safe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
+import gevent
+import gevent.event
 
-from ..protocol.capability_words import Answer, SyncWish
-from ..protocol.contract import Capability, Progress, Quarantined, SyncReport, check_capability
-from ..protocol.donors import Verdict
+from ..capabilities.counters import Counters
+from ..capabilities.pending import GRACE_S, Reply
+from ..capabilities.replicated_dict import ReplicatedDict
+from ..capabilities.replicated_map import ReplicatedMap
+from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest, Requests
+from ..capabilities.write_behind import Store
+from ..protocol.contract import Capability, check_capability
 from ..protocol.errors import Misuse
-from ..protocol.mirror import Plan
-from .capability import CapabilityActor
-from .mail import Describe, PlanDecision, Switch, SyncWanted
+from .operations import Operations
 from .worker import InlineWorker, Worker
 
 if TYPE_CHECKING:
     from ..protocol.identity import ClusterId
-    from ..protocol.messages import CapabilityState
-    from .actor import ReplyFuture
-    from .embedding import EmbeddedNode
-    from .registration import Registration
+    from .life import NodeLife
     from .system import NodeSystem
 
-DECISION_TIMEOUT_S = 10.0
+PARALLEL_REQUESTS = 4
+"""Requests of other nodes that are answered at the same time, by functions that may block."""
 
 C = TypeVar("C", bound=Capability)
-T = TypeVar("T")
 
 
-class CapabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One capability of this node."""
+class Cluster(Operations):
+    """``node.cluster(1)``: register capabilities, or use those that are there.
 
-    said: CapabilityState
-    """What the other nodes are told."""
-    enabled: bool
-    progress: Progress | None
-    """Of the sync under way."""
-    last_report: SyncReport | None
-    quarantined: int
-    plans: tuple[Plan, ...]
-    """Mirror plans that wait or can be undone."""
+    Whatever is registered before the node starts is there from its first moment on, and at each
+    later start.
+    """
 
-
-class Cluster:
-    """``node.cluster(1)``. Every call but `register` needs a node that runs."""
-
-    def __init__(self, node: EmbeddedNode, cluster_id: ClusterId) -> None:
-        self.node = node
-        self.cluster_id = cluster_id
-        self._capabilities: dict[str, Capability] = {}
+    def __init__(self, node: NodeLife, cluster_id: ClusterId) -> None:
+        super().__init__(node, cluster_id)
         self._workers: dict[str, Worker] = {}
+        self.requests = Requests(run=node.handlers.run, parallel=PARALLEL_REQUESTS)
+        """Requests that do not wait, and request and reply messages as OpenSIPS scripts send
+        them."""
+        self._capabilities[self.requests.name] = self.requests
+
+    # Capabilities --------------------------------------------------------------------------------
 
     def register(self, capability: C) -> C:
         """Offer a capability here, now and at each later start; returns it, for chaining.
@@ -59,82 +53,95 @@ class Cluster:
         `Misuse` when its name is taken or it cannot be registered as it is.
         """
         check_capability(capability)
-        name = capability.name
-        if name in self._capabilities:
+        with self.node.in_turn():
+            if capability.name in self._capabilities:
+                raise Misuse(
+                    f"cluster {self.cluster_id} has a capability {capability.name!r} on this node"
+                    " already"
+                )
+            return self._add(capability)
+
+    def replicated_dict(
+        self, name: str, tag: str | None = None, *, store: Store | None = None
+    ) -> ReplicatedDict:
+        """A dict that all nodes share which have one of this name; registered when it is new.
+
+        What is written through it has ``tag``. ``store`` keeps the records beyond the life of the
+        node; load it before registering, see `ReplicatedMap.load`.
+        """
+
+        def make() -> ReplicatedMap:
+            return ReplicatedMap(name, store=store, run=self.node.handlers.run)
+
+        return ReplicatedDict(self._shared(name, ReplicatedMap, make), tag)
+
+    def counters(self, name: str = Counters.name) -> Counters:
+        """Counters that all nodes share which have some of this name; registered when new."""
+
+        def make() -> Counters:
+            counters = Counters()
+            counters.name = name
+            return counters
+
+        return self._shared(name, Counters, make)
+
+    def _shared(self, name: str, kind: type[C], make: Callable[[], C]) -> C:
+        with self.node.in_turn():
+            known = self._capabilities.get(name)
+            if known is None:
+                made = make()
+                check_capability(made)
+                return self._add(made)
+        if not isinstance(known, kind):
             raise Misuse(
-                f"cluster {self.cluster_id} has a capability {name!r} on this node already"
+                f"the capability {name!r} of cluster {self.cluster_id} is a"
+                f" {type(known).__name__}, not a {kind.__name__}: choose another name"
             )
-        self._capabilities[name] = capability
+        return known
+
+    def _add(self, capability: C) -> C:
+        """In turn: nobody starts, stops or registers meanwhile."""
+        self._capabilities[capability.name] = capability
         if self.node.running:
             try:
-                worker = self._worker(capability, self.node.run_in_hub(lambda system: system))
-                self.node.run_in_hub(
-                    lambda system: system.register(self.cluster_id, capability, worker)
-                )
+                self.node.run_in_hub(lambda system: self._offer(capability, system))
             except BaseException:
-                del self._capabilities[name]
+                del self._capabilities[capability.name]
                 raise
         return capability
 
-    def names(self) -> list[str]:
-        """The capabilities registered here, sorted."""
-        return sorted(self._capabilities)
+    # Requests ------------------------------------------------------------------------------------
 
-    def status(self, name: str) -> CapabilityStatus:
-        """How a capability is; `Misuse` for one that is not registered."""
-        actor = self._ask(name, Describe())
-        assert isinstance(actor, CapabilityActor), "it describes itself"
-        registration = actor.registration
-        return CapabilityStatus(
-            said=registration.said,
-            enabled=registration.enabled,
-            progress=registration.progress,
-            last_report=registration.last_report,
-            quarantined=registration.application.quarantined,
-            plans=tuple(actor.mirroring.plans()),
-        )
+    def request(self, node: int, payload: Any, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
+        """Ask a node and wait for its reply, at most ``timeout`` seconds.
 
-    def sync(
-        self,
-        name: str,
-        *,
-        tags: Sequence[str] = (),
-        mirror: bool = False,
-        dry_run: bool = False,
-    ) -> Answer:
-        """Ask for a sync; how it ends is heard by ``sync_done`` and in events (M-3)."""
-        answer = self._ask(name, SyncWanted(SyncWish(tuple(tags), mirror, dry_run)))
-        assert isinstance(answer, Answer), "the reply to such mail"
-        return answer
+        Raises `NodeDown`, `Unreachable`, `CapabilityDisabled`, `Busy`, `TimedOut`, `RemoteError`
+        (its function raised) or `Misuse`. ``requests.request`` does the same without waiting.
+        """
+        if not self.node.running:
+            raise Misuse(f"node {self.node.node_id} is not running; call start() first")
+        return self._wait(self.requests.request(node, payload, timeout))
 
-    def enable(self, name: str) -> None:
-        """Switch a capability on (C-2)."""
-        self._ask(name, Switch(enabled=True, reason=""))
+    def on_request(self, function: OnRequest, *, inline: bool = False) -> OnRequest:
+        """Have ``function(payload, source)`` answer the requests of other nodes. A decorator.
 
-    def disable(self, name: str, reason: str = "switched off by an operator") -> None:
-        """Switch a capability off: it neither sends nor delivers (C-1)."""
-        self._ask(name, Switch(enabled=False, reason=reason))
+        What it returns is the reply, what it raises becomes `RemoteError` there. ``inline``: it
+        never waits, call it in the node's hub.
+        """
+        return self.requests.on_request(function, inline=inline)
 
-    def explain_donor(self, name: str) -> list[Verdict]:
-        """Every other node with its place as a donor, or why it is none."""
-        actor: CapabilityActor = self._ask(name, Describe())
-        return actor.rules.explain()
-
-    def quarantine(self, name: str) -> list[Quarantined]:
-        """The newest messages and records that their handlers refused by raising."""
-        return list(self._registration(name).application.quarantine)
-
-    def confirm(self, name: str, plan_id: int) -> int:
-        """Carry a mirror plan out that waits; how many records were dropped (B8)."""
-        return self._decide(name, plan_id, "confirm")
-
-    def discard(self, name: str, plan_id: int) -> None:
-        """Forget a mirror plan that waits."""
-        self._decide(name, plan_id, "discard")
-
-    def undo(self, name: str, plan_id: int) -> int:
-        """Restore what a mirror step dropped and nobody has written since; how many."""
-        return self._decide(name, plan_id, "undo")
+    def _wait(self, reply: Reply) -> Any:
+        if not self.node.in_hub_thread():
+            return reply.result()
+        if gevent.getcurrent() is gevent.get_hub():
+            raise Misuse(
+                "a request that waits would stop the node's hub: take requests.request and"
+                " add_done_callback"
+            )
+        done = gevent.event.Event()
+        reply.add_done_callback(lambda _reply: done.set())
+        done.wait(reply.timeout_s + GRACE_S)
+        return reply.result(0)
 
     # Called by the node ---------------------------------------------------------------------------
 
@@ -149,6 +156,15 @@ class Cluster:
         for worker in workers.values():
             worker.stop()
 
+    def _offer(self, capability: Capability, system: NodeSystem) -> None:
+        worker = self._worker(capability, system)
+        try:
+            system.register(self.cluster_id, capability, worker)
+        except Misuse:
+            self._workers.pop(capability.name).stop()
+            raise
+        system.wait_capability(self.cluster_id, capability.name)
+
     def _worker(self, capability: Capability, system: NodeSystem) -> Worker:
         worker: Worker = InlineWorker()
         if not capability.inline:
@@ -156,26 +172,3 @@ class Cluster:
             worker = system.context.runtime.worker(name)
         self._workers[capability.name] = worker
         return worker
-
-    def _decide(self, name: str, plan_id: int, what: str) -> int:
-        def decide(system: NodeSystem) -> int:
-            mail = PlanDecision(plan_id, what)
-            future: ReplyFuture = system.ask_capability(self.cluster_id, name, mail)
-            return int(future.get(timeout=DECISION_TIMEOUT_S))
-
-        return self._of(name, decide)
-
-    def _ask(self, name: str, mail: object) -> Any:
-        return self._of(name, lambda system: system.ask_capability(self.cluster_id, name, mail))
-
-    def _registration(self, name: str) -> Registration:
-        return self._of(name, lambda system: system.context.registrations[self.cluster_id, name])
-
-    def _of(self, name: str, function: Callable[[NodeSystem], T]) -> T:
-        if name not in self._capabilities:
-            known = ", ".join(self.names()) or "none"
-            raise Misuse(
-                f"cluster {self.cluster_id} has no capability {name!r} on this node;"
-                f" registered: {known}"
-            )
-        return self.node.run_in_hub(function)

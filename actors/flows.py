@@ -93,8 +93,12 @@ class Flows:
         return verdict_of(Outcome.UNREACHABLE, detail="no path leads to it")
 
     def stop(self) -> None:
-        """Give up everything that waits."""
+        """The capability's actor ends."""
         self._port.verdicts = {}
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up everything that waits."""
         for node, payloads in self._port.collect().items():
             self._released(node, sum(map(len, payloads)))
         for node, stream in self._out.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ..protocol.contract import KeyedCapability
+from ..protocol.errors import Unknown
 from ..protocol.mirror import Drop, Mirror, MirrorDone, MirrorSettings, Plan, Restore, Undone
 from .mail import Answered, PlanDecision
 
@@ -48,23 +49,30 @@ class Mirroring:
         self._apply(self._rules.offer(step.extras, dry_run=step.dry_run, now=now))
 
     def decide(self, decision: PlanDecision, now: float, future: ReplyFuture) -> ReplyFuture:
-        """What somebody decides about a plan; the future gets how many records it concerned.
+        """What somebody decides about a plan; the future gets how many records it concerned, or
+        `Unknown` when there is no such plan."""
+        try:
+            effects = self._decide(decision, now)
+        except Unknown:
+            future.set_exception()
+            return future
+        if effects:
+            self._waiting[decision.plan_id] = future
+            self._apply(effects)
+        else:
+            future.set(0)
+        return future
 
-        `Unknown` when there is no such plan.
-        """
+    def _decide(self, decision: PlanDecision, now: float) -> Sequence[Effect]:
         match decision.what:
             case "confirm":
-                self._waiting[decision.plan_id] = future
-                self._apply(self._rules.confirm(decision.plan_id, now))
+                return self._rules.confirm(decision.plan_id, now)
             case "discard":
                 self._rules.discard(decision.plan_id)
-                future.set(0)
+                return []
             case "undo":
-                self._waiting[decision.plan_id] = future
-                self._apply(self._rules.undo(decision.plan_id))
-            case _:
-                raise AssertionError(f"no such decision: {decision.what}")
-        return future
+                return self._rules.undo(decision.plan_id)
+        raise AssertionError(f"no such decision: {decision.what}")
 
     def tick(self, now: float) -> None:
         """Let the rules look at the clock."""

@@ -18,7 +18,7 @@ from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRec
 from ..protocol.link import Link
 from ..protocol.messages import MAX_CAPABILITIES
 from ..protocol.routing import Dropped
-from ..protocol.status import ClusterStatus, PeerStatus, Status
+from ..protocol.status import CapabilityStatus, ClusterStatus, PeerCapability, PeerStatus, Status
 from ..protocol.topology import Topology
 from ..storage.base import Roster, RosterSnapshot
 from ..transport.base import Connection, Listener, Transport
@@ -38,6 +38,7 @@ from .mail import (
 )
 from .port import CapabilityPort, Commands
 from .registration import Registration
+from .reports import capabilities_of, peer_capabilities, waits_for
 from .runtime import Runtime
 from .storage import StorageActor
 from .worker import Worker
@@ -91,6 +92,21 @@ class NodeSystem:
         )
         context.supervisor.start_child(("gate",), lambda: GateActor.start(context))
         context.supervisor.start_child(("storage",), lambda: StorageActor.start(context, snapshot))
+
+    def wait_begun(self) -> None:
+        """Wait until the capabilities of the clusters that the roster names have begun.
+
+        So what their applications send is taken, from the first message on.
+        """
+        self._ask(("storage",), Describe())
+        self._ask(("gate",), Describe())
+        for cluster, name in sorted(self.context.registrations):
+            self.wait_capability(cluster, name)
+
+    def wait_capability(self, cluster: ClusterId, name: str) -> None:
+        """The same for one capability; in a cluster without this node it does not begin."""
+        if self.context.supervisor.has(("capability", cluster, name)):
+            self.ask_capability(cluster, name, Describe())
 
     def stop(self) -> None:
         """Leave: peers are told, connections are flushed and closed by their actors."""
@@ -175,6 +191,16 @@ class NodeSystem:
         """Ask a capability's actor; see `_ask`."""
         return self._ask(("capability", cluster, name), mail)
 
+    def capability_status(self, cluster: ClusterId, name: str) -> CapabilityStatus:
+        """How one capability of this node is."""
+        listed = capabilities_of(self.context, cluster, self._ask)
+        return next(status for status in listed if status.name == name)
+
+    def clusters(self) -> list[ClusterId]:
+        """Those in which this node has a row, in order."""
+        records: tuple[NodeRecord, ...] = self._ask(("storage",), Describe())["records"]
+        return sorted(r.cluster_id for r in records if r.node_id == self.context.me)
+
     def dial_now(self, peer: NodeId) -> None:
         """Try to reach a node at once instead of after the back-off."""
         self._tell(("peer", peer), DialNow())
@@ -186,6 +212,10 @@ class NodeSystem:
         gate: GateActor = self._ask(("gate",), Describe())
         records: tuple[NodeRecord, ...] = storage["records"]
         mine = [r for r in records if r.node_id == context.me]
+        enabled = [r.cluster_id for r in mine if r.enabled]
+        missing = waits_for(list(context.registrations.values()), enabled)
+        if not enabled:
+            missing = [f"node {context.me} has no enabled row"]
         description = context.config.node.description
         return Status(
             node_id=context.me,
@@ -196,7 +226,7 @@ class NodeSystem:
             started_wall_s=self.started_wall_s,
             uptime_s=context.runtime.monotonic() - self._started,
             healthy=context.supervisor.healthy,
-            ready=any(r.enabled for r in mine),
+            ready=not missing,
             roster=f"{context.roster.name}, read {storage['age_s']:.1f} s ago",
             roster_error=storage["error"],
             clusters=[self._cluster(r, records) for r in mine],
@@ -206,15 +236,23 @@ class NodeSystem:
             ],
             refusals=list(gate.refusals.values()),
             crashes=context.supervisor.crashes,
+            waits_for=missing,
             actors=context.supervisor.count(),
         )
 
     def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:
         cluster = own.cluster_id
         others = [r for r in records if r.cluster_id == cluster and r.node_id != own.node_id]
+        capabilities = capabilities_of(self.context, cluster, self._ask)
         if not self.context.supervisor.has(("node", cluster)):
             peers = [self._peer(record, None, None) for record in others]
-            return ClusterStatus(cluster_id=cluster, enabled=False, peers=peers, topology=[])
+            return ClusterStatus(
+                cluster_id=cluster,
+                enabled=False,
+                peers=peers,
+                topology=[],
+                capabilities=capabilities,
+            )
         topology: Topology = self._ask(("node", cluster), Describe())
         peers = []
         for record in others:
@@ -224,7 +262,11 @@ class NodeSystem:
             peers.append(self._peer(record, link, topology))
         adjacency = [(int(n), [int(x) for x in near]) for n, near in topology.adjacency()]
         return ClusterStatus(
-            cluster_id=cluster, enabled=own.enabled, peers=peers, topology=adjacency
+            cluster_id=cluster,
+            enabled=own.enabled,
+            peers=peers,
+            topology=adjacency,
+            capabilities=capabilities,
         )
 
     def _peer(self, record: NodeRecord, link: Link | None, topology: Topology | None) -> PeerStatus:
@@ -244,7 +286,13 @@ class NodeSystem:
             incarnation=topology.incarnation_of(record.node_id) if topology is not None else None,
             since_s=now - link.since if link is not None else 0.0,
             why=_why(record, link),
+            capabilities=self._told(record) if topology is not None else [],
         )
+
+    def _told(self, record: NodeRecord) -> list[PeerCapability]:
+        view = self.context.views.get(record.cluster_id)
+        states = view.capabilities.get(record.node_id, {}) if view is not None else {}
+        return peer_capabilities(states)
 
 
 def _no_error(error: BaseException | None) -> None:

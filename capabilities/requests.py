@@ -255,6 +255,8 @@ class Requests(Capability):
             kind, source, one, two, body = self._waiting.popleft()
         except IndexError:
             return False
+        if self._waiting:
+            self._background.wake()  # this one may take long
         if kind == _REQUEST:
             self._serve(source, one, two, body)
             return True

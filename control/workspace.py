@@ -18,7 +18,12 @@ from .configfile import load_config
 from .ports import free_ports
 
 CLUSTER = ClusterId(1)
-FAST = {"ping_interval": "1s", "ping_timeout": "250ms", "digest_interval": "5s"}
+FAST = {
+    "ping_interval": "1s",
+    "ping_timeout": "250ms",
+    "digest_interval": "5s",
+    "seed_fallback_interval": "500ms",
+}
 """Times of a laboratory: trouble shows within 2 s."""
 
 

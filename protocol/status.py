@@ -4,6 +4,67 @@ from __future__ import annotations
 
 import msgspec
 
+from .contract import Progress, SyncReport
+
+
+class PeerCapability(msgspec.Struct, frozen=True, kw_only=True):
+    """What another node says of one of its capabilities."""
+
+    name: str
+    state: str
+    """As in `CapabilityStatus`."""
+    reason: str = ""
+    without_data: bool = False
+
+
+class DonorSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync in which this node is the donor."""
+
+    joiner: int
+    state: str
+    """``accepted`` | ``snapshotting`` | ``sending``"""
+    done: int
+    """Records sent."""
+    total: int
+    """Records to be sent, an estimate."""
+    bytes: int
+
+
+class PlanStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A mirror plan that waits for a decision, or can be undone (B8)."""
+
+    plan_id: int
+    state: str
+    """``waiting`` | ``dropping`` | ``dropped`` | ``restoring``"""
+    reason: str
+    """Why it waited: ``dry_run`` or ``guard``; empty when it did not."""
+    records: int
+    """That it drops."""
+    dropped: int
+    """Dropped so far."""
+
+
+class CapabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One capability of this node."""
+
+    name: str
+    state: str
+    """``disabled`` | ``unsynced`` | ``pending`` | ``syncing`` | ``ok`` | ``degraded``"""
+    reason: str
+    """Why it is in this state."""
+    enabled: bool
+    """Not switched off by an operator."""
+    without_data: bool
+    """It declared itself OK without a donor (S-27)."""
+    progress: Progress | None
+    """Of the sync under way."""
+    donating: list[DonorSession]
+    last_report: SyncReport | None
+    """How the last sync ended."""
+    quarantined: int
+    """Messages and records that their handlers refused by raising, since the start."""
+    plans: list[PlanStatus]
+
 
 class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One other node of a cluster, as seen from here."""
@@ -28,6 +89,8 @@ class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds in this link state."""
     why: str
     """Why the link is in this state, e.g. ``refused: cert_identity``."""
+    capabilities: list[PeerCapability] = []
+    """Sorted by name; those of a node that is not reachable are not known (N-2)."""
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +102,8 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Sorted by node id; this node is not among them."""
     topology: list[tuple[int, list[int]]]
     """(node, its neighbours) for each known node; this node first (clusterer_list_topology)."""
+    capabilities: list[CapabilityStatus] = []
+    """Of this node, sorted by name."""
 
 
 class RefusalStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +135,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     healthy: bool
     ready: bool
+    """Enabled, provisioned, and every sync that the start asked for was done."""
     roster: str
     """Where the provisioned nodes come from, without secrets, and how old the snapshot is."""
     roster_error: str | None
@@ -79,5 +145,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[RefusalStatus]
     crashes: int
     """Actors restarted since start."""
+    waits_for: list[str] = []
+    """What is missing to be ready, in words."""
     actors: dict[str, int] = {}
     """Actors that exist, by kind (``gate``, ``storage``, ``node``, ``peer``, ``link``)."""

@@ -55,7 +55,7 @@ class Program:
         status = self.node.cluster(1).status(NAME)
         progress = status.progress
         return {
-            "state": status.said.state.name,
+            "state": status.state.upper(),
             "donor": progress.donor if progress else None,
             "count": len(self.map),
             "report": msgspec.to_builtins(status.last_report),

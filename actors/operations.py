@@ -1,0 +1,114 @@
+"""What operators do with the capabilities of one cluster of a node. Thread-safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..protocol.capability_words import Answer, SyncWish
+from ..protocol.contract import Capability, Quarantined
+from ..protocol.donors import Verdict
+from ..protocol.errors import Unknown
+from ..protocol.status import CapabilityStatus
+from .capability import CapabilityActor
+from .mail import Describe, PlanDecision, Switch, SyncWanted
+
+if TYPE_CHECKING:
+    from ..protocol.identity import ClusterId
+    from .actor import ReplyFuture
+    from .life import NodeLife
+    from .system import NodeSystem
+
+DECISION_TIMEOUT_S = 10.0
+
+T = TypeVar("T")
+
+
+class Operations:
+    """Every call needs a node that runs; `Unknown` for a capability that is not registered."""
+
+    def __init__(self, node: NodeLife, cluster_id: ClusterId) -> None:
+        self.node = node
+        self.cluster_id = cluster_id
+        self._capabilities: dict[str, Capability] = {}
+
+    def names(self) -> list[str]:
+        """The capabilities registered here, sorted."""
+        return sorted(self._capabilities)
+
+    def capability(self, name: str) -> Capability:
+        """The object that was registered."""
+        if name not in self._capabilities:
+            known = ", ".join(self.names()) or "none"
+            raise Unknown(
+                f"cluster {self.cluster_id} has no capability {name!r} on this node;"
+                f" registered: {known}"
+            )
+        return self._capabilities[name]
+
+    def status(self, name: str) -> CapabilityStatus:
+        """How a capability is."""
+        return self._of(name, lambda system: system.capability_status(self.cluster_id, name))
+
+    def sync(
+        self,
+        name: str,
+        *,
+        tags: Sequence[str] = (),
+        mirror: bool = False,
+        dry_run: bool = False,
+    ) -> Answer:
+        """Ask for a sync; how it ends is heard by ``sync_done`` and in events (M-3)."""
+        answer = self._ask(name, SyncWanted(SyncWish(tuple(tags), mirror, dry_run)))
+        assert isinstance(answer, Answer), "the reply to such mail"
+        return answer
+
+    def enable(self, name: str) -> None:
+        """Switch a capability on (C-2)."""
+        self._ask(name, Switch(enabled=True, reason=""))
+
+    def disable(self, name: str, reason: str = "switched off by an operator") -> None:
+        """Switch a capability off: it neither sends nor delivers (C-1)."""
+        self._ask(name, Switch(enabled=False, reason=reason))
+
+    def explain_donor(self, name: str) -> list[Verdict]:
+        """Every other node with its place as a donor, or why it is none."""
+        actor: CapabilityActor = self._ask(name, Describe())
+        return actor.rules.explain()
+
+    def quarantine(self, name: str) -> list[Quarantined]:
+        """The newest messages and records that their handlers refused by raising."""
+        where = self.cluster_id, name
+        return self._of(
+            name, lambda system: list(system.context.registrations[where].application.quarantine)
+        )
+
+    def confirm(self, name: str, plan_id: int) -> int:
+        """Carry a mirror plan out that waits; how many records were dropped (B8).
+
+        `Unknown` when no such plan waits.
+        """
+        return self._decide(name, plan_id, "confirm")
+
+    def discard(self, name: str, plan_id: int) -> None:
+        """Forget a mirror plan that waits."""
+        self._decide(name, plan_id, "discard")
+
+    def undo(self, name: str, plan_id: int) -> int:
+        """Restore what a mirror step dropped and nobody has written since; how many."""
+        return self._decide(name, plan_id, "undo")
+
+    def _decide(self, name: str, plan_id: int, what: str) -> int:
+        def decide(system: NodeSystem) -> int:
+            mail = PlanDecision(plan_id, what)
+            future: ReplyFuture = system.ask_capability(self.cluster_id, name, mail)
+            return int(future.get(timeout=DECISION_TIMEOUT_S))
+
+        return self._of(name, decide)
+
+    def _ask(self, name: str, mail: object) -> Any:
+        return self._of(name, lambda system: system.ask_capability(self.cluster_id, name, mail))
+
+    def _of(self, name: str, function: Callable[[NodeSystem], T]) -> T:
+        self.capability(name)
+        return self.node.run_in_hub(function)
