@@ -33,6 +33,9 @@ MAX_READ_PER_TURN_BYTES = 256 * 1024
 MAX_WRITE_PER_TURN_BYTES = 256 * 1024
 MAX_UNREAD_REPLY_BYTES = 256 * 1024
 """Ciphertext a peer may make us owe it (key updates) without reading any (T20)."""
+MAX_UNSENT_BYTES = 64 * 1024
+"""In the kernel, not sent yet (TCP_NOTSENT_LOWAT): a ping waits for it, and for one chunk (B13).
+Without a bound it grows to MiB. What the peer's kernel holds unread is bounded by credit."""
 FRAME_TIMEOUT_S = 10.0
 """A frame once begun must be complete within this (W3)."""
 
@@ -43,6 +46,7 @@ _log = logging.getLogger("tagmesh.transport")
 class TlsConnection:
     """See `base.Connection`. Made from a finished handshake; owns the socket from then on.
 
+    ``read_buffer`` is used in the turn of a read only, so connections of one hub share it.
     ``plaintext`` is what arrived right behind the handshake. ``on_closed`` (for the owner) is
     called when the socket is closed. ``user_timeout_s``: TCP_USER_TIMEOUT, None = the system's.
     """
@@ -56,6 +60,7 @@ class TlsConnection:
         *,
         dialled: bool,
         address: str,
+        read_buffer: bytearray,
         plaintext: Sequence[bytes] = (),
         on_closed: Callable[[TlsConnection], None],
         user_timeout_s: float | None = None,
@@ -70,6 +75,7 @@ class TlsConnection:
         self._loop = loop
         self._sock = sock
         self._session = session
+        self._buffer = memoryview(read_buffer)
         self._close_timeout_s = settings.close_timeout_s
         self._on_closed = on_closed
         self._on_messages: Callable[[Sequence[Message]], None] | None = None
@@ -157,46 +163,53 @@ class TlsConnection:
     def _deliver_early(self) -> None:
         if self._ending is None and not self._paused and self._early:
             early, self._early = self._early, []
-            self._deliver(early)
+            messages: list[Message] = []
+            self._decode(early, messages)
+            self._deliver(messages)
             self._conclude()
 
     def _on_readable(self) -> None:
         if self._early:  # what came first is delivered first
             self._deliver_early()
             return
-        chunks: list[bytes] = []
+        messages: list[Message] = []
         read = 0
         while read < MAX_READ_PER_TURN_BYTES and self._session.ending is None:
             try:
-                data = self._sock.recv(READ_AT_ONCE_BYTES)
+                size = self._sock.recv_into(self._buffer)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
                 self._session.ending = self._lost(error)
                 break
-            if not data:
+            if not size:
                 self._session.receive_eof()
                 break
-            chunks += self._session.receive(data)
-            read += len(data)
-            if len(data) < READ_AT_ONCE_BYTES:
+            self._decode(self._session.receive(self._buffer[:size]), messages)
+            read += size
+            if size < READ_AT_ONCE_BYTES:
                 break
-        if chunks and self._close_cause is None:
-            self._deliver(chunks)
+        self._deliver(messages)
         self._conclude()
 
-    def _deliver(self, chunks: Sequence[bytes]) -> None:
-        """Hand all whole frames over in one call; a violation ends the connection after them."""
-        messages: list[Message] = []
+    def _decode(self, chunks: Sequence[bytes], messages: list[Message]) -> None:
+        """Append what ``chunks`` complete; a violation ends the connection after it."""
+        if self._close_cause is not None:
+            return
+        completed = False
         try:
-            bodies = self._frames.receive(b"".join(chunks))
-            for body in bodies:
-                decoded = wire.decode(body)
-                messages += decoded.messages
-                self.unknown_messages += len(decoded.unknown)
-            self._check_frame_time(bool(bodies))
+            for chunk in chunks:
+                for body in self._frames.receive(chunk):
+                    decoded = wire.decode(body)
+                    messages += decoded.messages
+                    self.unknown_messages += len(decoded.unknown)
+                    completed = True
+            self._check_frame_time(completed)
         except PeerViolation as error:
             self._session.ending = Ending(cause=str(error), reason=Reason.VIOLATION)
+
+    def _deliver(self, messages: Sequence[Message]) -> None:
+        """Hand over all that a turn brought in one call."""
         if messages:
             assert self._on_messages is not None
             self._on_messages(messages)
@@ -264,7 +277,10 @@ class TlsConnection:
                 self._break()
                 return
             written += sent
-            self._out = memoryview(self._out)[sent:] if sent < len(self._out) else b""
+            if sent < len(self._out):  # the socket is full
+                self._out = memoryview(self._out)[sent:]
+                break
+            self._out = b""
         if self._out or self._queue.queued_bytes:
             self._writer.start(self._guarded, self._flush)
         else:
@@ -277,10 +293,11 @@ class TlsConnection:
             self.on_room()
 
     def _next_ciphertext(self) -> bytes:
-        chunk = self._queue.take()
-        if chunk:
+        room = MAX_CHUNK_BYTES
+        while room and (chunk := self._queue.take(room)):
             self._session.send(chunk)
-        elif self._close_cause is not None and not self._shutdown_said:
+            room -= len(chunk)
+        if room == MAX_CHUNK_BYTES and self._close_cause is not None and not self._shutdown_said:
             self._shutdown_said = True
             self._session.shutdown()
         return self._session.output()
@@ -347,6 +364,7 @@ class TlsConnection:
 def _set_options(sock: socket.socket, user_timeout_s: float | None) -> None:
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
         if user_timeout_s is not None:
             milliseconds = max(1, round(user_timeout_s * 1000))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

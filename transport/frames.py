@@ -34,13 +34,16 @@ class FrameReader:
         """Bytes of a frame that is not complete yet."""
         return len(self._kept)
 
-    def receive(self, data: bytes) -> list[bytes]:
-        """The bodies completed by ``data``, in order.
+    def receive(self, data: bytes) -> list[memoryview]:
+        """The bodies completed by ``data``, in order: views, they stay as they are.
 
         Raises `PeerViolation` for a length of 0 or above the limit; the reader is of no use
         afterwards. What is incomplete is kept in a buffer that grows in place, so neither many
         small pieces nor one large frame cost more than one copy of each byte.
         """
+        return self._receive(memoryview(data))
+
+    def _receive(self, data: memoryview) -> list[memoryview]:
         if not self._kept:
             return self._cut(data)
         if len(self._kept) < HEADER_BYTES:
@@ -54,13 +57,13 @@ class FrameReader:
         if len(data) < missing:
             self._kept += data
             return []
-        self._kept += memoryview(data)[:missing]
-        first = bytes(memoryview(self._kept)[HEADER_BYTES:])
+        self._kept += data[:missing]
+        first = memoryview(self._kept)[HEADER_BYTES:]
         self._kept = bytearray()
         return [first, *self._cut(data[missing:])]
 
-    def _cut(self, data: bytes) -> list[bytes]:
-        bodies = []
+    def _cut(self, data: memoryview) -> list[memoryview]:
+        bodies: list[memoryview] = []
         start, end = 0, len(data)
         while end - start >= HEADER_BYTES:
             length = self._length(data, start)
@@ -70,10 +73,10 @@ class FrameReader:
                 break
             bodies.append(data[body : body + length])
             start = body + length
-        self._kept = bytearray(memoryview(data)[start:])
+        self._kept = bytearray(data[start:])
         return bodies
 
-    def _length(self, data: bytes | bytearray, start: int) -> int:
+    def _length(self, data: memoryview | bytearray, start: int) -> int:
         length = int.from_bytes(data[start : start + HEADER_BYTES], "big")
         if length == 0:
             raise PeerViolation("frame of length 0")

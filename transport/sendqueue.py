@@ -14,10 +14,14 @@ from .frames import HEADER_BYTES, frame
 MAX_CHUNK_BYTES = 64 * 1024
 """A frame is filled up to this, its length included; a longer message has a frame of its own."""
 
+MAX_DATA_BYTES = 256 * 1024
+"""Of data that waits; also never more than `DATA_SHARE` of the queue. Enough to keep the socket
+busy; more would only wait here instead of at whoever sends, and fall out of the CPU's cache."""
 DATA_SHARE = 0.75
-"""Part of the queue that data may fill; the rest is for control (B13)."""
+"""The rest is for control (B13)."""
 
 _ENCODE_AT_ONCE = 256  # messages per call of the encoder: a bulk of small ones fits one frame
+_MERGE_BELOW_BYTES = 4096  # longer ones are not worth the copying
 _ARRAY_HEADER_BYTES = 5  # the longest msgpack array header
 
 DATA_KINDS: frozenset[type[Message]] = frozenset({Packets, SyncChunk})
@@ -25,14 +29,14 @@ DATA_KINDS: frozenset[type[Message]] = frozenset({Packets, SyncChunk})
 
 
 class _Unit(NamedTuple):
-    """Messages encoded together: the body of a frame, if nothing else were waiting."""
+    """Messages encoded together: a frame, if nothing small is merged into it."""
 
     messages: int
-    body: bytes
+    frame: bytes
 
 
 class SendQueue:
-    """Messages in, chunks of framed bytes out.
+    """Messages in, frames out.
 
     ``limit_bytes`` bounds what waits (I10). ``max_frame_bytes`` is the longest frame the other
     side accepts.
@@ -40,7 +44,7 @@ class SendQueue:
 
     def __init__(self, limit_bytes: int, max_frame_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._data_limit_bytes = int(limit_bytes * DATA_SHARE)
+        self._data_limit_bytes = min(MAX_DATA_BYTES, int(limit_bytes * DATA_SHARE))
         self._max_frame_bytes = max_frame_bytes
         # control before data, so that pings are never stuck behind bulk data
         self._control: deque[_Unit] = deque()
@@ -63,8 +67,9 @@ class SendQueue:
         size = _size(control) + data_bytes
         if size > self._limit_bytes or data_bytes > self._data_limit_bytes:
             raise Misuse(
-                f"{size} bytes, {data_bytes} of them data, can never fit the send queue of"
-                f" {self._limit_bytes} (transport.send_queue): send less at once"
+                f"{size} bytes, {data_bytes} of them data, can never fit the send queue: it takes"
+                f" {self._limit_bytes} (transport.send_queue), and {self._data_limit_bytes} of"
+                " data. Send less at once"
             )
         if (
             self.queued_bytes + taken_bytes + size > self._limit_bytes
@@ -79,30 +84,33 @@ class SendQueue:
         return True
 
     def has_room_again(self, taken_bytes: int = 0) -> bool:
-        """Whether at most half of the queue waits, for the first time since `offer` refused."""
-        if self._refused and self.queued_bytes + taken_bytes <= self._limit_bytes // 2:
+        """Whether at most half of what may wait does, for the first time since `offer` refused."""
+        if (
+            self._refused
+            and self.queued_bytes + taken_bytes <= self._limit_bytes // 2
+            and self._data_bytes <= self._data_limit_bytes // 2
+        ):
             self._refused = False
             return True
         return False
 
-    def take(self) -> bytes | memoryview:
-        """The next at most `MAX_CHUNK_BYTES` to write; empty when nothing waits."""
-        if self._rest:
-            chunk, self._rest = self._rest[:MAX_CHUNK_BYTES], self._rest[MAX_CHUNK_BYTES:]
-            self.queued_bytes -= len(chunk)
-            return chunk
-        units, waiting_bytes = self._gather()
-        if not units:
-            return b""
-        framed = frame(_merge(units) if len(units) > 1 else units[0].body)
-        # merging saves headers: count what waited, not what is written
-        self.queued_bytes -= waiting_bytes
-        if len(framed) > MAX_CHUNK_BYTES:
-            view = memoryview(framed)
-            self._rest = view[MAX_CHUNK_BYTES:]
-            self.queued_bytes += len(self._rest)
-            return view[:MAX_CHUNK_BYTES]
-        return framed
+    def take(self, room_bytes: int = MAX_CHUNK_BYTES) -> bytes | memoryview:
+        """The next frame, many small ones merged into one; empty when nothing waits, or fits.
+
+        A frame longer than `MAX_CHUNK_BYTES` comes in pieces of at most ``room_bytes``.
+        """
+        if not self._rest:
+            lane = self._control or self._data
+            if not lane or room_bytes < len(lane[0].frame) <= MAX_CHUNK_BYTES:
+                return b""
+            framed = self._next_frame(room_bytes)
+            if len(framed) <= room_bytes:
+                return framed
+            self._rest = memoryview(framed)
+            self.queued_bytes += len(framed)
+        chunk, self._rest = self._rest[:room_bytes], self._rest[room_bytes:]
+        self.queued_bytes -= len(chunk)
+        return chunk
 
     def clear(self) -> None:
         """Forget everything."""
@@ -113,21 +121,34 @@ class SendQueue:
         self._refused = False
         self.queued_bytes = 0
 
-    def _gather(self) -> tuple[list[_Unit], int]:
-        units: list[_Unit] = []
-        count, waiting_bytes, room = 0, 0, MAX_CHUNK_BYTES - HEADER_BYTES - _ARRAY_HEADER_BYTES
-        for queue in (self._control, self._data):
-            while queue:
-                unit = queue[0]
-                count += unit.messages
-                room -= len(unit.body)
-                if units and (room < 0 or count > wire.MAX_MESSAGES_PER_FRAME):
-                    return units, waiting_bytes
-                units.append(queue.popleft())
-                waiting_bytes += HEADER_BYTES + len(unit.body)
-                if queue is self._data:
-                    self._data_bytes -= HEADER_BYTES + len(unit.body)
-        return units, waiting_bytes
+    def _next_frame(self, room_bytes: int) -> bytes:
+        first = self._pop()
+        if len(first.frame) >= _MERGE_BELOW_BYTES:
+            return first.frame
+        units = [first]
+        count, room = first.messages, room_bytes - len(first.frame) - _ARRAY_HEADER_BYTES
+        while lane := self._control or self._data:
+            unit = lane[0]
+            count += unit.messages
+            room -= len(unit.frame)
+            if (
+                room < 0
+                or count > wire.MAX_MESSAGES_PER_FRAME
+                or len(unit.frame) >= _MERGE_BELOW_BYTES
+            ):
+                break
+            units.append(self._pop())
+        return _merge(units) if len(units) > 1 else first.frame
+
+    def _pop(self) -> _Unit:
+        """The unit to go next, control before data."""
+        if self._control:
+            unit = self._control.popleft()
+        else:
+            unit = self._data.popleft()
+            self._data_bytes -= len(unit.frame)
+        self.queued_bytes -= len(unit.frame)
+        return unit
 
     def _encode(self, messages: Sequence[Message]) -> tuple[list[_Unit], list[_Unit]]:
         data = [message for message in messages if type(message) in DATA_KINDS]
@@ -153,18 +174,18 @@ class SendQueue:
                 f"a {type(messages[0]).__name__} of {len(body)} bytes is longer than a frame may be"
                 f" ({self._max_frame_bytes}, transport.max_frame): split it"
             )
-        units.append(_Unit(len(messages), body))
+        units.append(_Unit(len(messages), frame(body)))
 
 
 def _size(units: Sequence[_Unit]) -> int:
-    return sum(HEADER_BYTES + len(unit.body) for unit in units)
+    return sum(len(unit.frame) for unit in units)
 
 
 def _merge(units: Sequence[_Unit]) -> bytes:
-    """One body with the messages of all units: a new array header before their joined items."""
+    """One frame with the messages of all units: a new array header before their joined items."""
     count = sum(unit.messages for unit in units)
-    items = [unit.body[len(_array_header(unit.messages)) :] for unit in units]
-    return b"".join([_array_header(count), *items])
+    items = [unit.frame[HEADER_BYTES + len(_array_header(unit.messages)) :] for unit in units]
+    return frame(b"".join([_array_header(count), *items]))
 
 
 def _array_header(count: int) -> bytes:

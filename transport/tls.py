@@ -164,7 +164,7 @@ class TlsSession:
             self._tls.set_connect_state()
             self._guarded_handshake()
 
-    def receive(self, ciphertext: bytes) -> list[bytes]:
+    def receive(self, ciphertext: bytes | memoryview) -> list[bytes]:
         """The plaintext that ``ciphertext`` completes; look at ``identity`` and ``ending`` after.
 
         Once ``ending`` is set bytes are ignored: OpenSSL must not be asked again after an error.

@@ -12,7 +12,7 @@ from ..protocol.errors import Misuse
 from ..protocol.identity import BinsUrl, NodeId
 from .addresses import resolve
 from .base import Connection, Dial, Ending, Listener
-from .connection import TlsConnection
+from .connection import READ_AT_ONCE_BYTES, TlsConnection
 from .dialer import TlsDial
 from .handshake import Handshake
 from .listener import TlsListener, bind
@@ -42,6 +42,7 @@ class TlsTransport:
         self._context: TlsContext = load_tls(tls, me)
         self._settings = settings
         self._user_timeout_s = user_timeout_s
+        self._read_buffer = bytearray(READ_AT_ONCE_BYTES)
         self._listeners: list[TlsListener] = []
         self._dials: dict[TlsDial, NodeId] = {}
         self._connections: dict[TlsConnection, None] = {}
@@ -169,6 +170,7 @@ class TlsTransport:
             self._settings,
             dialled=dialled,
             address=address,
+            read_buffer=self._read_buffer,
             plaintext=handshake.plaintext,
             on_closed=self._forget,
             user_timeout_s=self._user_timeout_s,

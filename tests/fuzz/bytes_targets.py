@@ -50,7 +50,7 @@ def frames(data: bytes) -> None:
     received: list[bytes] = []
     try:
         for piece in pieces:
-            received += reader.receive(piece)
+            received += map(bytes, reader.receive(piece))
             assert reader.pending_bytes <= MAX_FRAME_BYTES + HEADER_BYTES
     except PeerViolation:
         assert broken, "a stream without a mistake"

@@ -14,7 +14,7 @@ import gevent
 
 from tagmesh.protocol.config import TransportSettings
 from tagmesh.protocol.identity import BinsUrl, NodeId, PeerIdentity
-from tagmesh.protocol.messages import Goodbye, Message, Ping
+from tagmesh.protocol.messages import Goodbye, Message, Packets, Ping
 from tagmesh.transport import Connection, Ending, LoopbackNetwork, TlsTransport, Transport
 from tagmesh.transport.listener import TlsListener
 from tests.pki import TestCa
@@ -34,6 +34,22 @@ def ping(number: int) -> Ping:
 def text(size: int) -> Goodbye:
     """A message of about ``size`` bytes, at most 256."""
     return Goodbye(cluster_id=1, cause="x" * size)
+
+
+def packets(number: int, size: int = 10) -> Packets:
+    """Data, with ``size`` bytes of payloads."""
+    return Packets(
+        cluster_id=1,
+        source=1,
+        incarnation=1,
+        destination=2,
+        ttl=1,
+        capability="map",
+        stream=1,
+        number=number,
+        count=1,
+        payloads=b"x" * size,
+    )
 
 
 def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

@@ -2,66 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import gevent
 import pytest
 
-from tagmesh.protocol.config import TransportSettings
 from tagmesh.protocol.errors import Misuse, Reason
 from tagmesh.protocol.identity import BinsUrl
 from tagmesh.protocol.messages import Message
 from tagmesh.transport import Connection, Ending
 from tests.transport.links import (
     ANY_PORT,
-    LoopbackOnHub,
     Network,
     Pair,
     Recorder,
-    TlsNetwork,
     node,
     ping,
     text,
     until,
 )
-
-SETTINGS = TransportSettings(connect_timeout_s=0.5, handshake_timeout_s=1.0, close_timeout_s=0.5)
-
-
-@pytest.fixture(params=["tls", "loopback"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def make(kind: str, folder: Path, settings: TransportSettings) -> Network:
-    return TlsNetwork(folder, settings) if kind == "tls" else LoopbackOnHub(settings)
-
-
-@pytest.fixture
-def network(kind: str, tmp_path: Path) -> Iterator[Network]:
-    network = make(kind, tmp_path, SETTINGS)
-    yield network
-    network.close()
-
-
-@pytest.fixture
-def patient(kind: str, tmp_path: Path) -> Iterator[Network]:
-    """A network that gives an orderly end all the time it needs, also on a busy machine."""
-    network = make(kind, tmp_path, dataclasses.replace(SETTINGS, close_timeout_s=10.0))
-    yield network
-    network.close()
-
-
-@pytest.fixture
-def small(kind: str, tmp_path: Path) -> Iterator[Network]:
-    """A network whose send queues are as small as they may be."""
-    settings = dataclasses.replace(SETTINGS, send_queue_bytes=64 * 1024)
-    network = make(kind, tmp_path, settings)
-    yield network
-    network.close()
 
 
 def test_both_sides_know_who_the_other_is(network: Network) -> None:
@@ -221,113 +181,6 @@ def test_an_end_before_start_is_told_after_start(network: Network) -> None:
     pair.right.start()
     assert not pair.right.endings
     assert pair.right.ending.cause == "never wanted"
-
-
-def test_pause_stops_delivery_and_the_sender_notices(small: Network) -> None:
-    pair = Pair(small)
-    pair.right.connection.pause()
-    sent = 0
-    while pair.left.connection.send([text(250)] * 100):
-        sent += 100
-        gevent.sleep(0)
-        assert sent < 200_000, "the queue is bounded"
-    assert 0 < pair.left.connection.queued_bytes <= 66 * 1024, "2 KiB more: TLS records"
-    assert not pair.right.messages
-    assert pair.right.connection.send([ping(1)]), "the other direction flows"
-    until(lambda: pair.left.messages == [ping(1)])
-    pair.right.connection.resume()
-    until(lambda: len(pair.right.messages) == sent)
-    until(lambda: pair.left.connection.queued_bytes == 0)
-    assert pair.left.connection.send([ping(2)])
-
-
-def test_who_was_refused_is_told_of_room_once(small: Network) -> None:
-    pair = Pair(small)
-    connection = pair.left.connection
-    told: list[int] = []
-    connection.on_room = lambda: told.append(connection.queued_bytes)
-    assert connection.send([text(250)] * 100)
-    until(lambda: connection.queued_bytes == 0)
-    pair.right.connection.pause()
-    while connection.send([text(250)] * 100):
-        gevent.sleep(0)
-    gevent.sleep(0.02)
-    assert not told, "nobody was refused, then nothing was read"
-    pair.right.connection.resume()
-    until(lambda: connection.queued_bytes == 0)
-    until(lambda: bool(told))
-    assert told[0] <= 32 * 1024
-    gevent.sleep(0.02)
-    assert len(told) == 1
-
-
-def test_room_is_told_from_the_loop_so_that_one_may_send(small: Network) -> None:
-    """Who sends again when told keeps the connection busy to the end."""
-    pair = Pair(small)
-    connection = pair.left.connection
-    left = [[ping(number)] * 200 for number in range(1_000)]
-    inside = False
-
-    def fill() -> None:
-        nonlocal inside
-        assert not inside, "never from inside send()"
-        inside = True
-        while left and connection.send(left[0]):
-            left.pop(0)
-        inside = False
-
-    connection.on_room = fill
-    fill()
-    assert left, "more than a queue full"
-    until(lambda: len(pair.right.messages) == 200_000)
-    assert pair.right.messages[::200] == [ping(number) for number in range(1_000)]
-
-
-def test_an_ended_connection_tells_of_no_room(small: Network) -> None:
-    pair = Pair(small)
-    told: list[None] = []
-    pair.left.connection.on_room = lambda: told.append(None)
-    pair.right.connection.pause()
-    while pair.left.connection.send([text(250)] * 100):
-        gevent.sleep(0)
-    pair.left.connection.close("enough")
-    pair.right.connection.resume()
-    assert pair.left.ending
-    gevent.sleep(0.02)
-    assert not told
-
-
-def test_a_batch_that_does_not_fit_is_not_queued_in_part(small: Network) -> None:
-    pair = Pair(small)
-    pair.right.connection.pause()
-    while pair.left.connection.send([text(250)] * 10):
-        pass
-    before = pair.left.connection.queued_bytes
-    assert not pair.left.connection.send([text(250)] * 200)
-    assert pair.left.connection.queued_bytes == before
-
-
-def test_a_batch_that_can_never_fit_is_our_mistake(small: Network) -> None:
-    pair = Pair(small)
-    with pytest.raises(Misuse, match="can never fit the send queue"):
-        pair.left.connection.send([text(250)] * 1_000)
-
-
-def test_a_slow_reader_does_not_stop_others(small: Network) -> None:
-    slow = Pair(small)
-    third = small.transport(3)
-    accepted: list[Connection] = []
-    dialled: list[Connection] = []
-    listener = third.listen(ANY_PORT, accepted.append, lambda *_: None)
-    slow.one.dial(listener.url, node(3), dialled.append, lambda _: None)
-    until(lambda: bool(accepted and dialled))
-    fast, reader = Recorder(dialled[0]), Recorder(accepted[0])
-    slow.right.connection.pause()
-    while slow.left.connection.send([text(250)] * 100):
-        gevent.sleep(0)
-    for number in range(100):
-        assert fast.connection.send([ping(number)])
-        until(lambda number=number: len(reader.messages) == number + 1)  # type: ignore[misc]
 
 
 def test_wrong_node_is_refused_on_both_sides(network: Network) -> None:

@@ -13,43 +13,22 @@ from tagmesh.protocol.messages import (
     MAX_BATCH_BYTES,
     Goodbye,
     Message,
-    Packets,
-    Ping,
     SyncChunk,
     SyncId,
     Trace,
 )
 from tagmesh.transport.frames import FrameReader
-from tagmesh.transport.sendqueue import DATA_SHARE, MAX_CHUNK_BYTES, SendQueue
+from tagmesh.transport.sendqueue import DATA_SHARE, MAX_CHUNK_BYTES, MAX_DATA_BYTES, SendQueue
+from tests.transport.links import packets, ping
 
 LIMIT = 8 * 1024 * 1024
 MAX_FRAME = 1024 * 1024
-
-
-def ping(number: int) -> Ping:
-    return Ping(cluster_id=1, number=number)
 
 
 def trace(nodes: int = 0) -> Trace:
     """Five bytes for each node."""
     visited = [2**31 - 1] * nodes
     return Trace(cluster_id=1, source=1, destination=2, number=1, ttl=1, visited=visited)
-
-
-def packets(number: int, size: int = 10) -> Packets:
-    """Data, with ``size`` bytes of payloads."""
-    return Packets(
-        cluster_id=1,
-        source=1,
-        incarnation=1,
-        destination=2,
-        ttl=1,
-        capability="map",
-        stream=1,
-        number=number,
-        count=1,
-        payloads=b"x" * size,
-    )
 
 
 def sync_chunk(number: int) -> SyncChunk:
@@ -65,6 +44,12 @@ def sync_chunk(number: int) -> SyncChunk:
         checksum=0,
         pieces=b"x",
     )
+
+
+def taken(queue: SendQueue) -> list[Message]:
+    """The messages of the one frame that is next."""
+    (body,) = FrameReader(MAX_FRAME).receive(bytes(queue.take()))
+    return wire.decode(body).messages
 
 
 def frames_of(queue: SendQueue) -> list[list[Message]]:
@@ -126,48 +111,73 @@ def test_control_goes_before_data() -> None:
     assert messages == [ping(1), ping(2), first, chunk, second]
 
 
-def test_control_overtakes_data_at_the_next_chunk() -> None:
-    """However much waits: a ping leaves with the chunk after the one being written (B13)."""
+def test_control_overtakes_data_at_the_next_frame() -> None:
+    """However much waits: a ping leaves right behind the frame being written (B13)."""
     queue = SendQueue(LIMIT, MAX_FRAME)
-    bulk: list[Message] = [packets(number, 32 * 1024) for number in range(100)]
+    bulk: list[Message] = [packets(number, 32 * 1024) for number in range(7)]
     assert queue.offer(bulk)
-    reader = FrameReader(MAX_FRAME)
-    arrived: list[Message] = []
-    sent = 0
-    while chunk := queue.take():
-        sent += 1
-        assert queue.offer([ping(sent)])
-        for body in reader.receive(bytes(chunk)):
-            arrived += wire.decode(body).messages
-        if isinstance(arrived[-1], Ping):
-            break
-        pings = [message.number for message in arrived if isinstance(message, Ping)]
-        assert pings == list(range(1, sent)), "each came with the chunk after it"
-    assert [message for message in arrived if not isinstance(message, Ping)] == bulk
-
-
-def test_data_leaves_room_for_control() -> None:
-    queue = SendQueue(1024 * 1024, MAX_FRAME)
-    while queue.offer([packets(1, 32 * 1024)]):
-        pass
-    assert 0.7 * 1024 * 1024 < queue.queued_bytes <= DATA_SHARE * 1024 * 1024
-    for number in range(10_000):
+    kinds = []
+    for number in range(7):
+        (data,) = taken(queue)
         assert queue.offer([ping(number)])
+        (control,) = taken(queue)
+        kinds += [data, control]
+    assert kinds[::2] == bulk
+    assert kinds[1::2] == [ping(number) for number in range(7)]
+
+
+def test_control_overtakes_what_is_left_of_a_long_frame_only_behind_it() -> None:
+    queue = SendQueue(LIMIT, MAX_FRAME)
+    first, second = packets(1, 90 * 1024), packets(2, 90 * 1024)
+    assert queue.offer([first, second])
+    begun = queue.take()
+    assert len(begun) == MAX_CHUNK_BYTES
+    assert queue.offer([ping(1)])
+    reader = FrameReader(MAX_FRAME)
+    bodies = reader.receive(bytes(begun) + bytes(queue.take()) + bytes(queue.take()))
+    assert [wire.decode(body).messages for body in bodies] == [[first], [ping(1)]]
+
+
+def test_a_frame_that_does_not_fit_what_is_left_of_a_chunk_waits_for_the_next() -> None:
+    queue = SendQueue(LIMIT, MAX_FRAME)
+    assert queue.offer([packets(1, 40 * 1024), packets(2, 40 * 1024)])
+    first = queue.take()
+    assert queue.take(MAX_CHUNK_BYTES - len(first)) == b""
+    assert queue.queued_bytes == len(first)
+    assert len(queue.take()) == len(first)
+
+
+def test_data_that_waits_is_bounded_and_leaves_room_for_control() -> None:
+    for limit, data_limit in ((LIMIT, MAX_DATA_BYTES), (256 * 1024, DATA_SHARE * 256 * 1024)):
+        queue = SendQueue(limit, MAX_FRAME)
+        while queue.offer([packets(1, 32 * 1024)]):
+            pass
+        assert data_limit - 33 * 1024 < queue.queued_bytes <= data_limit
+        for number in range(5_000):
+            assert queue.offer([ping(number)])
 
 
 def test_room_is_told_once_and_only_after_a_refusal() -> None:
-    queue = SendQueue(1024 * 1024, MAX_FRAME)
+    queue = SendQueue(LIMIT, MAX_FRAME)
     assert queue.offer([packets(1, 32 * 1024)])
     assert not queue.has_room_again(), "nobody was refused"
     while queue.offer([packets(1, 32 * 1024)]):
         pass
-    assert not queue.has_room_again()
-    while queue.queued_bytes > 512 * 1024:
+    while queue.queued_bytes > MAX_DATA_BYTES // 2:
         assert not queue.has_room_again()
         assert queue.take()
-    assert not queue.has_room_again(taken_bytes=512 * 1024), "taken, not yet written"
+    assert not queue.has_room_again(taken_bytes=LIMIT // 2), "taken, not yet written"
     assert queue.has_room_again()
     assert not queue.has_room_again(), "once"
+
+
+def test_room_for_control_is_told_when_half_of_the_queue_is_empty() -> None:
+    queue = SendQueue(64 * 1024, MAX_FRAME)
+    while queue.offer([ping(1)] * 100):
+        pass
+    assert not queue.has_room_again()
+    assert queue.take()
+    assert queue.has_room_again()
 
 
 def test_the_limit_counts_what_waits() -> None:
@@ -192,9 +202,8 @@ def test_what_can_never_be_sent_is_our_mistake() -> None:
         queue.offer([trace(1024)])
     with pytest.raises(Misuse, match="can never fit the send queue"):
         queue.offer([ping(number) for number in range(20_000)])
-    queue = SendQueue(64 * 1024, MAX_FRAME)
-    with pytest.raises(Misuse, match="can never fit the send queue"):
-        queue.offer([packets(1, 60 * 1024)])
+    with pytest.raises(Misuse, match="and 49152 of data"):
+        SendQueue(64 * 1024, MAX_FRAME).offer([packets(1, 60 * 1024)])
     assert queue.queued_bytes == 0
 
 

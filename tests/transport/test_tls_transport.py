@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import gc
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,11 +36,15 @@ from tests.transport.links import (
     made,
     node,
     open_descriptors,
+    packets,
     ping,
     strangers,
     text,
     until,
 )
+
+SIOCOUTQNSD = 0x894B
+"""ioctl of Linux: bytes written to a socket that were not sent yet."""
 
 
 @pytest.fixture
@@ -210,6 +216,19 @@ def test_a_peer_that_reads_nothing_costs_a_bounded_queue(tmp_path: Path) -> None
         assert pair.left.connection.queued_bytes <= 1024 * 1024 + 2048
         pair.left.connection.abort("too slow")
         assert pair.left.ending.cause == "too slow"
+
+
+def test_the_kernel_holds_little_that_is_not_sent(network: TlsNetwork) -> None:
+    """What lies there cannot be overtaken by a ping any more (B13)."""
+    pair = Pair(network)
+    pair.right.connection.pause()
+    refused = 0
+    while refused < 20:
+        refused = 0 if pair.left.connection.send([packets(1, 32_000)]) else refused + 1
+        gevent.sleep(0.001)
+    unsent = bytearray(4)
+    fcntl.ioctl(pair.left.connection._sock, SIOCOUTQNSD, unsent)  # type: ignore[attr-defined]
+    assert int.from_bytes(unsent, sys.byteorder) <= 2 * connection_module.MAX_UNSENT_BYTES
 
 
 def test_names_that_do_not_resolve_fail_in_time(network: TlsNetwork) -> None:
