@@ -15,9 +15,25 @@ __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # programs decide, not the library
 
 if TYPE_CHECKING:
+    from .actors.cluster import Cluster
+    from .capabilities.counters import Counters
+    from .capabilities.pending import Reply
+    from .capabilities.replicated_dict import ReplicatedDict
+    from .capabilities.replicated_map import ReplicatedMap
+    from .capabilities.write_behind import Store
     from .control.lab import LocalCluster
     from .control.node import Node
+    from .protocol.capability_words import Answer
     from .protocol.config import Config, ConfigError
+    from .protocol.contract import (
+        Capability,
+        KeyedCapability,
+        Outcome,
+        Progress,
+        Quarantined,
+        Result,
+        SyncReport,
+    )
     from .protocol.errors import (
         Busy,
         CapabilityDisabled,
@@ -26,57 +42,96 @@ if TYPE_CHECKING:
         NodeDown,
         NotProvisioned,
         NotTagOwner,
+        PeerViolation,
         RemoteError,
         StorageUnavailable,
         TagmeshError,
         TimedOut,
+        Unknown,
         Unreachable,
     )
     from .protocol.events import Event, EventRecord
+    from .protocol.messages import CapState, Section
     from .protocol.status import Status
 
 _HOME = {
+    "Answer": "protocol.capability_words",
     "Busy": "protocol.errors",
+    "CapState": "protocol.messages",
+    "Capability": "protocol.contract",
     "CapabilityDisabled": "protocol.errors",
+    "Cluster": "actors.cluster",
     "Config": "protocol.config",
     "ConfigError": "protocol.config",
+    "Counters": "capabilities.counters",
     "Event": "protocol.events",
     "EventRecord": "protocol.events",
     "ForkedRuntime": "protocol.errors",
+    "KeyedCapability": "protocol.contract",
     "LocalCluster": "control.lab",
     "Misuse": "protocol.errors",
     "Node": "control.node",
     "NodeDown": "protocol.errors",
     "NotProvisioned": "protocol.errors",
     "NotTagOwner": "protocol.errors",
+    "Outcome": "protocol.contract",
+    "PeerViolation": "protocol.errors",
+    "Progress": "protocol.contract",
+    "Quarantined": "protocol.contract",
     "RemoteError": "protocol.errors",
+    "ReplicatedDict": "capabilities.replicated_dict",
+    "ReplicatedMap": "capabilities.replicated_map",
+    "Reply": "capabilities.pending",
+    "Result": "protocol.contract",
+    "Section": "protocol.messages",
     "Status": "protocol.status",
     "StorageUnavailable": "protocol.errors",
+    "Store": "capabilities.write_behind",
+    "SyncReport": "protocol.contract",
     "TagmeshError": "protocol.errors",
     "TimedOut": "protocol.errors",
+    "Unknown": "protocol.errors",
     "Unreachable": "protocol.errors",
 }
 """Where each public name lives. Loaded at first use, so that importing tagmesh is quick."""
 
 __all__ = [
+    "Answer",
     "Busy",
+    "CapState",
+    "Capability",
     "CapabilityDisabled",
+    "Cluster",
     "Config",
     "ConfigError",
+    "Counters",
     "Event",
     "EventRecord",
     "ForkedRuntime",
+    "KeyedCapability",
     "LocalCluster",
     "Misuse",
     "Node",
     "NodeDown",
     "NotProvisioned",
     "NotTagOwner",
+    "Outcome",
+    "PeerViolation",
+    "Progress",
+    "Quarantined",
     "RemoteError",
+    "ReplicatedDict",
+    "ReplicatedMap",
+    "Reply",
+    "Result",
+    "Section",
     "Status",
     "StorageUnavailable",
+    "Store",
+    "SyncReport",
     "TagmeshError",
     "TimedOut",
+    "Unknown",
     "Unreachable",
 ]
 
