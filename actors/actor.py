@@ -15,13 +15,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import gevent.event
+import msgspec
 import pykka
+from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pykka._envelope import Envelope
     from pykka._types import OptExcInfo
 
     from ..protocol.effects import Effect
@@ -41,30 +42,45 @@ class InboxFull(Exception):  # noqa: N818 - names the state, as queue.Full does
 
 
 class Inbox:
-    """A bounded queue that wakes its actor once per burst. `put` may come from any thread."""
+    """A bounded queue that wakes its actor once per burst. `put` may come from any thread.
+
+    It holds the envelopes of pykka, and what our actors tell each other without one: nobody waits
+    for an answer to that.
+    """
 
     def __init__(self, actor: ClusterActor) -> None:
         self._actor = actor
-        self._envelopes: deque[Envelope[Any]] = deque()
+        self._waiting: deque[Any] = deque()
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        """Queue; raises `InboxFull` at the limit. Stops and ticks are always taken."""
-        full = len(self._envelopes) >= MAX_INBOX
-        if full and not isinstance(envelope.message, (_ActorStop, _Tick)):
+        """Queue; raises `InboxFull` at the limit. Stops are always taken."""
+        if len(self._waiting) >= MAX_INBOX and not isinstance(envelope.message, _ActorStop):
             raise InboxFull(f"{self._actor.name} has {MAX_INBOX} messages waiting")
-        self._envelopes.append(envelope)
+        self._waiting.append(envelope)
         self._actor.wake()
 
-    def get(self) -> Envelope[Any]:
-        """The oldest message."""
-        return self._envelopes.popleft()
+    def tell(self, mail: object) -> bool:
+        """Queue, in the hub's thread; False when the actor is over or does not keep up (H3)."""
+        if len(self._waiting) >= MAX_INBOX or self._actor.actor_stopped.is_set():
+            return False
+        self._waiting.append(mail)
+        self._actor.wake()
+        return True
+
+    def tick(self) -> None:
+        """Queue a tick, always: it is one, however long the queue is."""
+        self._waiting.append(_TICK)
+
+    def get(self) -> Any:
+        """What has waited longest."""
+        return self._waiting.popleft()
 
     def empty(self) -> bool:
         """Nothing is waiting."""
-        return not self._envelopes
+        return not self._waiting
 
     def __len__(self) -> int:
-        return len(self._envelopes)
+        return len(self._waiting)
 
 
 class ReplyFuture(pykka.Future[Any]):
@@ -117,7 +133,8 @@ class ClusterActor(pykka.Actor):
     # The three hooks Pykka documents for new kinds of actors ----------------------------------
 
     def _create_actor_inbox(self) -> Inbox:  # type: ignore[override]
-        return Inbox(self)
+        self.inbox = Inbox(self)
+        return self.inbox
 
     @staticmethod
     def _create_future() -> pykka.Future[Any]:
@@ -146,31 +163,35 @@ class ClusterActor(pykka.Actor):
         self._burst()
 
     def _burst(self) -> None:
+        inbox, stopped = self.inbox, self.actor_stopped
         for _ in range(MAX_BURST):
-            if self.actor_stopped.is_set() or self.actor_inbox.empty():
+            if not inbox or stopped.is_set():
                 break
-            self._handle(self.actor_inbox.get())
+            self._handle(inbox.get())
         self._awake = False
-        if self.actor_stopped.is_set():
+        if stopped.is_set():
             self._cancel_timer()
             self._actor_loop_teardown()
-        elif not self.actor_inbox.empty():
+        elif inbox:
             self.wake()
 
-    def _handle(self, envelope: Envelope[Any]) -> None:
+    def _handle(self, item: Any) -> None:
+        reply_to = None
+        if isinstance(item, Envelope):
+            item, reply_to = item.message, item.reply_to
         try:
-            response = self._handle_receive(envelope.message)
+            response = self._handle_receive(item)
             if not self.actor_stopped.is_set():
                 self._arm()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - nothing may reach Pykka's stop_all (H1)
-            if envelope.reply_to is not None:
-                envelope.reply_to.set_exception((type(error), error, error.__traceback__))
+            if reply_to is not None:
+                reply_to.set_exception((type(error), error, error.__traceback__))
             self._crash(error)
         else:
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(response)
+            if reply_to is not None:
+                reply_to.set(response)
 
     def _crash(self, error: BaseException) -> None:
         logger.error("actor %s crashed", self.name, exc_info=error)
@@ -208,9 +229,14 @@ class ClusterActor(pykka.Actor):
             self._timer = self.context.runtime.call_later(deadline - self.now, self._rang)
 
     def _rang(self) -> None:
+        """What waits goes first: it may be the sign of life that the tick would miss."""
         self._timer = self._timer_at = None
-        if not self.actor_stopped.is_set():
-            self.actor_ref.tell(_TICK)
+        if self.actor_stopped.is_set():
+            return
+        self.inbox.tick()
+        if not self._awake:
+            self._awake = True
+            self._burst()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -218,6 +244,8 @@ class ClusterActor(pykka.Actor):
         self._timer = self._timer_at = None
 
     def _handle_receive(self, message: Any) -> Any:
+        if isinstance(message, msgspec.Struct):  # all mail is; what pykka itself sends is not
+            return self.on_receive(message)
         if message is _TICK:
             return self.on_tick(self.now)
         return super()._handle_receive(message)

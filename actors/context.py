@@ -10,13 +10,12 @@ from ..protocol.descriptions import Descriptions
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import ClusterId, NodeId
 from .eventlog import EventLog
-from .mail import Outgoing
 from .supervisor import Name, Supervisor
 
 if TYPE_CHECKING:
     from ..protocol.config import Config
     from ..protocol.identity import Incarnation
-    from ..protocol.messages import Routed
+    from ..protocol.messages import Message, Routed
     from ..storage.base import Roster
     from ..transport.base import Transport
     from .lane import Lane
@@ -72,6 +71,12 @@ class Context:
         """The capabilities of one cluster, by name."""
         return [r for (c, _), r in sorted(self.registrations.items(), key=_key) if c == cluster]
 
+    def send(self, peer: NodeId, message: Message) -> None:
+        """Send a control message to a node on the connection with it, if there is one."""
+        lane = self.lanes.get(peer)
+        if lane is None or not lane.control(message):
+            self.drops["not sent"] += 1
+
     def send_routed(self, message: Routed) -> None:
         """Send a control message of this node to ``message.destination``, wherever that is."""
         view = self.views.get(ClusterId(message.cluster_id))
@@ -79,7 +84,7 @@ class Context:
         if route is None:
             self.drops["R-3"] += 1
         else:
-            self.supervisor.tell(("peer", route[0]), Outgoing(message))
+            self.send(route[0], message)
 
 
 def _key(item: tuple[tuple[ClusterId, str], object]) -> tuple[ClusterId, str]:

@@ -1,4 +1,4 @@
-"""The data lane of one established connection: who may send bulk data on it, and how much.
+"""One established connection, for those who send on it: who may send how much bulk data.
 
 A lane is no actor: the capability and node actors of its node call it in their own turn, so that a
 message leaves in the same turn of the loop that brought it. Credit is kept per cluster and
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from ..protocol.credit import Granted, Spent
 from ..protocol.errors import PeerViolation
-from ..protocol.messages import MAX_CAPABILITIES, MAX_CLUSTERS, Credit, Packets, SyncChunk
+from ..protocol.messages import (
+    MAX_CAPABILITIES,
+    MAX_CLUSTERS,
+    Credit,
+    Message,
+    Packets,
+    SyncChunk,
+)
 from .mail import LaneOpen
 
 if TYPE_CHECKING:
@@ -67,6 +74,10 @@ class Lane:
             self._full = True  # on_room follows, or the end of the connection
             return False
         return self._spent[flow].spend(size)
+
+    def control(self, message: Message) -> bool:
+        """Send what needs no credit, ahead of bulk data; False when it was not taken."""
+        return self._connection.send([message])
 
     def wait(self, cluster: int, capability: str, name: Name) -> None:
         """Tell the actor ``name`` by `LaneOpen`, once, when there may be room."""

@@ -30,7 +30,6 @@ from .mail import (
     Heard,
     HelpWanted,
     LinkReport,
-    Outgoing,
     PeerGone,
     Question,
     ReportState,
@@ -104,7 +103,7 @@ class LinkActor(ClusterActor):
         tell = self.context.supervisor.tell
         match effect:
             case Send():
-                tell(self._peer, Outgoing(effect.message))
+                self.context.send(self.rules.peer, effect.message)
             case LinkChanged():
                 self._announce(effect)
                 self._report(effect.before, effect.after, effect.cause)
@@ -112,7 +111,7 @@ class LinkActor(ClusterActor):
                 tell(self._node, HelpWanted(self.rules.peer, effect.number))
             case AnswerQuestion():
                 answer = ProbeAnswer(self.rules.cluster_id, self.rules.peer, effect.number, True)
-                tell(("peer", effect.asker), Outgoing(answer))
+                self.context.send(effect.asker, answer)
             case DropConnection():
                 tell(self._peer, DropPath(effect.cause))
             case Count():

@@ -163,12 +163,6 @@ class Attach(Mail, frozen=True):
     cluster_id: ClusterId
 
 
-class Outgoing(Mail, frozen=True):
-    """Send on the established connection, if there is one."""
-
-    message: Message
-
-
 class DropPath(Mail, frozen=True):
     """The link machine says the path is dead."""
 

@@ -30,7 +30,6 @@ from .mail import (
     Learned,
     LinkReport,
     MembersChanged,
-    Outgoing,
     PassingThrough,
     ReportState,
     RosterWanted,
@@ -172,7 +171,7 @@ class NodeActor(ClusterActor):
         direct = {self.rules.next_hop(n) for n in self.rules.reachable} - {None, wanted.peer}
         for helper in sorted(n for n in direct if n is not None)[:MAX_HELPERS]:
             request = ProbeRequest(self.cluster, wanted.peer, wanted.number)
-            self.context.supervisor.tell(("peer", helper), Outgoing(request))
+            self.context.send(helper, request)
 
     def _trace(self, wanted: TraceRoute) -> ReplyFuture | Dropped:
         """The future of the answer, or why nothing was sent."""
@@ -201,7 +200,7 @@ class NodeActor(ClusterActor):
         tell = self.context.supervisor.tell
         match effect:
             case SendTo():
-                tell(("peer", effect.node_id), Outgoing(effect.message))
+                self.context.send(effect.node_id, effect.message)
             case Announce():
                 self.context.events.publish(effect, self.cluster)
             case Learn():

@@ -50,7 +50,6 @@ from .mail import (
     DropPath,
     Ended,
     LaneOpen,
-    Outgoing,
     PeerBarred,
     PeerChanged,
     PeerGone,
@@ -157,8 +156,6 @@ class PeerActor(ClusterActor):
         match message:
             case Received():
                 self._received(message.key, message.messages)
-            case Outgoing():
-                self._send(self.rules.established, message.message)
             case Connected():
                 self._ask_admission(message.connection)
             case Verdict():
@@ -347,8 +344,8 @@ class PeerActor(ClusterActor):
     def _tell_name(self, mail: Connected | DialFailed) -> None:
         self.context.supervisor.tell(self.name, mail)
 
-    def _send(self, key: int | None, message: Message) -> None:
-        connection = self._connections.get(key) if key is not None else None
+    def _send(self, key: int, message: Message) -> None:
+        connection = self._connections.get(key)
         if connection is None or not connection.send([message]):
             self.context.drops["not sent"] += 1
 

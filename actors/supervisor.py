@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
-from .actor import ClusterActor, InboxFull
+from .actor import ClusterActor, Inbox
 
 if TYPE_CHECKING:
     from .runtime import Runtime, Timer
@@ -103,12 +103,8 @@ class Supervisor:
     def tell(self, name: Name, message: object) -> bool:
         """Tell by name; False (and a count) when nobody took it."""
         ref = self._refs.get(name)
-        if ref is None:
-            self.dead_letters[str(name[0])] += 1
-            return False
-        try:
-            ref.tell(message)
-        except (pykka.ActorDeadError, InboxFull):
+        inbox: Inbox | None = ref.actor_inbox if ref is not None else None  # type: ignore[assignment] # our actors have no other
+        if inbox is None or not inbox.tell(message):
             self.dead_letters[str(name[0])] += 1
             return False
         return True

@@ -10,7 +10,6 @@ import msgspec
 from ..actors import peer
 from ..actors.actor import ClusterActor
 from ..actors.link import LinkActor
-from ..actors.mail import Received
 from ..protocol import damping
 from ..protocol.damping import Backoff, Flaps
 from ..protocol.effects import Effect
@@ -280,22 +279,13 @@ def no_backpressure(replace: Replace) -> None:
 @mutant(
     "paused for ever",
     rule="H3, L-2",
-    defect="a peer whose reading was paused is read again only when it brings something",
+    defect="a peer whose reading was paused is never read again",
     history="flood",
     dies="I2, I9",
 )
 def paused_for_ever(replace: Replace) -> None:
-    """So it was until `flood` found it with seed 2: the last mail handled was one of ours."""
-    inner = peer.PeerActor.on_receive
-    unpause = peer.PeerActor._unpause
-
-    def on_receive(self: peer.PeerActor, message: object) -> Any:
-        if isinstance(message, Received):
-            unpause(self)
-        return inner(self, message)
-
+    """Its link lives, and nothing of it arrives."""
     replace(peer.PeerActor, "_unpause", lambda _self: None)
-    replace(peer.PeerActor, "on_receive", on_receive)
 
 
 @mutant(

@@ -13,6 +13,7 @@ from ..actors import node
 from ..protocol import reachability
 from ..protocol.adjacencies import Adjacencies
 from ..protocol.effects import Announce, Count, Effect, SendTo
+from ..protocol.events import Event
 from ..protocol.identity import NodeId
 from ..protocol.linkstates import LinkStates, Said, said_in
 from ..protocol.messages import LinkState, Trace
@@ -205,14 +206,18 @@ def endless_forwarding(replace: Replace) -> None:
 )
 def up_repeated(replace: Replace) -> None:
     """Applications must guess what is new."""
-    inner = Reachability._edges
+    inner = Reachability.settle
 
-    def edges(self: Reachability, peer: NodeId, *args: Any) -> list[Announce]:
-        if peer in self._routes:
-            self._announced.pop(peer, None)
-        return inner(self, peer, *args)
+    def settle(
+        self: Reachability, priorities: Mapping[NodeId, int], cause: str, own: Mapping[NodeId, str]
+    ) -> list[Announce]:
+        told = inner(self, priorities, cause, own)
+        for peer, path in self._routes.items():
+            life = self._announced[peer]
+            told.append(reachability._edge(Event.NODE_UP, peer, life, cause, path))
+        return told
 
-    replace(Reachability, "_edges", edges)
+    replace(Reachability, "settle", settle)
 
 
 @mutant(

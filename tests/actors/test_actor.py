@@ -123,6 +123,15 @@ def test_an_asker_gets_the_exception_and_the_actor_is_restarted(lab: Lab) -> Non
     assert lab.notes["a"][-1] == "start"
 
 
+def test_what_waits_goes_before_a_tick(lab: Lab) -> None:
+    """It may be the sign of life that the tick would miss."""
+    ref = lab.start("a")
+    lab.scheduler.at(2.0, lambda: ref.tell("still here"))
+    ref.tell(2.0)
+    lab.run(3.0)
+    assert lab.notes["a"] == ["start", 2.0, "still here", ("tick", 2.0)]
+
+
 def test_a_failing_start_is_a_crash_too(lab: Lab) -> None:
     class Failing(Echo):
         def on_start(self) -> None:

@@ -136,3 +136,10 @@ def test_a_peer_cannot_make_us_remember_capabilities_without_end(lane: Lane) -> 
         lane.received(Packets(1, 1, 1, 2, 3, f"c{n}", 0, 0, 1, b"\x91\x01"))
     with pytest.raises(PeerViolation, match="capabilities"):
         lane.received(small)
+
+
+def test_control_messages_need_no_credit(lane: Lane, connection: Connection) -> None:
+    assert lane.control(Credit(1, "dialogs", 5))
+    assert connection.sent == [Credit(1, "dialogs", 5)]
+    connection.full = True
+    assert not lane.control(Credit(1, "dialogs", 6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 
-from tagmesh.actors.mail import Outgoing, TraceRoute
+from tagmesh.actors.mail import TraceRoute
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.errors import NotProvisioned
 from tagmesh.protocol.greeting import Versions
@@ -169,5 +169,4 @@ def _reconnect(world: World, checkers: Checkers) -> None:
 
 
 def _say(world: World, message: Message) -> None:
-    supervisor = world.processes[world.ids[1]].system.context.supervisor
-    supervisor.tell(("peer", world.ids[0]), Outgoing(message))
+    world.processes[world.ids[1]].system.context.send(world.ids[0], message)
