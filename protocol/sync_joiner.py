@@ -288,6 +288,7 @@ class Joiner:
         self._effects.append(Finished(self._account.report("", *outcome, now)))
 
     def _fail(self, now: float, reason: str) -> None:
+        assert reason, "a sync that fails says why"
         self._close_try(reason)
         self._enter(JoinerState.FAILED, now)
         self._effects.append(Finished(self._account.report(reason, 0, None, now)))

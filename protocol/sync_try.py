@@ -14,7 +14,7 @@ RECEIVING  CHUNK                 the next one: Apply; others are dropped, a gap 
 RECEIVING  TAKEN                 SyncAck; the last one → COMPLETE
 RECEIVING  END                   kept; all taken → COMPLETE
 RECEIVING  BACK                  SyncAck(resend): resume at the first missing chunk
-RECEIVING  TICK (silent for Q)   SyncAck(resend)
+RECEIVING  TICK (silent for Q)   SyncAck(resend); then after 2·Q, 4·Q, … of silence
 RECEIVING  TICK (U unreachable)  → LOST
 RECEIVING  TICK (P no progress)  → LOST; → STUCK when chunks came that nobody takes
 both       RESTARTED, STOP       → LOST
@@ -23,9 +23,10 @@ both       GONE                  remembered, until BACK
 
 SyncAck says what the application has taken, so chunks that are neither acknowledged nor new are
 few (the window), and it is the only thing that makes the donor send: whatever is lost, the answer,
-a chunk, an ack or the end, silence follows, and SyncAck(resend) after Q heals it. Chunks are taken
-in the order of their numbers, so a number is taken once, and with finitely many numbers and P
-without progress between any two of them every try ends.
+a chunk, an ack or the end, silence follows, and SyncAck(resend) after Q heals it. (The pauses grow:
+on a line so slow that a chunk takes longer than Q, asking makes it slower.) Chunks are taken in the
+order of their numbers, so a number is taken once, and with finitely many numbers and at most P
+without progress between two of them every try ends.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ class Try:
         """The next chunk was asked for when another one came in its place."""
         self._ask_at = now + settings.request_timeout_s / 2
         """When silence has lasted long enough to ask again."""
+        self._pause_s = settings.request_timeout_s
+        """Silence after which to ask the next time."""
         self._progress_at = now
         self._unreachable_at: float | None = None
         self._effects: list[Effect] = []
@@ -212,13 +215,13 @@ class Try:
         else:
             self.answer = answer
             self.state = TryState.RECEIVING
-            self._progress_at = now
+            self._progressed(now)
             self._acknowledge(now)
 
     def _answered_again(self, now: float, answer: SyncAnswer) -> None:
         if not answer.refusal:
             self.answer = answer
-            self._heard(now)
+            self._ask_at = now + self._pause_s
 
     def _chunk(self, now: float, chunk: SyncChunk) -> None:
         if chunk.number < self._received:
@@ -234,7 +237,7 @@ class Try:
 
     def _chunk_taken(self, now: float, refused: int) -> None:
         self._taken += 1
-        self._progress_at = now
+        self._progressed(now)
         if self._extras is not None:
             self._extras.taken(refused)
         self._acknowledge(now)
@@ -245,8 +248,7 @@ class Try:
             self._lose(Why.MALFORMED)
         elif self._end is None:
             self._end = end
-            self._progress_at = now
-            self._heard(now)
+            self._progressed(now)
             self._complete_if_all_taken()
 
     def _stopped(self, _now: float, stop: SyncStop) -> None:
@@ -270,6 +272,7 @@ class Try:
         if gone is not None and now >= gone + self.settings.resume_timeout_s:
             self._lose(Why.UNREACHABLE)
         elif now < self._progress_at + self.settings.sync_timeout_s:
+            self._pause_s *= 2
             self._acknowledge(now, resend=True)
         else:
             stuck = self._taken < self._received
@@ -298,17 +301,19 @@ class Try:
             return
         self._received += 1
         self.bytes += len(chunk.pieces)
-        self._progress_at = now
+        self._progressed(now)
         self._asked_again = False
         self._effects.append(Apply(self.counter, chunk.number, [piece for piece, _ in pieces]))
         if self._extras is not None:
             self._effects += self._extras.came(self.counter, pieces)
 
-    def _heard(self, now: float) -> None:
-        self._ask_at = now + self.settings.request_timeout_s
+    def _progressed(self, now: float) -> None:
+        self._progress_at = now
+        self._pause_s = self.settings.request_timeout_s
+        self._ask_at = now + self._pause_s
 
     def _acknowledge(self, now: float, *, resend: bool = False) -> None:
-        self._heard(now)  # an answer is waited for as long as anything else
+        self._ask_at = now + self._pause_s
         session, window = self.request.session, self.settings.window_chunks
         ack = SyncAck(*self._head, session, self._taken, window, resend)
         self._effects.append(SendRouted(ack))

@@ -119,6 +119,13 @@ def test_a_silent_joiner_is_given_up(acks: list[Routed]) -> None:
     assert bench.ended == (False, "timeout")
 
 
+def test_an_ack_is_a_sign_of_life_also_before_there_is_anything_to_send() -> None:
+    bench = Bench()
+    bench.now += 3.0
+    bench.get(ack(0))
+    assert bench.rules.deadline == T0 + 3.0 + P
+
+
 def test_a_joiner_that_was_away_goes_on() -> None:
     bench = Bench({A: LONG}).sending()
     bench.get(ack(0, 2))

@@ -231,10 +231,22 @@ def test_silence_is_answered_by_asking_again_until_patience_ends() -> None:
     begun = bench.now
     asked = []
     while bench.rules.state is TryState.RECEIVING:
-        asked += sent(bench.tick(), SyncAck)
-    assert asked == [ack(1, resend=True)] * 7
+        messages = sent(bench.tick(), SyncAck)
+        asked += [(bench.now - begun, message) for message in messages]
+    assert asked == [(at, ack(1, resend=True)) for at in (Q, Q + 2 * Q, Q + 2 * Q + 4 * Q)]
     assert bench.now == begun + P
     assert bench.rules.reason == "timeout"
+
+
+def test_news_end_the_growth_of_the_pauses() -> None:
+    for news in (chunk(0, A), end(1, A)):
+        bench = Bench().receiving()
+        bench.tick()
+        bench.tick()
+        assert bench.rules.deadline == bench.now + 4 * Q
+        bench.get(news)
+        bench.take(0)
+        assert bench.rules.deadline == bench.now + Q
 
 
 def test_a_slow_application_is_not_the_donors_silence() -> None:
