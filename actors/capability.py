@@ -56,6 +56,7 @@ from .mail import (
     DonorOver,
     EndSession,
     Flush,
+    Followed,
     LaneOpen,
     Mirrored,
     MirrorWanted,
@@ -97,6 +98,7 @@ class CapabilityActor(ClusterActor):
             capability_view(self._view, name),
             context.runtime.random.random,
             capability.position(),
+            next(registration.starts),
         )
         self.flows = Flows(
             context,
@@ -138,6 +140,8 @@ class CapabilityActor(ClusterActor):
 
     def on_start(self) -> None:
         """Begin as the operator left it."""
+        if self.registration.partition is not None:
+            self.apply(self.rules.adopted(self.registration.partition.adopted, self.now))
         if self.registration.enabled:
             self.apply(self.rules.enable(self.now))
         self._say()
@@ -185,6 +189,8 @@ class CapabilityActor(ClusterActor):
             case DonorOver():
                 self._admission.ended(message.session)
                 self.context.supervisor.stop_child(self._donor(message.session))
+            case Followed():
+                self.apply(self.rules.adopted(message.view, self.now))
             case PositionMoved():
                 moved = self.registration.capability.position()
                 self.apply(self.rules.moved(moved, self.now))
@@ -232,7 +238,10 @@ class CapabilityActor(ClusterActor):
             if after is not None and before != after:
                 self._notice(lambda n=node, i=after: capability.on_node_up(n, i))
         self._reached = dict(view.incarnations)
-        self.apply(self.rules.view_changed(capability_view(view, self.registration.name), self.now))
+        around = capability_view(view, self.registration.name)
+        self.apply(self.rules.view_changed(around, self.now))
+        if self.registration.partition is not None:
+            self.registration.partition.see(around)
         for name in self._sessions():
             self._tell(name, ViewChanged())
 

@@ -17,10 +17,11 @@ from ..capabilities.write_behind import Store
 from ..protocol.contract import Capability, check_capability
 from ..protocol.errors import Misuse
 from .operations import Operations
+from .partitioning import OnSlots, WorkPartition
 from .worker import InlineWorker, Worker
 
 if TYPE_CHECKING:
-    from ..protocol.identity import ClusterId
+    from ..protocol.identity import ClusterId, NodeRecord
     from .life import NodeLife
     from .system import NodeSystem
 
@@ -40,6 +41,7 @@ class Cluster(Operations):
     def __init__(self, node: NodeLife, cluster_id: ClusterId) -> None:
         super().__init__(node, cluster_id)
         self._workers: dict[str, Worker] = {}
+        self._partitions: dict[str, WorkPartition] = {}
         self.requests = Requests(run=node.handlers.run, parallel=PARALLEL_REQUESTS)
         """Requests that do not wait, and request and reply messages as OpenSIPS scripts send
         them."""
@@ -110,6 +112,47 @@ class Cluster(Operations):
                 raise
         return capability
 
+    # Sharing work --------------------------------------------------------------------------------
+
+    def partition(
+        self,
+        name: str,
+        *,
+        on_gained: OnSlots | None = None,
+        on_lost: OnSlots | None = None,
+        two_phase: bool = True,
+        quorum_share: float = 0.0,
+        weigh: Callable[[NodeRecord], int] | None = None,
+    ) -> WorkPartition:
+        """How the work of a capability is divided; made at the first call, with these options.
+
+        The functions get the slots (`protocol.partition.slot_of`) that this node works on from now
+        on, or must let go: when ``on_lost`` returns, another node may work there. ``two_phase``
+        False: it does not wait for that. ``quorum_share``: work only while more than this share of
+        the enabled nodes is in sight. ``weigh``: 1 … 16 from a node's row, by which its share
+        grows, the same on all nodes.
+        """
+        options = (on_gained, on_lost, two_phase, quorum_share, weigh)
+        with self.node.in_turn():
+            self.capability(name)
+            known = self._partitions.get(name)
+            if known is None:
+                known = WorkPartition(*options)
+                self._partitions[name] = known
+                if self.node.running:
+                    self.node.run_in_hub(lambda system: self._divide(name, system))
+            elif options != (None, None, True, 0.0, None):
+                raise Misuse(f"the work of {name!r} is divided already: ask without options")
+            return known
+
+    def get_my_index(self, name: str) -> tuple[int | None, int]:
+        """See `WorkPartition.my_index`."""
+        return self.partition(name).my_index()
+
+    def _divide(self, name: str, system: NodeSystem) -> None:
+        system.divide(self.cluster_id, name, self._partitions[name])
+        system.wait_capability(self.cluster_id, name)
+
     # Requests ------------------------------------------------------------------------------------
 
     def request(self, node: int, payload: Any, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
@@ -147,14 +190,18 @@ class Cluster(Operations):
 
     def begin(self, system: NodeSystem) -> None:
         """The node starts; in its thread, in a greenlet that may wait."""
-        for capability in self._capabilities.values():
+        for name, capability in self._capabilities.items():
             system.register(self.cluster_id, capability, self._worker(capability, system))
+            if name in self._partitions:
+                system.divide(self.cluster_id, name, self._partitions[name])
 
     def ended(self) -> None:
         """The node has stopped."""
         workers, self._workers = self._workers, {}
         for worker in workers.values():
             worker.stop()
+        for partition in self._partitions.values():
+            partition.end()
 
     def _offer(self, capability: Capability, system: NodeSystem) -> None:
         worker = self._worker(capability, system)

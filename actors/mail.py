@@ -304,6 +304,12 @@ class Switch(Mail, frozen=True):
     reason: str
 
 
+class Followed(Mail, frozen=True):
+    """This partition view is followed now: what was lost by it has been let go (P-3)."""
+
+    view: int
+
+
 class PositionMoved(Mail, frozen=True):
     """The application says that its data has another position."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..protocol.contract import Capability, Progress, SyncReport
     from ..protocol.identity import ClusterId
     from .application import Application
+    from .partitioning import WorkPartition
     from .port import CapabilityPort
     from .worker import Worker
 
@@ -33,6 +34,10 @@ class Registration:
     progress: Progress | None = None
     """Of the sync under way."""
     last_report: SyncReport | None = None
+    partition: WorkPartition | None = None
+    """How its work is divided, if it is."""
+    starts: Iterator[int] = dataclasses.field(default_factory=itertools.count)
+    """Numbers the actors that this capability has had in this life."""
     sessions: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
     """Numbers the sync sessions of this life."""
 

@@ -30,12 +30,15 @@ from .mail import (
     Describe,
     DialNow,
     Flush,
+    Followed,
     Incoming,
     PositionMoved,
     RefusedOnTheWay,
     SyncWanted,
     TraceRoute,
+    ViewChanged,
 )
+from .partitioning import WorkPartition
 from .port import CapabilityPort, Commands
 from .registration import Registration
 from .reports import capabilities_of, peer_capabilities, waits_for
@@ -190,6 +193,16 @@ class NodeSystem:
     def ask_capability(self, cluster: ClusterId, name: str, mail: object) -> Any:
         """Ask a capability's actor; see `_ask`."""
         return self._ask(("capability", cluster, name), mail)
+
+    def divide(self, cluster: ClusterId, name: str, partition: WorkPartition) -> None:
+        """Divide the work of a registered capability among the nodes (P-1)."""
+        actor: Name = ("capability", cluster, name)
+        registration = self.context.registrations[cluster, name]
+        incarnation = self.context.incarnation
+        partition.begin(registration, incarnation, lambda view: self._tell(actor, Followed(view)))
+        registration.partition = partition
+        if self.context.supervisor.has(actor):
+            self._tell(actor, ViewChanged())
 
     def capability_status(self, cluster: ClusterId, name: str) -> CapabilityStatus:
         """How one capability of this node is."""

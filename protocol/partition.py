@@ -139,6 +139,11 @@ class Partition:
         self._clear = False
         """Nobody else can hold a slot of mine."""
 
+    @property
+    def adopted(self) -> int:
+        """The view of the last `Adopted`; 0 = there was none."""
+        return self._adopted
+
     def works_on(self, key: Key) -> bool:
         """Is the key this node's work, now?"""
         return slot_of(key) in self.held

@@ -179,6 +179,23 @@ def test_counters_add_up(lab: LocalCluster) -> None:
     assert lab[1].counters("rates") is lab[1].cluster(1).counters("rates")
 
 
+def test_work_is_divided_among_the_nodes(lab: LocalCluster) -> None:
+    joined(lab, "divided")
+    with pytest.raises(Unknown, match="no capability 'divided-too'"):
+        lab[1].cluster(1).partition("divided-too")
+    gained: list[tuple[int, ...]] = []
+    parts = [lab[1].cluster(1).partition("divided", on_gained=gained.append)]
+    parts += [node.cluster(1).partition("divided") for node in (lab[2], lab[3])]
+    until(lambda: [p.my_index() for p in parts] == [(0, 3), (1, 3), (2, 3)])
+    keys = [f"user {n}" for n in range(100)]
+    until(lambda: all([p.works_on(k) for p in parts].count(True) == 1 for k in keys))
+    assert parts[0].owner("user 1") == parts[2].owner("user 1")
+    assert gained
+    assert lab[1].cluster(1).get_my_index("divided") == (0, 3)
+    with pytest.raises(Misuse, match="is divided already"):
+        lab[1].cluster(1).partition("divided", on_lost=print)
+
+
 # Requests -----------------------------------------------------------------------------------------
 
 
