@@ -26,6 +26,7 @@ everything, unless ``quorum_share`` lets only the larger part work.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
@@ -35,7 +36,7 @@ import msgspec
 from .donors import CapabilityView, Peer, Stint
 from .effects import Effect
 from .errors import Misuse
-from .identity import NodeId, NodeRecord
+from .identity import MAX_ID, NodeId, NodeRecord
 from .messages import CapabilityState, CapState
 
 SLOTS = 4096
@@ -234,30 +235,37 @@ def _view_id(members: tuple[Member, ...]) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1 or 1
 
 
+_NODE_BITS = MAX_ID.bit_length()
+_HASH_BYTES = 4
+_PER_DIGEST = 64 // _HASH_BYTES
+
+
 @lru_cache(maxsize=32)
 def _owners(members: tuple[tuple[NodeId, int], ...]) -> tuple[NodeId, ...]:
-    """The owner of each slot among (node, weight); of equal scores the lower node id's wins."""
-    if not members:
-        return ()
-    columns = zip(*(_scores(node, weight) for node, weight in members), strict=True)
-    return tuple(members[column.index(max(column))][0] for column in columns)
+    """The owner of each slot among (node, weight)."""
+    rows = [_scores(node, weight) for node, weight in members]
+    best = map(max, *rows) if len(rows) > 1 else itertools.chain(*rows)
+    return tuple(NodeId(MAX_ID - (score & MAX_ID)) for score in best)
 
 
 @lru_cache(maxsize=256)
-def _scores(node: NodeId, weight: int) -> tuple[int, ...]:
-    """The node's score in each slot: the best of as many draws as it has weight."""
-    return tuple(map(max, zip(*(_draw(node, n) for n in range(weight)), strict=True)))
+def _scores(node: NodeId, weight: int) -> list[int]:
+    """The node's score in each slot: the best of as many draws as it has weight.
 
-
-_PER_DIGEST = 8
-_SCORE_BYTES = 8
+    The lower bits name the node, so that the highest score says whose it is, and of equal draws
+    the lower id wins.
+    """
+    draws = [_draw(node, number) for number in range(weight)]
+    best = map(max, *draws) if weight > 1 else draws[0]
+    return [(draw << _NODE_BITS) | (MAX_ID - node) for draw in best]
 
 
 def _draw(node: NodeId, number: int) -> list[int]:
+    """A number of 29 bits for each slot: with the node's they fit two digits of a Python int."""
     digests = (
         blake2b(f"{node} {number} {block}".encode()).digest()
         for block in range(SLOTS // _PER_DIGEST)
     )
     stream = b"".join(digests)
-    starts = range(0, len(stream), _SCORE_BYTES)
-    return [int.from_bytes(stream[at : at + _SCORE_BYTES], "big") for at in starts]
+    starts = range(0, len(stream), _HASH_BYTES)
+    return [int.from_bytes(stream[at : at + _HASH_BYTES], "big") >> 3 for at in starts]
