@@ -9,7 +9,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import detection, idle, imports, simulation, startup
+from . import (
+    capabilities,
+    ceiling,
+    detection,
+    idle,
+    imports,
+    simulation,
+    startup,
+    transport,
+)
 from .report import BenchmarkFailed, Figure, as_json, machine, table
 
 RUNS = 5
@@ -21,6 +30,9 @@ BENCHMARKS: Mapping[str, Callable[[int], list[Figure]]] = {
     "detection": detection.measure,
     "idle": idle.measure,
     "simulation": simulation.measure,
+    "ceiling": ceiling.measure,
+    "transport": transport.measure,
+    "capabilities": capabilities.measure,
 }
 """A new benchmark is one line here."""
 

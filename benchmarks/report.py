@@ -1,4 +1,8 @@
-"""Figures of repeated runs: median and spread against a budget, as a table and as JSON."""
+"""Figures of repeated runs: median and spread against a budget, as a table and as JSON.
+
+Rates and round trips depend on the machine, so their budget is a ratio to what was measured beside
+them, in the same runs, with nothing in between: their ceiling (`benchmarks.ceiling`).
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,21 @@ import dataclasses
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tagmesh
 
-DECIMALS = {"s": 3, "%": 2, "KiB": 0}
+DECIMALS = {"s": 3, "ms": 2, "µs": 2, "%": 2, "B": 0, "KiB": 0, "MiB": 1, "k/s": 1}
 """Units and how many decimals of them are shown."""
 
 WITHIN = "within"
 WORST_OVER = "worst run over"
 OVER = "OVER"
+WORST_UNDER = "worst run under"
+UNDER = "UNDER"
+_GRAVITY = ("", WITHIN, WORST_OVER, WORST_UNDER, OVER, UNDER)
 
 
 class BenchmarkFailed(Exception):  # noqa: N818 - it is what happened, not a bug of the caller
@@ -26,12 +33,20 @@ class BenchmarkFailed(Exception):  # noqa: N818 - it is what happened, not a bug
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One quantity, measured once per run. ``budget`` is the largest value allowed, if any."""
+    """One quantity, measured once per run. ``budget`` is the largest value allowed, if any.
+
+    ``more_is_better``: of a rate; then budgets are the smallest values allowed. ``ceiling``: what
+    the same runs gave with nothing in between, one value per run. ``ratio_budget``: of the median
+    to that of the ceiling.
+    """
 
     name: str
     unit: str
     values: Sequence[float]
     budget: float | None = None
+    more_is_better: bool = False
+    ceiling: Sequence[float] | None = None
+    ratio_budget: float | None = None
 
     @property
     def median(self) -> float:
@@ -43,26 +58,55 @@ class Figure:
         return max(self.values) - min(self.values)
 
     @property
+    def ratio(self) -> float | None:
+        """Of the median to that of the ceiling."""
+        if self.ceiling is None:
+            return None
+        return self.median / statistics.median(self.ceiling)
+
+    @property
     def verdict(self) -> str:
-        """``""`` without a budget; a median over it is ``OVER``, whatever the best run was."""
-        if self.budget is None:
+        """``""`` without a budget; a median over it is ``OVER``, whatever the best run was.
+
+        ``UNDER`` where more is better. Of two budgets the one that is missed more counts.
+        """
+        verdicts = [self._judge(self.median, self.values, self.budget)]
+        if self.ceiling is not None:
+            pairs = zip(self.values, self.ceiling, strict=True)
+            ratios = [value / ceiling for value, ceiling in pairs]
+            assert self.ratio is not None, "there is a ceiling"
+            verdicts.append(self._judge(self.ratio, ratios, self.ratio_budget))
+        return max(verdicts, key=_GRAVITY.index)
+
+    def _judge(self, median: float, values: Sequence[float], budget: float | None) -> str:
+        if budget is None:
             return ""
-        if self.median > self.budget:
+        if self.more_is_better:
+            if median < budget:
+                return UNDER
+            return WITHIN if min(values) >= budget else WORST_UNDER
+        if median > budget:
             return OVER
-        return WITHIN if max(self.values) <= self.budget else WORST_OVER
+        return WITHIN if max(values) <= budget else WORST_OVER
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """One line per figure: median, smallest, largest, spread, budget, verdict."""
-    rows: list[tuple[str, ...]] = [("", "median", "min", "max", "spread", "budget", "")]
+def table(figures: Sequence[Figure]) -> str:
+    """One line per figure: median, smallest, largest, spread, budget, ratio, verdict."""
+    with_ratio = any(figure.ceiling is not None for figure in figures)
+    ratio = ("of ceiling", "budget") if with_ratio else ()
+    rows: list[tuple[str, ...]] = [("", "median", "min", "max", "spread", "budget", *ratio, "")]
     for figure in figures:
         values = (figure.median, min(figure.values), max(figure.values), figure.spread)
-        budget = "" if figure.budget is None else f"{_number(figure.budget, figure.unit)}"
+        sign = "≥" if figure.more_is_better else "≤"
+        budget, bound = figure.budget, figure.ratio_budget
         rows.append(
             (
                 f"{figure.name} [{figure.unit}]",
                 *(_number(value, figure.unit) for value in values),
-                budget and f"≤ {budget}",
+                "" if budget is None else f"{sign} {_number(budget, figure.unit)}",
+                *(_ratio(figure.ratio), "" if bound is None else f"{sign} {bound:.2f} ×")[
+                    : len(ratio)
+                ],
                 figure.verdict,
             )
         )
@@ -76,12 +120,16 @@ def table(figures: Iterable[Figure]) -> str:
     )
 
 
+def _ratio(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f} ×"
+
+
 def _number(value: float, unit: str) -> str:
     return f"{value:.{DECIMALS[unit]}f}"
 
 
 def as_json(about: Mapping[str, Any], results: Mapping[str, Sequence[Figure]]) -> dict[str, Any]:
-    """``{machine, benchmarks: {name: [{name, unit, values, median, …, budget, verdict}]}}``."""
+    """``{machine, benchmarks: {name: [{name, unit, values, median, …, ratio, verdict}]}}``."""
     return {
         "machine": about,
         "benchmarks": {
@@ -100,6 +148,9 @@ def _as_json(figure: Figure) -> dict[str, Any]:
         "max": max(figure.values),
         "spread": figure.spread,
         "budget": figure.budget,
+        "ceiling": None if figure.ceiling is None else list(figure.ceiling),
+        "ratio": figure.ratio,
+        "ratio_budget": figure.ratio_budget,
         "verdict": figure.verdict or None,
     }
 

@@ -25,7 +25,8 @@ class Observers:
         """``value_of`` gives the value that a packed key has now, or None."""
         self._value_of = value_of
         self._background = Background(self._step, run)
-        self._functions: tuple[OnChange, ...] = ()
+        self.functions: tuple[OnChange, ...] = ()
+        """Without any there is nothing to tell."""
         self._changed: dict[bytes, NodeId | None] = {}
 
     @property
@@ -35,13 +36,12 @@ class Observers:
 
     def add(self, function: OnChange) -> None:
         """It hears every change from now on, one at a time, after those added before."""
-        self._functions += (function,)
+        self.functions += (function,)
 
     def changed(self, keys: Sequence[bytes], source: NodeId | None) -> None:
         """These keys have other values now."""
-        if self._functions:
-            self._changed.update(dict.fromkeys(keys, source))
-            self._background.wake()
+        self._changed.update(dict.fromkeys(keys, source))
+        self._background.wake()
 
     def _step(self) -> bool:
         try:
@@ -50,6 +50,6 @@ class Observers:
             return False
         key = unpack_key(packed)
         value = self._value_of(packed)
-        for function in self._functions:
+        for function in self.functions:
             self._background.attempt(function, key, value, source)
         return True

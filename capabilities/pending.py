@@ -7,7 +7,9 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from ..protocol.contract import Capability
 from ..protocol.errors import TimedOut
+from .timer import Timer
 
 GRACE_S = 1.0
 """`Reply.result` waits so much longer than the request may take: only of a node that was stopped
@@ -71,22 +73,16 @@ class Reply:
 class Pending:
     """The requests under way, by number; a bounded number of them. Any thread may use it."""
 
-    def __init__(
-        self,
-        limit: int,
-        now: Callable[[], float],
-        call_later: Callable[[float, Callable[[], None]], None],
-    ) -> None:
+    def __init__(self, limit: int, owner: Capability) -> None:
+        """``owner`` has a port when the first request begins."""
         self._limit = limit
-        self._now = now
-        self._call_later = call_later
+        self._owner = owner
         self._lock = threading.Lock()
         self._replies: dict[int, Reply] = {}
         self._deadlines: list[tuple[float, int]] = []
         """A heap; most of its requests are done long before."""
         self._next = 0
-        self._armed_s = float("inf")
-        """When the timer is due."""
+        self._timer = Timer(owner, self._due)
         self.timed_out = 0
 
     def __len__(self) -> int:
@@ -94,7 +90,7 @@ class Pending:
 
     def begin(self, reply: Reply) -> int | None:
         """A number for a request; None when there are too many."""
-        deadline_s = self._now() + reply.timeout_s
+        deadline_s = self._owner.port.now() + reply.timeout_s
         with self._lock:
             if len(self._replies) >= self._limit:
                 return None
@@ -104,8 +100,7 @@ class Pending:
             if len(self._deadlines) > 2 * self._limit:
                 self._deadlines = [entry for entry in self._deadlines if entry[1] in self._replies]
                 heapify(self._deadlines)
-            if deadline_s < self._armed_s:
-                self._arm(deadline_s)
+        self._timer.arm_at(deadline_s)
         return number
 
     def finish(self, number: int, result: Any, error: Error = None) -> bool:
@@ -122,27 +117,18 @@ class Pending:
             if node in (None, reply.node):
                 self.finish(number, None, error)
 
-    def _arm(self, deadline_s: float) -> None:
-        """One timer counts: those armed for later, before, do nothing when they are due."""
-        self._armed_s = deadline_s
-        self._call_later(max(0.0, deadline_s - self._now()), lambda: self._due(deadline_s))
-
-    def _due(self, deadline_s: float) -> None:
-        if deadline_s != self._armed_s:
-            return
+    def _due(self) -> None:
+        now_s = self._owner.port.now()
         late: list[int] = []
         with self._lock:
-            now_s = self._now()
             while self._deadlines:
-                first_s, number = self._deadlines[0]
+                deadline_s, number = self._deadlines[0]
                 if number in self._replies:
-                    if first_s > now_s:
+                    if deadline_s > now_s:
+                        self._timer.arm_at(deadline_s)
                         break
                     late.append(number)
                 heappop(self._deadlines)
-            self._armed_s = float("inf")
-            if self._deadlines:
-                self._arm(self._deadlines[0][0])
         for number in late:
             reply = self._replies.get(number)
             if reply is not None:

@@ -9,7 +9,7 @@ does not matter how often and in which order they come.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from .backlog import Backlog
 from .observers import Observers
 from .records import read_head, read_record
 from .table import Broken, Table, keys_of
+from .timer import Timer
 from .write_behind import Store, WriteBehind
 
 SWEEP_S = 1.0
@@ -31,6 +32,7 @@ MAX_SWEPT_RECORDS = 5_000
 """In one turn of the hub."""
 MAX_PUSHED_BYTES = 256 * 1024
 """Told at once to a node that missed something."""
+_OFF = CapState.DISABLED
 _SENT, _QUEUED, _DISABLED = Outcome.SENT, Outcome.QUEUED, Outcome.DISABLED
 
 
@@ -48,14 +50,18 @@ class Replica(KeyedCapability):
         self._table = Table()
         self._backlog = Backlog(self._keys_in)
         self._observers = Observers(self._value_of, run)
-        self._behind = WriteBehind(store, self._items_of, self._later, run) if store else None
-        self._sweeping = False
+        self._behind = WriteBehind(store, self._items_of, self, run) if store else None
+        self._sweeper = Timer(self, self._sweep)
 
     # Messages and nodes --------------------------------------------------------------------------
 
     def on_state(self, state: CapState, reason: str) -> None:  # noqa: ARG002 - any state will do
-        """See `Capability.on_state`. It is called when there is a port: deadlines can be kept."""
-        self._sweep_later(SWEEP_S)
+        """See `Capability.on_state`. Called when there is a port, so what waits for time can go on:
+        records that were loaded, or were here before the node was stopped and started again."""
+        if self._table.deadlines.slots:
+            self._sweeper.arm(SWEEP_S)
+        if self._behind is not None:
+            self._behind.resume()
 
     def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
         """See `Capability.on_batch`: every message is a packed record. Takes those that can be
@@ -122,8 +128,7 @@ class Replica(KeyedCapability):
             for item in items:
                 head = read_head(item)
                 if head.tag == tag and self._table.get(head.key) is None:
-                    self._table.store(head, item, None)
-                    restored.append(head.key)
+                    restored += self._table.take(((head, item),))
         self._changed(restored, None)
         return len(restored)
 
@@ -138,8 +143,11 @@ class Replica(KeyedCapability):
             ) from None
 
     def _writable(self) -> Port:
-        port = self._registered()
-        if port.state() == CapState.DISABLED:
+        try:
+            port = self.port
+        except AttributeError:
+            port = self._registered()
+        if port.state() is _OFF:
             raise CapabilityDisabled(f"map {self.name!a} is switched off on this node")
         return port
 
@@ -182,24 +190,17 @@ class Replica(KeyedCapability):
     def _changed(self, keys: Sequence[bytes], source: NodeId | None) -> None:
         if not keys:
             return
-        self._observers.changed(keys, source)
+        if self._observers.functions:
+            self._observers.changed(keys, source)
         if self._behind is not None:
             self._behind.changed(keys)
-        self._sweep_later(SWEEP_S)
-
-    def _sweep_later(self, delay_s: float) -> None:
-        if self._sweeping or not self._table.deadlines.slots:
-            return
-        with self._lock:
-            if self._sweeping:
-                return
-            self._sweeping = True
-        self._later(delay_s, self._sweep)
+        if self._table.deadlines.slots and not self._sweeper.armed():
+            self._sweeper.arm(SWEEP_S)
 
     def _sweep(self) -> None:
         swept = self._expire(MAX_SWEPT_RECORDS)
-        self._sweeping = False
-        self._sweep_later(0.0 if swept == MAX_SWEPT_RECORDS else SWEEP_S)
+        if self._table.deadlines.slots:
+            self._sweeper.arm(0.0 if swept == MAX_SWEPT_RECORDS else SWEEP_S)
 
     def _push(self, node: NodeId) -> None:
         """Tell a node something of what it missed; the rest in another turn of the hub."""
@@ -237,6 +238,3 @@ class Replica(KeyedCapability):
         item = self._item(key)
         record = read_record(item) if item is not None else None
         return record.value if record is not None and record.lives(self._now_ms()) else None
-
-    def _later(self, delay_s: float, function: Callable[[], None]) -> None:
-        self.port.call_later(delay_s, function)

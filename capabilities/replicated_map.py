@@ -17,10 +17,11 @@ from .background import Run
 from .observers import OnChange
 from .records import (
     TOMBSTONE_S,
+    Head,
     Key,
-    Record,
     pack_key,
     pack_record,
+    pack_value,
     read_head,
     read_record,
     tombstone,
@@ -77,14 +78,15 @@ class ReplicatedMap(Replica):
         ``tag`` None keeps the tag that the record has, if there is one.
         """
         packed = pack_key(key)
+        packed_value = pack_value(value)
         port = self._writable()
         wall_s = port.wall()
         expires_ms = 0 if ttl_s is None else _after(wall_s, ttl_s)
         with self._lock:
             old = self._table.get(packed)
-            record = self._next(port, wall_s, packed, old, tag, expires_ms, value)
-            item = pack_record(record)
-            self._table.store(record, item, old)
+            head = self._next(port, wall_s, packed, old, tag, expires_ms)
+            item = pack_record(head, packed_value)
+            self._table.take(((head, item),))
         self._tell(port, packed, item)
 
     def patch(self, key: Key, fields: Mapping[str, Any], *, tag: str | None = None) -> None:
@@ -105,10 +107,9 @@ class ReplicatedMap(Replica):
                 value, expires_ms = before.value, before.expires_ms
             if not isinstance(value, dict):
                 raise Misuse(f"the value of key {key!a} is no dict, so it has no fields: use put")
-            value = {**value, **fields}
-            record = self._next(port, wall_s, packed, old, tag, expires_ms, value)
-            item = pack_record(record)
-            self._table.store(record, item, old)
+            head = self._next(port, wall_s, packed, old, tag, expires_ms)
+            item = pack_record(head, pack_value({**value, **fields}))
+            self._table.take(((head, item),))
         self._tell(port, packed, item)
 
     def delete(self, key: Key) -> None:
@@ -120,9 +121,9 @@ class ReplicatedMap(Replica):
             old = self._table.get(packed)
             if old is None or not read_head(old).lives(int(wall_s * 1000)):
                 raise KeyError(key)
-            record = self._next(port, wall_s, packed, old, None, 0)
-            item = tombstone(record, _after(wall_s, TOMBSTONE_S))
-            self._table.store(read_head(item), item, old)
+            head = self._next(port, wall_s, packed, old, None, 0)
+            item = tombstone(head, _after(wall_s, TOMBSTONE_S))
+            self._table.take(((read_head(item), item),))
         self._tell(port, packed, item)
 
     # Reading -------------------------------------------------------------------------------------
@@ -200,24 +201,26 @@ class ReplicatedMap(Replica):
         old: bytes | None,
         tag: str | None,
         expires_ms: int,
-        value: Any = None,
-    ) -> Record:
-        """The record that a write puts in the place of ``old``; raises unless it may. Locked."""
+    ) -> Head:
+        """The head of what a write puts in the place of ``old``; raises unless it may. Locked."""
         newest = self._table.newest
         epoch = 0
         if old is not None:
             before = read_head(old)
-            self._check_tag(before.tag)
+            if before.tag:
+                self._check_tag(before.tag)
             epoch = before.epoch
             if tag is None:
                 tag = before.tag
         elif self._table.size >= self._max_records:
             raise Busy(f"map {self.name!a} is full: it has {self._max_records} records")
-        tag = tag or ""
-        self._check_tag(tag)
-        epoch = max(epoch, self.epoch_of(tag))  # or it would lose against the record before
-        counter = max(newest + 1, int(wall_s * 1_000_000))
-        return Record(key, tag, epoch, counter, port.node_id, expires_ms, False, value)
+        if tag:
+            self._check_tag(tag)
+            epoch = max(epoch, self.epoch_of(tag))  # or it would lose against the record before
+        counter = int(wall_s * 1_000_000)
+        if counter <= newest:
+            counter = newest + 1
+        return Head(key, tag or "", epoch, counter, port.node_id, expires_ms, False)
 
     def _check_tag(self, tag: str) -> None:
         if len(tag) > MAX_NAME_CHARS:

@@ -93,11 +93,7 @@ class Requests(Capability):
         without it there are as many threads."""
         self._random_bits = random_bits
         self._life = random_bits(63)
-        self._pending = Pending(
-            MAX_IN_FLIGHT,
-            lambda: self.port.now(),
-            lambda delay_s, function: self.port.call_later(delay_s, function),
-        )
+        self._pending = Pending(MAX_IN_FLIGHT, self)
         self._waiting: deque[tuple[int, NodeId, Any, Any, Any]] = deque()
         self._background = Background(self._step, run, parallel)
         self._handler: OnRequest | None = None

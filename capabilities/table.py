@@ -24,13 +24,14 @@ from .records import (
     TOMBSTONE_S,
     UNREADABLE,
     Head,
-    bucket_of,
     read_any,
     read_head,
     tombstone,
     unpack_key,
 )
 
+PLAIN_KEYS = {str, int, bytes}
+"""Keys that need no closer look."""
 MAX_UNSUMMED = 64
 """Records noted per section before their hashes are added up."""
 TOMBSTONE_MS = TOMBSTONE_S * 1000
@@ -103,71 +104,73 @@ class Table:
         return sorted(found, key=lambda section: (section.tag, section.bucket))
 
     def merge(self, items: Iterable[bytes], tag: str | None = None) -> tuple[list[bytes], Broken]:
-        """Take the records that are newer than those here; (keys that changed, broken records).
+        """Take strangers' records; (keys that changed, what is broken).
 
-        With ``tag`` only records of that tag are taken. This is the inner loop of receiving and of
-        being synchronised, so it is written out.
+        With ``tag`` a record of another tag is broken too.
+        """
+        items = list(items)
+        broken: Broken = []
+        try:
+            heads = list(map(read_head, items))
+            kinds = {type(read_any(head.key)) for head in heads}
+            fine = kinds <= PLAIN_KEYS and (tag is None or {head.tag for head in heads} <= {tag})
+        except UNREADABLE:
+            fine = False
+        if not fine:
+            heads, items, broken = _sift(items, tag)
+        return self.take(zip(heads, items, strict=True)), broken
+
+    def take(self, records: Iterable[tuple[Head, bytes]]) -> list[bytes]:
+        """Take the records that are newer than those here; the keys that changed.
+
+        The inner loop of all that writes, so it is written out.
         """
         buckets = self._buckets
+        newest = self.newest
         changed: list[bytes] = []
-        broken: Broken = []
-        for item in items:
-            try:
-                head = read_head(item)
-                key = head.key
-                home = buckets[crc32(key) % BUCKETS]
-                for section in home.values():
-                    old = section.records.get(key)
-                    if old is not None:
-                        break
+        for head, item in records:
+            key = head.key
+            tag = head.tag
+            home = buckets[crc32(key) % BUCKETS]
+            old = None
+            for section in home.values():
+                old = section.records.get(key)
+                if old is not None:
+                    break
+            if old is not None:
+                if old == item or _version(head, item) < _version(before := read_head(old), old):
+                    continue
+                if before.tag == tag:
+                    self._subtract(before, old, section)
                 else:
-                    old = None
-                    if type(read_any(key)) is not str:
-                        unpack_key(key)
-            except (*UNREADABLE, PeerViolation) as error:
-                broken.append((item, str(error)))
-                continue
-            if tag is not None and head.tag != tag:
-                broken.append((item, f"a record of tag {head.tag!a} among those of {tag!a}"))
-            elif old is None:
-                self._add(home, head, item)
-                changed.append(key)
-            elif old != item and _version(head, item) > _version(before := read_head(old), old):
-                self._take_away(home, before, old)
-                self._add(home, head, item)
-                changed.append(key)
-        return changed, broken
-
-    def store(self, head: Head, item: bytes, old: bytes | None) -> None:
-        """Put a record in the place of ``old``, the one that `get` finds now."""
-        home = self._buckets[bucket_of(head.key)]
-        if old is not None:
-            self._take_away(home, read_head(old), old)
-        self._add(home, head, item)
-
-    def _add(self, home: dict[str, Section], head: Head, item: bytes) -> None:
-        key = head.key
-        tag = head.tag
-        section = home.get(tag)
-        if section is None:
-            section = home[tag] = Section()
-        section.records[key] = item
-        new = section.new
-        new.append(item)
-        if len(new) > MAX_UNSUMMED:
-            section.total()
-        self.size += 1
-        if head.deleted:
-            self.dead += 1
-        if head.counter > self.newest:
-            self.newest = head.counter
-        if head.expires_ms:
-            self.deadlines.add(head.expires_ms, key)
+                    self.remove(before, old)
+            here = home.get(tag)
+            if here is None:
+                here = home[tag] = Section()
+            here.records[key] = item
+            new = here.new
+            new.append(item)
+            if len(new) > MAX_UNSUMMED:
+                here.total()
+            if head.deleted:
+                self.dead += 1
+            if head.expires_ms:
+                self.deadlines.add(head.expires_ms, key)
+            if head.counter > newest:
+                newest = head.counter
+            changed.append(key)
+            self.size += 1
+        self.newest = newest
+        return changed
 
     def remove(self, head: Head, item: bytes) -> None:
-        """Forget a record altogether."""
-        home = self._buckets[bucket_of(head.key)]
-        self._take_away(home, head, item)
+        """Forget a record that is here."""
+        home = self._buckets[crc32(head.key) % BUCKETS]
+        section = home[head.tag]
+        self._subtract(head, item, section)
+        del section.records[head.key]
+        if not section.records:
+            del home[head.tag]
 
     def alive(self, now_ms: int) -> int:
         """How many records readers see; what was due before this second has been expired."""
@@ -191,22 +194,39 @@ class Table:
                 self.remove(head, item)
             else:
                 dead = tombstone(head, forgotten_ms)
-                self.store(read_head(dead), dead, item)
+                self.take(((read_head(dead), dead),))
         return due
 
-    def _take_away(self, home: dict[str, Section], head: Head, item: bytes) -> None:
-        section = home[head.tag]
-        del section.records[head.key]
+    def _subtract(self, head: Head, item: bytes, section: Section) -> None:
+        """A record leaves its section, and all that is counted."""
         section.gone.append(item)
         if len(section.gone) > MAX_UNSUMMED:
             section.total()
-        if not section.records:
-            del home[head.tag]
-        self.size -= 1
         if head.deleted:
             self.dead -= 1
         if head.expires_ms:
             self.deadlines.discard(head.expires_ms, head.key)
+        self.size -= 1
+
+
+def _sift(items: Iterable[bytes], tag: str | None) -> tuple[list[Head], list[bytes], Broken]:
+    """The records that can be read, with their heads, and those that cannot."""
+    heads: list[Head] = []
+    good: list[bytes] = []
+    broken: Broken = []
+    for item in items:
+        try:
+            head = read_head(item)
+            unpack_key(head.key)
+        except (*UNREADABLE, PeerViolation) as error:
+            broken.append((item, str(error)))
+            continue
+        if tag is not None and head.tag != tag:
+            broken.append((item, f"a record of tag {head.tag!a} among those of {tag!a}"))
+        else:
+            heads.append(head)
+            good.append(item)
+    return heads, good, broken
 
 
 def keys_of(items: Iterable[bytes | msgspec.Raw]) -> set[bytes]:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
+from ..protocol.contract import Capability
 from .background import Background, Run
+from .timer import Timer
 
 FLUSH_S = 1.0
 """After a change until it is written."""
@@ -43,18 +45,17 @@ class WriteBehind:
         self,
         store: Store,
         read: Callable[[Sequence[bytes]], Mapping[bytes, bytes | None]],
-        call_later: Callable[[float, Callable[[], None]], None],
+        owner: Capability,
         run: Run | None = None,
     ) -> None:
-        """``read`` gives the records that keys have now."""
+        """``read`` gives the records that keys have now; ``owner`` has a port when they change."""
         self._store = store
         self._read = read
-        self._call_later = call_later
         self._background = Background(self._step, run)
+        self._timer = Timer(owner, self._background.wake)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._keys: dict[bytes, None] = {}
-        self._armed = False
         self._pause_s = FLUSH_S
         self.written = 0
         """Records."""
@@ -70,7 +71,12 @@ class WriteBehind:
         """These keys have other records now, or none."""
         with self._lock:
             self._keys.update(dict.fromkeys(keys))
-        self._arm()
+        if self._keys and not self._timer.armed():
+            self._timer.arm(self._pause_s)
+
+    def resume(self) -> None:
+        """There is another port; what waits is written all the same."""
+        self.changed(())
 
     def flush(self) -> None:
         """Write everything now, in this thread. Raises what the store raises."""
@@ -91,15 +97,7 @@ class WriteBehind:
                 del self._keys[key]
             return keys
 
-    def _arm(self) -> None:
-        with self._lock:
-            if self._armed:
-                return
-            self._armed = True
-        self._call_later(self._pause_s, self._background.wake)
-
     def _step(self) -> bool:
-        self._armed = False  # what changes from now on may miss this attempt
         try:
             self.flush()
             self._pause_s = FLUSH_S
@@ -107,5 +105,5 @@ class WriteBehind:
             self.failures += 1
             self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
             _log.warning("%d records wait for their store", self.waiting, exc_info=error)
-            self._arm()
+            self._timer.arm(self._pause_s)
         return False

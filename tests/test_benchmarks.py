@@ -18,7 +18,7 @@ from typing import cast
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import detection, idle, imports, startup
+from benchmarks import capabilities, detection, idle, imports, startup
 from benchmarks.processes import Nodes
 from benchmarks.report import OVER, WITHIN, WORST_OVER, BenchmarkFailed, Figure, table
 
@@ -70,6 +70,14 @@ def test_idle(tmp_path: Path) -> None:
     # two links are fewer than what Python's allocator may differ by from process to process
     assert all(len(figure.values) == 1 for figure in per_link)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_capabilities() -> None:
+    figures = capabilities.measure(1, records=500, memory_records=20_000)
+    check(figures)
+    by_name = {figure.name: figure for figure in figures}
+    assert by_name["digest"].budget == 0.4
+    assert by_name["memory of a record of 200 B"].median > 200, "the data itself"
 
 
 class Restless:

@@ -131,6 +131,17 @@ class FakeCluster(Generic[C]):
             self.capabilities[other].on_node_up(node, self.lives[node])
             self.capabilities[node].on_node_up(other, self.lives[other])
 
+    def stop_and_start(self, node: int) -> None:
+        """The node is stopped and started in the same process, so the capability stays: another
+        port, another life, and no timer of before."""
+        node = NodeId(node)
+        for way in [way for way in self._ways if node in way]:
+            del self._ways[way]
+        self.lives[node] += 1_000_000
+        self.ports[node] = FakePort(self, node)
+        self.capabilities[node].port = self.ports[node]
+        self.capabilities[node].on_state(CapState.OK, "")
+
     def cut(self, one: int, other: int) -> None:
         """No path between two nodes. What is under way waits."""
         self._cuts.add(frozenset((one, other)))
@@ -167,6 +178,11 @@ class FakeCluster(Generic[C]):
     def under_way(self) -> int:
         """Messages not delivered yet."""
         return sum(map(len, self._ways.values()))
+
+    @property
+    def timers(self) -> int:
+        """Timers that run, outdated ones too."""
+        return len(self._timers)
 
     def later(self, delay_s: float, node: NodeId, function: Callable[[], None]) -> None:
         self._timer_number += 1

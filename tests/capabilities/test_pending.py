@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from tagmesh.capabilities.pending import GRACE_S, Pending, Reply
+from tagmesh.protocol.contract import Capability
 from tagmesh.protocol.errors import Busy, NodeDown, TimedOut
+from tests.capabilities.fake_cluster import FakeCluster
 
 
-class Clock:
-    """Time and timers of a test."""
+class Nobody(Capability):
+    """Has a port."""
 
-    def __init__(self) -> None:
-        self.now_s = 100.0
-        self.timers: list[tuple[float, Callable[[], None]]] = []
-
-    def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
-        self.timers.append((self.now_s + delay_s, function))
-
-    def pass_to(self, now_s: float) -> None:
-        while self.timers:
-            self.timers.sort(key=lambda timer: timer[0])
-            if self.timers[0][0] > now_s:
-                break
-            due_s, function = self.timers.pop(0)
-            self.now_s = due_s
-            function()
-        self.now_s = now_s
+    name = "nobody"
 
 
-def bench(limit: int = 100) -> tuple[Clock, Pending]:
-    clock = Clock()
-    return clock, Pending(limit, lambda: clock.now_s, clock.call_later)
+def bench(limit: int = 100) -> tuple[FakeCluster[Nobody], Pending]:
+    cluster = FakeCluster(Nobody, nodes=1)
+    return cluster, Pending(limit, cluster[1])
 
 
 def begun(pending: Pending, timeout_s: float, node: int = 2) -> tuple[int, Reply]:
@@ -107,45 +93,44 @@ def test_functions_are_called_once_whenever_they_were_added() -> None:
 
 
 def test_requests_time_out_one_by_one_and_on_time() -> None:
-    clock, pending = bench()
+    cluster, pending = bench()
     replies = {timeout_s: begun(pending, timeout_s)[1] for timeout_s in (5, 1, 3, 3.5, 2)}
-    for now_s in (100.9, 101, 101.9, 102, 103, 103.4, 103.5, 104.9, 105):
-        clock.pass_to(now_s)
+    for now_s in (0.9, 1, 1.9, 2, 3, 3.4, 3.5, 4.9, 5):
+        cluster.advance(now_s - cluster.now_s)
         assert {t for t, reply in replies.items() if reply.done()} == {
-            t for t in replies if 100 + t <= now_s
+            t for t in replies if t <= now_s
         }
     with pytest.raises(TimedOut, match="in 3 s"):
         replies[3].result()
     assert pending.timed_out == 5
-    assert clock.timers == []
+    assert cluster.timers == 0
 
 
 def test_one_timer_does_for_all() -> None:
-    clock, pending = bench()
+    cluster, pending = bench()
     for _ in range(50):
         begun(pending, 5)
-    assert len(clock.timers) == 1
+    assert cluster.timers == 1
     numbers = [begun(pending, 2)[0] for _ in range(50)]
-    assert len(clock.timers) == 2, "an earlier one was needed"
+    assert cluster.timers == 2, "an earlier one was needed"
     for number in numbers:
         pending.finish(number, None)
-    clock.pass_to(102)
-    assert len(clock.timers) <= 2
-    clock.pass_to(105)
-    assert clock.timers == []
+    cluster.advance(3)
+    assert cluster.timers <= 2
+    cluster.advance(2)
+    assert cluster.timers == 0
     assert (pending.timed_out, len(pending)) == (50, 0)
 
 
-def test_a_timer_that_comes_early_does_nothing_too_early() -> None:
-    clock, pending = bench()
-    _, reply = begun(pending, 5)
-    ((due_s, function),) = clock.timers
-    clock.timers.clear()
-    clock.now_s = due_s - 0.001
-    function()
-    assert not reply.done()
-    clock.pass_to(due_s)
-    assert reply.done()
+def test_after_the_node_was_stopped_and_started_requests_still_time_out() -> None:
+    cluster, pending = bench()
+    _, before = begun(pending, 5)
+    cluster.advance(1)
+    cluster.stop_and_start(1)
+    _, after = begun(pending, 10)
+    cluster.advance(10)
+    assert before.done()
+    assert after.done()
 
 
 def test_there_is_a_limit_and_what_is_done_makes_room() -> None:
@@ -157,11 +142,11 @@ def test_there_is_a_limit_and_what_is_done_makes_room() -> None:
 
 
 def test_requests_that_are_done_long_before_their_time_leave_nothing_behind() -> None:
-    clock, pending = bench(limit=10)
+    cluster, pending = bench(limit=10)
     for number in range(10_000):
         assert pending.finish(begun(pending, 3600)[0], number)
     assert len(pending._deadlines) <= 21
-    assert len(clock.timers) == 1
+    assert cluster.timers == 1
 
 
 def test_the_requests_to_a_node_end_together() -> None:

@@ -275,3 +275,20 @@ def test_broken_records_of_a_sync_are_handed_back() -> None:
     ((item, error),) = cluster[2].take_items("", [msgspec.Raw(b"\xc0")])
     assert item == b"\xc0"
     assert "array" in error
+
+
+# The node stopped and started, with the map it had -----------------------------------------------
+
+
+def test_a_map_outlives_a_stop_and_start_of_its_node() -> None:
+    cluster = users()
+    cluster[1].put("k", 1)
+    cluster[1].put("expires", 1, ttl_s=10)
+    cluster.settle()
+    cluster.stop_and_start(1)
+    cluster[1].put("new", 1)
+    cluster.settle()
+    assert same_everywhere(cluster) == {"k": 1, "expires": 1, "new": 1}
+    cluster.advance(12)
+    assert same_everywhere(cluster) == {"k": 1, "new": 1}
+    assert cluster[1]._table.dead == 1, "its timer runs again"

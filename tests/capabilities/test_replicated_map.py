@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tagmesh.capabilities.background import Run
 from tagmesh.capabilities.records import TOMBSTONE_S
 from tagmesh.capabilities.replicated_map import MAX_TTL_S, ReplicatedMap
 from tagmesh.protocol.errors import (
@@ -327,7 +326,7 @@ def test_threads_write_and_read_and_nothing_is_lost() -> None:
     assert contents(cluster[1]) == {n: n for n in range(4000) if n % 7}
 
 
-# Being told, and being kept ----------------------------------------------------------------------
+# Being told ------------------------------------------------------------------------------------
 
 
 def test_changes_are_told_wherever_they_were_made() -> None:
@@ -342,54 +341,6 @@ def test_changes_are_told_wherever_they_were_made() -> None:
     cluster[2].delete("a")
     cluster.advance(12)
     assert sorted(heard, key=str) == [("a", None, 2), ("b", None, None)]
-
-
-class Shelf:
-    """A store in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-
-    def load(self) -> Iterable[bytes]:
-        return list(self.kept.values())
-
-    def write(self, records: Mapping[bytes, bytes | None]) -> None:
-        for key, item in records.items():
-            self.kept.pop(key, None)
-            if item is not None:
-                self.kept[key] = item
-
-
-def stored(shelf: Shelf, run: Run = AT_ONCE) -> ReplicatedMap:
-    return ReplicatedMap("users", store=shelf, run=run)
-
-
-def test_a_map_with_a_store_outlives_the_cluster() -> None:
-    shelf = Shelf()
-    cluster = FakeCluster(lambda: stored(shelf), nodes=2)
-    cluster[1].put("a", 1)
-    cluster[2].put("b", 2, ttl_s=100)
-    cluster[1].put("c", 3)
-    cluster[1].delete("c")
-    cluster.advance(2)
-    later = FakeCluster(lambda: stored(shelf), nodes=1)
-    assert later[1].load() == 3
-    assert contents(later[1]) == {"a": 1, "b": 2}
-    later[1].on_state(CapState.OK, "")
-    later.advance(102)
-    later[1].flush()
-    assert contents(later[1]) == {"a": 1}
-    later.advance(2 * TOMBSTONE_S)
-    assert len(shelf.kept) == 1, "tombstones are forgotten there too"
-
-
-def test_a_store_with_something_else_in_it_is_said() -> None:
-    shelf = Shelf()
-    shelf.kept[b"k"] = b"not a record"
-    with pytest.raises(Misuse, match="no record of a map"):
-        stored(shelf).load()
-    with pytest.raises(Misuse, match="no store"):
-        ReplicatedMap("users").load()
 
 
 def test_the_position_grows_with_every_write_and_survives_a_sync() -> None:

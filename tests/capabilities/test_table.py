@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from tagmesh.capabilities.records import (
     TOMBSTONE_S,
-    Record,
+    Head,
     bucket_of,
     pack_key,
     pack_record,
+    pack_value,
     read_head,
     tombstone,
 )
@@ -32,7 +33,9 @@ def made(
     expires_ms: int = 0,
     value: object = "v",
 ) -> bytes:
-    return pack_record(Record(pack_key(key), tag, epoch, counter, node, expires_ms, False, value))
+    return pack_record(
+        Head(pack_key(key), tag, epoch, counter, node, expires_ms, False), pack_value(value)
+    )
 
 
 def dead(item: bytes, expires_ms: int = 10**12) -> bytes:
@@ -209,5 +212,5 @@ def test_removing_and_storing_again_restores_the_digest() -> None:
         table.remove(read_head(item), item)
     assert table.size == 150
     for item in items[::2]:
-        table.store(read_head(item), item, None)
+        table.take([(read_head(item), item)])
     assert table.sections([]) == before

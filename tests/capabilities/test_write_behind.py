@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
@@ -13,6 +13,8 @@ from tagmesh.capabilities.write_behind import (
     MAX_PAUSE_S,
     WriteBehind,
 )
+from tagmesh.protocol.contract import Capability
+from tests.capabilities.fake_cluster import FakeCluster
 
 
 class FakeStore:
@@ -22,11 +24,13 @@ class FakeStore:
         self.kept: dict[bytes, bytes] = {}
         self.batches: list[int] = []
         self.fails = False
+        self.calls = 0
 
     def load(self) -> Iterable[bytes]:
         return list(self.kept.values())
 
     def write(self, records: Mapping[bytes, bytes | None]) -> None:
+        self.calls += 1
         if self.fails:
             raise OSError("the disk is full")
         self.batches.append(len(records))
@@ -37,16 +41,20 @@ class FakeStore:
                 self.kept[key] = item
 
 
+class Nobody(Capability):
+    """Has a port."""
+
+    name = "nobody"
+
+
 class Bench:
     """A store behind some records; time passes when told."""
 
     def __init__(self) -> None:
         self.store = FakeStore()
         self.records: dict[bytes, bytes] = {}
-        self.timers: list[tuple[float, Callable[[], None]]] = []
-        self.behind = WriteBehind(
-            self.store, self.read, lambda s, f: self.timers.append((s, f)), lambda job: job()
-        )
+        self.cluster = FakeCluster(Nobody, nodes=1)
+        self.behind = WriteBehind(self.store, self.read, self.cluster[1], lambda job: job())
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
         return {key: self.records.get(key) for key in keys}
@@ -59,11 +67,12 @@ class Bench:
         self.behind.changed([key])
 
     def time_passes(self) -> float:
-        """Until the one timer there is; how long it was."""
-        ((delay_s, function),) = self.timers
-        self.timers.clear()
-        function()
-        return delay_s
+        """Until the next attempt; how long it was."""
+        assert self.cluster.timers == 1
+        begin_s, calls = self.cluster.now_s, self.store.calls
+        while self.store.calls == calls:
+            self.cluster.advance(0.5)
+        return self.cluster.now_s - begin_s
 
 
 def test_changes_are_written_a_little_later_and_once() -> None:
@@ -78,7 +87,7 @@ def test_changes_are_written_a_little_later_and_once() -> None:
     bench.write(b"a", None)
     bench.time_passes()
     assert bench.store.kept == {b"b": b"x"}
-    assert bench.timers == []
+    assert bench.cluster.timers == 0
     assert (bench.behind.waiting, bench.behind.written) == (0, 3)
 
 
@@ -121,5 +130,16 @@ def test_flushing_writes_at_once_and_says_what_went_wrong() -> None:
     bench.store.fails = False
     bench.behind.flush()
     assert bench.store.kept == {b"a": b"1"}
-    bench.time_passes()
+    bench.cluster.advance(2 * FLUSH_S)
     assert bench.store.batches == [1]
+
+
+def test_after_the_node_was_stopped_and_started_it_goes_on() -> None:
+    bench = Bench()
+    bench.write(b"a", b"1")
+    bench.cluster.stop_and_start(1)
+    bench.behind.resume()
+    bench.cluster.advance(FLUSH_S)
+    assert bench.store.kept == {b"a": b"1"}
+    bench.behind.resume()
+    assert bench.cluster.timers == 0, "nothing waits"
