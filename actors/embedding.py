@@ -18,6 +18,7 @@ from ..protocol.identity import BinsUrl, ClusterId, NodeId
 from ..protocol.status import Status
 from ..transport import TlsTransport
 from .cluster import Cluster
+from .flight import Flight, flight_of
 from .hubcalls import POLL_S
 from .life import NodeLife
 
@@ -123,6 +124,10 @@ class EmbeddedNode(NodeLife):
     def _check_fault_switch(self) -> None:
         if not self.config.admin.fault_switch:
             raise Misuse("links can be cut only with fault_switch = true in [admin]")
+
+    def flight(self) -> Flight:
+        """What of this node's data is still on its way; for laboratories, see `flight`."""
+        return self.run_in_hub(flight_of)
 
     def until(self, condition: Callable[[Status], bool], timeout: float = 10.0) -> Status:
         """Wait until ``condition(status)`` holds and return that status.

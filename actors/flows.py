@@ -173,6 +173,11 @@ class Flows:
         if size and self._port.released(node, size):
             self._on_room(node)
 
+    def unacknowledged_bytes(self, node: NodeId) -> int:
+        """What was sent to a node in a reliable stream and may have to be sent again."""
+        stream = self._out.get(node)
+        return stream.unacknowledged_bytes if stream is not None else 0
+
     # In -------------------------------------------------------------------------------------
 
     def received(self, packets: Packets) -> int | None:

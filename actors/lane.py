@@ -117,3 +117,13 @@ class Lane:
         limit = self._granted[cluster, capability].consumed(size_bytes)
         if limit is not None:
             self._connection.send([Credit(cluster, capability, limit)])
+
+    # For those who want to know what is on its way
+
+    def sent_bytes(self) -> dict[_Flow, int]:
+        """What was sent, by cluster and capability."""
+        return {flow: spent.spent_bytes for flow, spent in self._spent.items()}
+
+    def handled_bytes(self) -> dict[_Flow, int]:
+        """What came and has been dealt with, by cluster and capability."""
+        return {flow: granted.consumed_bytes for flow, granted in self._granted.items()}

@@ -182,6 +182,10 @@ class CapabilityPort:
             self._awake = False
         return boxes
 
+    def waiting_bytes(self, node: NodeId) -> int:
+        """What was accepted for a node and has not been sent."""
+        return self._waiting_bytes.get(node, 0)
+
     def released(self, node: NodeId, size: int) -> bool:
         """``size`` bytes wait no longer; True when somebody was told `BUSY` and may try again."""
         with self._lock:

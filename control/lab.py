@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
+from ..actors.flight import on_the_way
 from ..protocol.config import Config
 from ..protocol.errors import ForkedRuntime, Misuse
+from ..protocol.identity import NodeId
 from ..protocol.status import PeerStatus, Status
 from .configfile import load_config
 from .node import Node
@@ -157,6 +159,23 @@ class LocalCluster:
     def wait_link(self, a: int, b: int, link: str, timeout: float = 10.0) -> None:
         """Wait until ``a`` shows its link with ``b`` as ``Up``, ``Probe`` or ``Down``."""
         self.until(lambda: self.peer(a, b).link == link, timeout)
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until nothing is in flight: every sync that can be done is done, and what was sent
+        has been handled by whoever it can reach. `TimeoutError` says what is not."""
+        deadline = time.monotonic() + timeout
+        before = None
+        while True:
+            flights = {NodeId(node.node_id): node.flight() for node in self}
+            unfinished = on_the_way(flights)
+            if not unfinished and flights == before:
+                return
+            if time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"not settled within {timeout:g} s: {'; '.join(unfinished) or 'still busy'}"
+                )
+            before = flights
+            time.sleep(POLL_S)
 
     def peer(self, a: int, b: int) -> PeerStatus:
         """Node ``b`` as ``a`` sees it."""

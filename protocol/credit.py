@@ -40,6 +40,11 @@ class Spent:
         """What may be sent now."""
         return self._limit_bytes - self._spent_bytes
 
+    @property
+    def spent_bytes(self) -> int:
+        """What was sent."""
+        return self._spent_bytes
+
     def spend(self, size_bytes: int) -> bool:
         """Whether a message of that size may be sent; it counts as sent then."""
         spent = self._spent_bytes + size_bytes
@@ -71,6 +76,11 @@ class Granted:
     def held_bytes(self) -> int:
         """Received and not consumed yet; at most the window."""
         return self._received_bytes - self._consumed_bytes
+
+    @property
+    def consumed_bytes(self) -> int:
+        """What has been dealt with."""
+        return self._consumed_bytes
 
     def received(self, size_bytes: int) -> None:
         """A message came. `PeerViolation` when it is more than was allowed."""

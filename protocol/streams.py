@@ -140,6 +140,11 @@ class OutStream:
         """Messages that were never sent."""
         return self._closed_bytes + self._tail_bytes
 
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Messages of a reliable stream that were sent and not acknowledged."""
+        return self._unacknowledged_bytes
+
     def offer(self, payload: bytes) -> bool:
         """Let one message wait; False when as much waits as may."""
         size = len(payload)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tagmesh import Event, LocalCluster, Misuse
+from tagmesh import Capability, Event, LocalCluster, Misuse
 from tests.actors.leftovers import nothing_stays
 
 
@@ -35,6 +38,67 @@ def test_a_broken_path_is_gone_round_and_healed() -> None:
         lab.wait_route(1, 3)
         lab.wait_all_up()
         assert Event.NODE_DOWN not in {e.kind for node in lab for e in node.events()}
+
+
+def test_a_dict_is_shared_and_traffic_goes_round() -> None:
+    with LocalCluster(3) as lab:
+        users = [n.replicated_dict("users") for n in lab]
+        users[0]["alice"] = {"ip": "10.0.0.7"}
+        lab.settle()
+        assert users[2]["alice"] == {"ip": "10.0.0.7"}
+        lab.cut(1, 3)
+        lab.wait_route(1, 3, via=2)
+        users[0].update({f"user {n}": "x" * 1000 for n in range(2000)})
+        lab.settle()
+        assert [len(u) for u in users] == [2001] * 3
+        lab.heal(1, 3)
+        lab.wait_route(1, 3)
+        lab.kill(2)
+        users[0]["bob"] = 1
+        lab.settle()
+        assert users[2]["bob"] == 1
+        lab.restart(2)
+        joined = lab[2].replicated_dict("users")
+        lab.wait_all_up()
+        lab.settle()
+        assert joined == users[0]
+
+
+def test_it_settles_when_slow_handlers_are_done_and_answers_have_come() -> None:
+    class Echo(Capability):
+        name = "echo"
+
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        def on_message(self, message: Any, source: int) -> None:
+            time.sleep(0.02)
+            self.heard.append(message)
+            if message > 0:
+                self.send(source, message - 1)
+
+    with LocalCluster(2) as lab:
+        one, two = [node.cluster(1).register(Echo()) for node in lab]
+        lab.until(lambda: bool(one.send(2, 20)))
+        lab.settle()
+        assert one.heard + two.heard == [*range(19, 0, -2), *range(20, -1, -2)]
+
+
+def test_what_does_not_settle_is_named() -> None:
+    class Stuck(Capability):
+        name = "stuck"
+
+        def on_message(self, message: Any, source: int) -> None:
+            gate.wait(30)
+
+    gate = threading.Event()
+    with LocalCluster(2) as lab:
+        one, _ = [node.cluster(1).register(Stuck()) for node in lab]
+        lab.until(lambda: bool(one.send(2, "x")))
+        with pytest.raises(TimeoutError, match=r"node 1: \d+ bytes of stuck on the way to 2"):
+            lab.settle(timeout=0.3)
+        gate.set()
+        lab.settle()
 
 
 def test_a_killed_node_is_missed_and_comes_back() -> None:
