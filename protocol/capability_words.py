@@ -13,6 +13,7 @@ from .contract import SyncReport
 from .donors import Wants
 from .effects import Effect
 from .messages import CapabilityState, CapState
+from .sync_words import check_tags
 
 POSITION_INTERVAL_S = 1.0
 """A node that is not OK tells a position that moved at most so often; an OK one never by itself."""
@@ -52,9 +53,12 @@ class SyncWish(msgspec.Struct, frozen=True):
     """What a sync is to bring."""
 
     tags: tuple[str, ...] = ()
-    """None = everything."""
+    """None = everything. `Misuse` when a session cannot carry them."""
     mirror: bool = False
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        check_tags(self.tags)
 
 
 class Answer(StrEnum):
