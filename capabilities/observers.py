@@ -6,7 +6,8 @@ slow function is bounded by the number of keys, and the last change of every key
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ..protocol.identity import NodeId
@@ -27,7 +28,10 @@ class Observers:
         self._background = Background(self._step, run)
         self.functions: tuple[OnChange, ...] = ()
         """Without any there is nothing to tell."""
+        self._lock = threading.Lock()
         self._changed: dict[bytes, NodeId | None] = {}
+        self._telling: Iterator[tuple[bytes, NodeId | None]] = iter(())
+        """What changed before, being told."""
 
     @property
     def failures(self) -> int:
@@ -40,14 +44,18 @@ class Observers:
 
     def changed(self, keys: Sequence[bytes], source: NodeId | None) -> None:
         """These keys have other values now."""
-        self._changed.update(dict.fromkeys(keys, source))
+        with self._lock:
+            self._changed.update(dict.fromkeys(keys, source))
         self._background.wake()
 
     def _step(self) -> bool:
-        try:
-            packed, source = self._changed.popitem()
-        except KeyError:
-            return False
+        told = next(self._telling, None)
+        if told is None:
+            with self._lock:
+                batch, self._changed = self._changed, {}
+            self._telling = iter(batch.items())
+            return bool(batch)
+        packed, source = told
         key = unpack_key(packed)
         value = self._value_of(packed)
         for function in self.functions:

@@ -50,7 +50,9 @@ class Replica(KeyedCapability):
         self._table = Table()
         self._backlog = Backlog(self._keys_in)
         self._observers = Observers(self._value_of, run)
-        self._behind = WriteBehind(store, self._items_of, self, run) if store else None
+        self._behind: WriteBehind | None = None
+        if store is not None:
+            self._behind = WriteBehind(store, self._items_of, self, run)
         self._sweeper = Timer(self, self._sweep)
 
     # Messages and nodes --------------------------------------------------------------------------

@@ -46,6 +46,20 @@ def test_a_slow_function_hears_the_last_value_of_every_key() -> None:
     assert heard == {"a": (999, 1000), "b": (999, 1000)}
 
 
+def test_keys_are_told_in_the_order_in_which_they_changed_and_none_starves() -> None:
+    heard: list[object] = []
+    observers = Observers(lambda _key: 1, AT_ONCE)
+
+    def changes_more(key: object, value: object, source: object) -> None:
+        heard.append(key)
+        if len(heard) < 100:
+            observers.changed([pack_key(f"more {len(heard)}")], ONE)
+
+    observers.add(changes_more)
+    observers.changed([A, B, pack_key("c")], ONE)
+    assert heard[:5] == ["a", "b", "c", "more 1", "more 2"]
+
+
 def test_a_function_that_raises_is_counted_and_logged_and_called_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
