@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import gevent
 import pytest
 
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.messages import Packets
+from tagmesh.protocol.messages import Packets, Ping
 from tagmesh.transport import Connection
 from tagmesh.transport.sendqueue import MAX_CHUNK_BYTES, MAX_DATA_BYTES
 from tests.transport.links import (
@@ -118,6 +120,28 @@ def test_a_ping_overtakes_all_data_that_is_queued(network: Network) -> None:
     assert len(behind) * 32_000 > queued - 2 * MAX_CHUNK_BYTES
     data = [message for message in pair.right.messages if isinstance(message, Packets)]
     assert [message.number for message in data] == list(range(sent)), "among itself in order"
+
+
+def test_both_sides_may_be_as_busy_as_they_can_at_once(network: Network) -> None:
+    """A prototype stalled in bulk transfers with both CPUs half idle."""
+    pair = Pair(network)
+    count = 400  # 13 MB each way
+    sent = {pair.left: 0, pair.right: 0}
+
+    def fill(recorder: Recorder) -> None:
+        while sent[recorder] < count and recorder.connection.send(
+            [packets(sent[recorder], 32_000), ping(sent[recorder])]
+        ):
+            sent[recorder] += 1
+
+    for recorder in sent:
+        recorder.connection.on_room = functools.partial(fill, recorder)
+        fill(recorder)
+    for recorder in sent:
+        until(lambda recorder=recorder: len(recorder.messages) == 2 * count)  # type: ignore[misc]  # bound now
+        for kind in (Packets, Ping):
+            numbers = [message.number for message in recorder.messages if type(message) is kind]
+            assert numbers == list(range(count))
 
 
 def test_a_batch_that_does_not_fit_is_not_queued_in_part(small: Network) -> None:
