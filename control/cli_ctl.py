@@ -14,6 +14,8 @@ import click
 
 from ..protocol.errors import Misuse
 from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
+from .cli_capabilities import cap, caps, sync
+from .cli_client import client_of, print_result, print_table, the_only
 from .cli_output import output_option, print_json
 from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 
@@ -36,17 +38,6 @@ class _Group(click.Group):
             raise Failure(str(error), EXIT_NO_ANSWER) from error
         except MiError as error:
             raise Failure(str(error), _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)) from error
-
-
-def _print_table(renderable: Any) -> None:
-    from .tables import console
-
-    console().print(renderable)
-
-
-def _client(ctx: click.Context) -> MiClient:
-    client: MiClient = ctx.obj
-    return client
 
 
 def instance_url(url: str | None, config: str | None, environ: Mapping[str, str]) -> str:
@@ -88,13 +79,13 @@ def ctl(ctx: click.Context, url: str | None, config: str | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, output: str) -> None:
     """Clusters, links, routes and refused joins, as this instance sees them."""
-    snapshot, raw = _client(ctx).state()
+    snapshot, raw = client_of(ctx).state()
     if output == "json":
         print_json(raw)
         return
     from .tables import status_table
 
-    _print_table(status_table(snapshot))
+    print_table(status_table(snapshot))
 
 
 @ctl.command()
@@ -102,13 +93,8 @@ def status(ctx: click.Context, output: str) -> None:
 @click.pass_context
 def nodes(ctx: click.Context, output: str) -> None:
     """The other nodes, as clusterer_list of OpenSIPS tells them."""
-    listed = _client(ctx).call("clusterer_list")
-    if output == "json":
-        print_json(listed)
-        return
-    from .tables import nodes_table
-
-    _print_table(nodes_table(listed))
+    listed = client_of(ctx).call("clusterer_list")
+    print_result(listed, output, "tables:nodes_table")
 
 
 @ctl.command()
@@ -116,13 +102,8 @@ def nodes(ctx: click.Context, output: str) -> None:
 @click.pass_context
 def topology(ctx: click.Context, output: str) -> None:
     """Who is linked to whom, as clusterer_list_topology tells it."""
-    listed = _client(ctx).call("clusterer_list_topology")
-    if output == "json":
-        print_json(listed)
-        return
-    from .tables import topology_table
-
-    _print_table(topology_table(listed))
+    listed = client_of(ctx).call("clusterer_list_topology")
+    print_result(listed, output, "tables:topology_table")
 
 
 @ctl.command()
@@ -132,7 +113,7 @@ def topology(ctx: click.Context, output: str) -> None:
 @click.pass_context
 def trace(ctx: click.Context, node: int, cluster: int | None, output: str) -> None:
     """Ask the nodes on the way to NODE and show those passed."""
-    client = _client(ctx)
+    client = client_of(ctx)
     if cluster is None:
         cluster = _cluster_of(client, node)
     traced = client.call("tagmesh_trace", [cluster, node])
@@ -145,13 +126,9 @@ def trace(ctx: click.Context, node: int, cluster: int | None, output: str) -> No
 def _cluster_of(client: MiClient, node: int) -> int:
     """The one cluster of this instance that has ``node``; the first when none has."""
     snapshot, _ = client.state()
-    having = [c.cluster_id for c in snapshot.clusters if node in [p.node_id for p in c.peers]]
-    if len(having) > 1:
-        listed = ", ".join(map(str, having))
-        raise Misuse(f"node {node} is in the clusters {listed}: choose one with --cluster")
-    if not having and not snapshot.clusters:
-        raise Misuse("this instance is in no cluster, so there is no route to trace")
-    return having[0] if having else snapshot.clusters[0].cluster_id
+    known = {c.cluster_id: [p.node_id for p in c.peers] for c in snapshot.clusters}
+    having = [c for c, nodes in known.items() if node in nodes]
+    return the_only(having, known, f"node {node}")
 
 
 @ctl.command(context_settings={"ignore_unknown_options": True})
@@ -164,7 +141,7 @@ def mi(ctx: click.Context, method: str, params: Sequence[str]) -> None:
 
     PARAMS are all values, in order, or all name=value. 'tagmesh ctl mi which' lists the commands.
     """
-    print_json(_client(ctx).call(method, _mi_params(params)))
+    print_json(client_of(ctx).call(method, _mi_params(params)))
 
 
 def _mi_params(params: Sequence[str]) -> list[str] | dict[str, str]:
@@ -185,7 +162,7 @@ def link() -> None:
 @click.pass_context
 def cut(ctx: click.Context, node: int, output: str) -> None:
     """Block the direct path to NODE; traffic goes round, if there is a way."""
-    _switch(_client(ctx), "tagmesh_cut", node, f"ok: direct path to node {node} cut", output)
+    _switch(client_of(ctx), "tagmesh_cut", node, f"ok: direct path to node {node} cut", output)
 
 
 @link.command()
@@ -194,7 +171,7 @@ def cut(ctx: click.Context, node: int, output: str) -> None:
 @click.pass_context
 def heal(ctx: click.Context, node: int, output: str) -> None:
     """Open the direct path to NODE again."""
-    _switch(_client(ctx), "tagmesh_heal", node, f"ok: direct path to node {node} healed", output)
+    _switch(client_of(ctx), "tagmesh_heal", node, f"ok: direct path to node {node} healed", output)
 
 
 def _switch(client: MiClient, command: str, node: int, done: str, output: str) -> None:
@@ -203,3 +180,7 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         print_json(result)
     else:
         click.echo(done)
+
+
+for _command in (caps, cap, sync):
+    ctl.add_command(_command)

@@ -7,72 +7,28 @@ commands that start with ``tagmesh_`` are ours.
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..protocol.errors import Misuse, NodeDown, TagmeshError
+from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
+from . import commands_capabilities
+from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import NodePort
 
 TRACE_TIMEOUT_S = 2.0
 """How long ``tagmesh_trace`` waits for the route to answer."""
 
-DONE = "OK"
-"""The result of a command that has nothing to tell."""
-
-
-class CommandError(TagmeshError):
-    """A command that was understood and cannot be done.
-
-    ``code`` and ``message`` are those of OpenSIPS, where it has them: 400, 404 and 500; 403 is ours
-    for what the configuration forbids. ``data`` is a sentence for people.
-    """
-
-    def __init__(self, code: int, message: str, data: str = "") -> None:
-        super().__init__(f"{code}: {message} ({data})" if data else f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.data = data
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
-    """One command. ``run(port, **arguments)`` returns what JSON can carry, or a msgspec struct."""
-
-    name: str
-    module: str
-    """Who exports it, as OpenSIPS names it in ``help``."""
-    recipes: tuple[tuple[str, ...], ...]
-    """The lists of parameter names it can be called with, each in order."""
-    types: Mapping[str, type[int] | type[str]] = dataclasses.field(default_factory=dict)
-    """``int`` or ``str`` for each parameter named in a recipe."""
-    help: str
-    run: Callable[..., Any]
-    changing: bool = False
-    """Changes the state of the instance; such a command is refused where people may only look."""
-    waits: bool = False
-    """Can take seconds, because it asks other nodes."""
-
 
 def clusterer_list(status: Status) -> dict[str, Any]:
     """``{"Clusters": [{"cluster_id", "Nodes": […]}]}`` of the valid peers, without this node."""
-    return _clusters(
-        status, lambda cluster: [_listed(peer) for peer in cluster.peers if peer.state != "invalid"]
+    return per_cluster(
+        status,
+        "Nodes",
+        lambda cluster: [_listed(peer) for peer in cluster.peers if peer.state != "invalid"],
     )
-
-
-def _clusters(
-    status: Status, nodes: Callable[[ClusterStatus], list[dict[str, Any]]]
-) -> dict[str, Any]:
-    return {
-        "Clusters": [
-            {"cluster_id": cluster.cluster_id, "Nodes": nodes(cluster)}
-            for cluster in status.clusters
-        ]
-    }
 
 
 def _listed(peer: PeerStatus) -> dict[str, Any]:
@@ -89,8 +45,9 @@ def _listed(peer: PeerStatus) -> dict[str, Any]:
 
 def clusterer_list_topology(status: Status) -> dict[str, Any]:
     """``{"Clusters": [{"cluster_id", "Nodes": [{"node_id", "Neighbours"}]}]}``, this node first."""
-    return _clusters(
+    return per_cluster(
         status,
+        "Nodes",
         lambda cluster: [
             {"node_id": node, "Neighbours": neighbours} for node, neighbours in cluster.topology
         ],
@@ -109,11 +66,7 @@ def _known(status: Status, node_id: int, clusters: Iterable[ClusterStatus]) -> N
 
 def _trace(port: NodePort, *, cluster_id: int, node_id: int) -> dict[str, Any]:
     status = port.status()
-    clusters = [cluster for cluster in status.clusters if cluster.cluster_id == cluster_id]
-    if not clusters:
-        listed = ", ".join(str(cluster.cluster_id) for cluster in status.clusters) or "none"
-        raise CommandError(404, "Cluster id not found", f"clusters of this node: {listed}")
-    _known(status, node_id, clusters)
+    _known(status, node_id, [the_cluster(status, cluster_id)])
     try:
         route = port.trace_route(cluster_id, node_id, TRACE_TIMEOUT_S)
     except NodeDown as down:
@@ -192,6 +145,7 @@ COMMANDS: Mapping[str, Command] = {
             help="lists each cluster's topology from this node's perspective, as an adjacency list",
             run=lambda port: clusterer_list_topology(port.status()),
         ),
+        *commands_capabilities.COMMANDS,
         Command(
             name="which",
             module="core",

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import msgspec
 
-from .commands import Command, CommandError
+from .command import Command, CommandError
 from .port import NodePort
 
 MAX_REQUEST_BYTES = 64 * 1024

@@ -2,9 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from ..protocol.capability_words import Answer
+from ..protocol.contract import Quarantined
+from ..protocol.donors import Verdict
 from ..protocol.status import Status
+
+
+class ClusterPort(Protocol):
+    """The capabilities of one cluster; every method raises `Unknown` when there is none of a name.
+
+    See `actors.operations` for what they do.
+    """
+
+    def sync(
+        self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+    ) -> Answer:
+        """Ask for a sync."""
+        ...
+
+    def enable(self, name: str) -> None:
+        """Switch a capability on."""
+        ...
+
+    def disable(self, name: str) -> None:
+        """Switch a capability off."""
+        ...
+
+    def explain_donor(self, name: str) -> list[Verdict]:
+        """Every other node as a donor."""
+        ...
+
+    def quarantine(self, name: str) -> list[Quarantined]:
+        """What was set aside, the newest."""
+        ...
+
+    def confirm(self, name: str, plan_id: int) -> int:
+        """Carry a mirror plan out; how many records were dropped."""
+        ...
+
+    def discard(self, name: str, plan_id: int) -> None:
+        """Forget a mirror plan."""
+        ...
+
+    def undo(self, name: str, plan_id: int) -> int:
+        """Restore what a mirror plan dropped; how many records."""
+        ...
 
 
 class NodePort(Protocol):
@@ -17,6 +62,10 @@ class NodePort(Protocol):
 
     def status(self) -> Status:
         """The whole snapshot, quickly (milliseconds)."""
+        ...
+
+    def cluster(self, cluster: int) -> ClusterPort:
+        """The capabilities of one cluster."""
         ...
 
     def trace_route(self, cluster: int, node: int, timeout: float) -> list[int]:

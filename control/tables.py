@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..protocol.status import ClusterStatus, PeerStatus, RefusalStatus, Status
+from .wording import capability_notes, caps, troubles
 
 MAX_CELL_CHARS = 128
 MAX_REFUSALS = 20
@@ -54,10 +55,10 @@ def status_table(status: Status) -> RenderableType:
     for cluster in status.clusters:
         parts += [_title(status, cluster), _cluster_table(status, cluster), Text()]
     if not status.clusters:
-        parts.append(_cell(f"node {_name(status)} is in no cluster", "yellow"))
+        parts.append(cell(f"node {_name(status)} is in no cluster", "yellow"))
     parts += _refusals(status.refusals)
-    parts += [_cell(f"invalid row: {row}", "yellow") for row in status.invalid_rows]
-    parts += [_cell(line, style) for line, style in _notes(status)]
+    parts += [cell(f"invalid row: {row}", "yellow") for row in status.invalid_rows]
+    parts += [cell(line, style) for line, style in _notes(status)]
     return Group(*(parts[:-1] if parts[-1] == Text() else parts))
 
 
@@ -72,10 +73,10 @@ def nodes_table(listed: Mapping[str, Any]) -> RenderableType:
         "Next hop": "next_hop",
         "Description": "description",
     }
-    table = _table("Cluster", *columns)
+    table = make_table("Cluster", *columns)
     for cluster in listed["Clusters"]:
         for node in cluster["Nodes"]:
-            cells = [_cell(str(node[key])) for key in columns.values()]
+            cells = [cell(str(node[key])) for key in columns.values()]
             cells[3].stylize(_LINK_STYLES.get(str(node["link_state"]), ""))
             table.add_row(str(cluster["cluster_id"]), *cells)
     return table
@@ -83,7 +84,7 @@ def nodes_table(listed: Mapping[str, Any]) -> RenderableType:
 
 def topology_table(listed: Mapping[str, Any]) -> RenderableType:
     """The result of ``clusterer_list_topology``."""
-    table = _table("Cluster", "Node", "Neighbours")
+    table = make_table("Cluster", "Node", "Neighbours")
     for cluster in listed["Clusters"]:
         for node in cluster["Nodes"]:
             neighbours = ", ".join(str(neighbour) for neighbour in node["Neighbours"])
@@ -91,14 +92,16 @@ def topology_table(listed: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _table(*columns: str) -> Table:
+def make_table(*columns: str) -> Table:
+    """An empty table in our style."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def _cell(text: str, style: str = "") -> Text:
+def cell(text: str, style: str = "") -> Text:
+    """What somebody else may have written, as the content of a table."""
     return Text(plain(text), style=style)
 
 
@@ -123,7 +126,7 @@ def _title(status: Status, cluster: ClusterStatus) -> Text:
 
 
 def _cluster_table(status: Status, cluster: ClusterStatus) -> Table:
-    table = _table("Node", "URL", "Link", "Route", "State", "RTT", "Why")
+    table = make_table("Node", "URL", "Link", "Route", "State", "RTT", "Caps", "Why")
     table.columns[5].justify = "right"
     rows: dict[int, Sequence[Text]] = {peer.node_id: _peer_row(peer) for peer in cluster.peers}
     rows[status.node_id] = _own_row(status, cluster)
@@ -136,13 +139,14 @@ def _own_row(status: Status, cluster: ClusterStatus) -> Sequence[Text]:
     state = "enabled" if cluster.enabled else "disabled"
     name = f"{_label(status.node_id, status.description)} *"
     return [
-        _cell(name, "bold"),
-        _cell(status.url),
-        _cell(NOTHING),
-        _cell(NOTHING),
-        _cell(state, _STATE_STYLES[state]),
-        _cell(NOTHING),
-        _cell(NOTHING),
+        cell(name, "bold"),
+        cell(status.url),
+        cell(NOTHING),
+        cell(NOTHING),
+        cell(state, _STATE_STYLES[state]),
+        cell(NOTHING),
+        cell(caps(cluster.capabilities)),
+        cell(troubles(cluster.capabilities) or NOTHING),
     ]
 
 
@@ -150,13 +154,14 @@ def _peer_row(peer: PeerStatus) -> Sequence[Text]:
     valid = peer.state != "invalid"
     route = ">".join(str(node) for node in peer.route) or "none"
     return [
-        _cell(_label(peer.node_id, peer.description)),
-        _cell(peer.url),
-        _cell(peer.link if valid else NOTHING, _LINK_STYLES.get(peer.link, "")),
-        _cell(route if valid else NOTHING),
-        _cell(peer.state, _STATE_STYLES.get(peer.state, "")),
-        _cell(NOTHING if peer.rtt_s is None else f"{peer.rtt_s * 1000:.1f} ms"),
-        _cell(peer.why or NOTHING),
+        cell(_label(peer.node_id, peer.description)),
+        cell(peer.url),
+        cell(peer.link if valid else NOTHING, _LINK_STYLES.get(peer.link, "")),
+        cell(route if valid else NOTHING),
+        cell(peer.state, _STATE_STYLES.get(peer.state, "")),
+        cell(NOTHING if peer.rtt_s is None else f"{peer.rtt_s * 1000:.1f} ms"),
+        cell(caps(peer.capabilities)),
+        cell("; ".join(filter(None, (peer.why, troubles(peer.capabilities)))) or NOTHING),
     ]
 
 
@@ -167,18 +172,18 @@ def _label(node_id: int, description: str | None) -> str:
 def _refusals(refusals: Sequence[RefusalStatus]) -> Iterable[RenderableType]:
     if not refusals:
         return
-    table = _table("Reason", "Node", "Direction", "By", "Address", "Count", "Last", "Detail")
+    table = make_table("Reason", "Node", "Direction", "By", "Address", "Count", "Last", "Detail")
     latest = sorted(refusals, key=lambda refusal: refusal.last_wall_s, reverse=True)
     for refusal in latest[:MAX_REFUSALS]:
         table.add_row(
-            _cell(refusal.reason, "red"),
-            _cell("unknown" if refusal.node_id is None else str(refusal.node_id)),
-            _cell(refusal.direction),
-            _cell(refusal.by),
-            _cell(refusal.address),
+            cell(refusal.reason, "red"),
+            cell("unknown" if refusal.node_id is None else str(refusal.node_id)),
+            cell(refusal.direction),
+            cell(refusal.by),
+            cell(refusal.address),
             str(refusal.count),
             _when(refusal.last_wall_s),
-            _cell(refusal.detail or NOTHING),
+            cell(refusal.detail or NOTHING),
         )
     total = sum(refusal.count for refusal in refusals)
     yield Text(f"Refused joins: {total}", style="bold")
@@ -192,9 +197,11 @@ def _notes(status: Status) -> Iterable[tuple[str, str]]:
     """(line, style) for each thing an operator should know beyond the tables."""
     if status.roster_error is not None:
         yield f"provisioning: {status.roster_error} (known: {status.roster})", "red"
+    yield from capability_notes(status)
     if status.crashes:
         yield f"{status.crashes} actor restarts since start; the log tells why", "yellow"
     if not status.healthy:
         yield "this node is not healthy", "red"
     if not status.ready:
-        yield "this node is not ready yet", "yellow"
+        missing = "; ".join(status.waits_for)
+        yield f"this node is not ready yet{': ' + missing if missing else ''}", "yellow"

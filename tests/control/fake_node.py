@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gevent
@@ -12,8 +12,21 @@ import gevent.event
 import msgspec
 
 from tagmesh.control import http
-from tagmesh.protocol.errors import Misuse, NodeDown
-from tagmesh.protocol.status import ClusterStatus, PeerStatus, RefusalStatus, Status
+from tagmesh.protocol.capability_words import Answer
+from tagmesh.protocol.contract import Progress, Quarantined, SyncReport
+from tagmesh.protocol.donors import Rejection, Verdict
+from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.status import (
+    CapabilityStatus,
+    ClusterStatus,
+    DonorSession,
+    PeerCapability,
+    PeerStatus,
+    PlanStatus,
+    RefusalStatus,
+    Status,
+)
 
 STARTED_WALL_S = 1_790_000_000.0
 
@@ -37,6 +50,41 @@ def peer(node_id: int, **changes: Any) -> PeerStatus:
     return msgspec.structs.replace(up, **changes)
 
 
+def capability(name: str, **changes: Any) -> CapabilityStatus:
+    fine = CapabilityStatus(
+        name=name,
+        state="ok",
+        reason="synced from node 2",
+        enabled=True,
+        without_data=False,
+        progress=None,
+        donating=[],
+        last_report=SyncReport(
+            ok=True, donor=NodeId(2), items=1000, bytes=80_000, seconds=0.5, plan_id=1
+        ),
+        quarantined=0,
+        plans=[PlanStatus(plan_id=1, state="dropped", reason="", records=30, dropped=30)],
+    )
+    return msgspec.structs.replace(fine, **changes)
+
+
+def syncing(name: str) -> CapabilityStatus:
+    """61 % of it has come from node 2, and node 3 is being served at the same time."""
+    half = Progress(
+        donor=NodeId(2), state="receiving", done=15310, total=25000, bytes=2_000_000, seconds=4.0
+    )
+    serving = DonorSession(joiner=3, state="sending", done=5, total=10, bytes=600)
+    return capability(
+        name,
+        state="syncing",
+        reason="",
+        progress=half,
+        donating=[serving],
+        last_report=None,
+        plans=[],
+    )
+
+
 def refusal(**changes: Any) -> RefusalStatus:
     stranger = RefusalStatus(
         node_id=9,
@@ -57,9 +105,18 @@ def make_status(**changes: Any) -> Status:
         cluster_id=1,
         enabled=True,
         peers=[
-            peer(2),
+            peer(
+                2,
+                capabilities=[
+                    PeerCapability(name="dialog-dlg-repl", state="ok"),
+                    PeerCapability(name="usrloc-contact-repl", state="ok", without_data=True),
+                ],
+            ),
             peer(
                 3,
+                capabilities=[
+                    PeerCapability(name="dialog-dlg-repl", state="pending", reason="no donor")
+                ],
                 description=None,
                 link="Down",
                 link_state="DOWN",
@@ -79,6 +136,7 @@ def make_status(**changes: Any) -> Status:
             ),
         ],
         topology=[(1, [2]), (2, [1, 3]), (3, [2])],
+        capabilities=[capability("dialog-dlg-repl"), syncing("usrloc-contact-repl")],
     )
     whole = Status(
         node_id=1,
@@ -108,6 +166,9 @@ class FakeNode:
         self.fault_switch = True
         self.switched: list[tuple[str, int]] = []
         self.down: set[int] = set()
+        self.asked: list[tuple[Any, ...]] = []
+        """What was done with capabilities."""
+        self.answer = Answer.TAKEN
         self.broken: Exception | None = None
         self.hold: threading.Event | None = None
         self.held = threading.Semaphore(0)
@@ -127,6 +188,9 @@ class FakeNode:
         peers = [p for c in self.current.clusters if c.cluster_id == cluster for p in c.peers]
         return next(p.route for p in peers if p.node_id == node)
 
+    def cluster(self, cluster: int) -> FakeCluster:
+        return FakeCluster(self)
+
     def cut(self, node: int) -> None:
         self._switch("cut", node)
 
@@ -137,6 +201,53 @@ class FakeNode:
         if not self.fault_switch:
             raise Misuse("set [admin] fault_switch = true to cut links")
         self.switched.append((what, node))
+
+
+class FakeCluster:
+    """Notes what it is asked; plan 1 is the only one there is."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self._node = node
+
+    def sync(
+        self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+    ) -> Answer:
+        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run))
+        return self._node.answer
+
+    def enable(self, name: str) -> None:
+        self._node.asked.append(("enable", name))
+
+    def disable(self, name: str) -> None:
+        self._node.asked.append(("disable", name))
+
+    def explain_donor(self, name: str) -> list[Verdict]:
+        return [
+            Verdict(node_id=NodeId(2), place=1, detail="1 hop, position 7"),
+            Verdict(node_id=NodeId(3), rejection=Rejection.UNREACHABLE, detail="no path"),
+        ]
+
+    def quarantine(self, name: str) -> list[Quarantined]:
+        message = msgspec.msgpack.encode({"user": "\x1b[2Jbob"})
+        return [
+            Quarantined(NodeId(2), "message", message, "ValueError: no such user"),
+            Quarantined(NodeId(3), "record", b"\xc1", "not msgpack"),
+        ]
+
+    def confirm(self, name: str, plan_id: int) -> int:
+        return self._decide("confirm", name, plan_id)
+
+    def discard(self, name: str, plan_id: int) -> None:
+        self._decide("discard", name, plan_id)
+
+    def undo(self, name: str, plan_id: int) -> int:
+        return self._decide("undo", name, plan_id)
+
+    def _decide(self, what: str, name: str, plan_id: int) -> int:
+        if plan_id != 1:
+            raise Unknown(f"there is no waiting mirror plan {plan_id}")
+        self._node.asked.append((what, name))
+        return 30
 
 
 @contextlib.contextmanager

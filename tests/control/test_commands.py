@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tagmesh.control.commands import COMMANDS, CommandError
+from tagmesh.control.command import CommandError
+from tagmesh.control.commands import COMMANDS
 from tests.control.fake_node import STARTED_WALL_S, FakeNode, make_status, peer
 
 
@@ -174,6 +175,12 @@ def test_each_parameter_has_a_type_and_each_command_a_help() -> None:
         assert {p for recipe in command.recipes for p in recipe} == set(command.types), name
 
 
-def test_only_the_switch_changes_anything() -> None:
+def test_these_change_something_and_no_others() -> None:
     changing = {name for name, command in COMMANDS.items() if command.changing}
-    assert changing == {"tagmesh_cut", "tagmesh_heal"}
+    assert changing == {
+        "clusterer_set_cap_status",
+        "tagmesh_sync_start",
+        "tagmesh_sync_plan",
+        "tagmesh_cut",
+        "tagmesh_heal",
+    }

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.control import mi
-from tagmesh.control.commands import COMMANDS, Command
+from tagmesh.control.command import Command
+from tagmesh.control.commands import COMMANDS
 from tests.control.fake_node import FakeNode
 
 

@@ -36,12 +36,15 @@ def test_the_status_of_a_cluster() -> None:
     assert title.startswith(
         "Cluster 1 · seen from node 1 (node-a) · 3 nodes, 2 up, 1 reached through others    20"
     )
-    assert header.split() == ["Node", "URL", "Link", "Route", "State", "RTT", "Why"]
+    assert header.split() == ["Node", "URL", "Link", "Route", "State", "RTT", "Caps", "Why"]
     assert [" ".join(row.split()) for row in rows] == [
-        "1 node-a * bins:10.0.0.1:5556 - - enabled - -",
-        "2 node-2 bins:10.0.0.2:5556 Up 2 enabled 0.4 ms -",
-        "3 bins:10.0.0.3:5556 Down 2>3 enabled - cut by the test switch",
-        "4 node-4 bins:10.0.0.4:5556 - - invalid - "
+        "1 node-a * bins:10.0.0.1:5556 - - enabled - 1/2 Ok "
+        "usrloc-contact-repl syncing 61 % from 2",
+        "2 node-2 bins:10.0.0.2:5556 Up 2 enabled 0.4 ms 2/2 Ok "
+        "usrloc-contact-repl ok, without data",
+        "3 bins:10.0.0.3:5556 Down 2>3 enabled - 0/1 Ok "
+        "cut by the test switch; dialog-dlg-repl pending: no donor",
+        "4 node-4 bins:10.0.0.4:5556 - - invalid - - "
         "url 'http:x' must have the form bins:host[:port]",
     ]
 
