@@ -67,11 +67,17 @@ class Flows:
             elif view.routes.get(node) != before.routes.get(node):
                 stream.route_changed()
             if not self._port.verdicts.get(node, _GONE).accepted:
-                self._released(node, stream.clear())
+                self._give_up(node, stream)
         for node in self._out.keys() - view.members.keys():
             del self._out[node]
         for node in list(self._out):
             self._pump(node)
+
+    def _give_up(self, node: NodeId, stream: OutStream) -> None:
+        freed = stream.clear()
+        if freed:
+            self._context.drops["R-3"] += 1
+            self._released(node, freed)
 
     def _life_changed(self, node: NodeId, stream: OutStream) -> None:
         if node in self._view.incarnations:

@@ -9,6 +9,7 @@ found no room is told `LaneOpen` when it may try again.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..protocol.credit import Granted, Spent
@@ -48,11 +49,21 @@ def size_of(message: Bulk) -> int:
 class Lane:
     """Belongs to the hub's thread; over when its connection is."""
 
-    def __init__(self, peer: NodeId, connection: Connection, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        peer: NodeId,
+        connection: Connection,
+        supervisor: Supervisor,
+        window_bytes: Callable[[int], int],
+    ) -> None:
+        """``window_bytes(cluster)``: credit of each of its capabilities, the same at both ends."""
         self.peer = peer
         self._connection = connection
         self._supervisor = supervisor
-        self._spent: defaultdict[_Flow, Spent] = defaultdict(Spent)
+        self._window_bytes = window_bytes
+        self._spent: dict[_Flow, Spent] = {}
+        self._owed: dict[_Flow, Credit] = {}
+        """Credit that the connection had no room for; the newest of each."""
         self._granted: dict[_Flow, Granted] = {}
         self._waiting: defaultdict[_Flow, dict[Name, None]] = defaultdict(dict)
         self._full = False
@@ -62,7 +73,13 @@ class Lane:
 
     def room_bytes(self, cluster: int, capability: str) -> int:
         """What may be sent now; 0 also while the connection has enough to write."""
-        return 0 if self._full else self._spent[cluster, capability].left_bytes
+        return 0 if self._full else self._account(cluster, capability).left_bytes
+
+    def _account(self, cluster: int, capability: str) -> Spent:
+        flow = (cluster, capability)
+        if flow not in self._spent:
+            self._spent[flow] = Spent(self._window_bytes(cluster))
+        return self._spent[flow]
 
     def send(self, message: Bulk) -> bool:
         """Send, when there is room; otherwise nothing happens and `wait` tells when."""
@@ -93,6 +110,9 @@ class Lane:
 
     def _has_room(self) -> None:
         self._full = False
+        for flow, credit in list(self._owed.items()):
+            if self._connection.send([credit]):
+                del self._owed[flow]
         for flow in list(self._waiting):
             self._wake(flow)
 
@@ -109,14 +129,19 @@ class Lane:
         if granted is None:
             if len(self._granted) >= MAX_FLOWS:
                 raise PeerViolation(f"more than {MAX_FLOWS} capabilities on one connection")
-            granted = self._granted[flow] = Granted()
+            granted = self._granted[flow] = Granted(self._window_bytes(message.cluster_id))
         granted.received(size_of(message))
 
     def consumed(self, cluster: int, capability: str, size_bytes: int) -> None:
         """So many bytes of what came are dealt with, or dropped."""
-        limit = self._granted[cluster, capability].consumed(size_bytes)
-        if limit is not None:
-            self._connection.send([Credit(cluster, capability, limit)])
+        flow = (cluster, capability)
+        limit = self._granted[flow].consumed(size_bytes)
+        if limit is None:
+            return
+        credit = Credit(cluster, capability, limit)
+        self._owed.pop(flow, None)
+        if not self._connection.send([credit]):
+            self._owed[flow] = credit  # on_room follows, or the end of the connection
 
     # For those who want to know what is on its way
 

@@ -335,7 +335,13 @@ class PeerActor(ClusterActor):
 
     def _established(self, effect: Established) -> None:
         connection = self._connections[effect.connection]
-        self.context.lanes[self.peer] = Lane(self.peer, connection, self.context.supervisor)
+        config = self.context.config
+        self.context.lanes[self.peer] = Lane(
+            self.peer,
+            connection,
+            self.context.supervisor,
+            lambda cluster: config.cluster(ClusterId(cluster)).credit_window_bytes,
+        )
         self.clusters, self.incarnation = effect.clusters, effect.incarnation
         self._tell_links(Attached(effect.incarnation))
         for cluster in self.clusters:

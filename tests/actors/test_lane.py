@@ -55,7 +55,7 @@ def told() -> Told:
 
 @pytest.fixture
 def lane(connection: Connection, told: Told) -> Lane:
-    return Lane(NodeId(2), connection, told)  # type: ignore[arg-type]  # what it needs of them
+    return Lane(NodeId(2), connection, told, lambda _cluster: CREDIT_BYTES)  # type: ignore[arg-type]  # what it needs of them
 
 
 def batch(capability: str = "a", cluster: int = 1) -> Packets:
@@ -116,6 +116,27 @@ def test_what_came_and_was_dealt_with_is_granted_again(lane: Lane, connection: C
     grants = [m for m in connection.sent if isinstance(m, Credit)]
     assert grants[-1] == Credit(1, "a", 2 * CREDIT_BYTES)
     assert len(grants) == 2  # one per half window
+
+
+def test_credit_that_the_connection_had_no_room_for_is_given_when_it_has(
+    lane: Lane, connection: Connection
+) -> None:
+    """Otherwise the peer would wait for it for ever."""
+    for _ in range(PER_WINDOW):
+        lane.received(batch())
+    connection.full = True
+    for _ in range(PER_WINDOW):
+        lane.consumed(1, "a", BATCH)
+    assert connection.sent == []
+    connection.full = False
+    assert connection.on_room is not None
+    connection.on_room()
+    assert connection.sent == [Credit(1, "a", 2 * CREDIT_BYTES)]
+
+
+def test_each_cluster_has_the_window_of_its_settings(connection: Connection, told: Told) -> None:
+    lane = Lane(NodeId(2), connection, told, lambda cluster: cluster * CREDIT_BYTES)  # type: ignore[arg-type]
+    assert (lane.room_bytes(1, "a"), lane.room_bytes(2, "a")) == (CREDIT_BYTES, 2 * CREDIT_BYTES)
 
 
 def test_a_peer_that_sends_more_than_it_may_breaks_the_protocol(lane: Lane) -> None:

@@ -16,14 +16,18 @@ NAME = ("node", 1)
 THREE = NodeId(3)
 
 
+def window(_cluster: int) -> int:
+    return CREDIT_BYTES
+
+
 class Middle:
     """Node 2 between node 1, from which data comes, and node 3."""
 
     def __init__(self) -> None:
         self.told = Told()
         self.before, self.after = Connection(), Connection()
-        self.came = Lane(NodeId(1), self.before, self.told)  # type: ignore[arg-type]
-        self.goes = Lane(THREE, self.after, self.told)  # type: ignore[arg-type]
+        self.came = Lane(NodeId(1), self.before, self.told, window)  # type: ignore[arg-type]
+        self.goes = Lane(THREE, self.after, self.told, window)  # type: ignore[arg-type]
         self.lanes = {NodeId(1): self.came, THREE: self.goes}
         self.drops: list[str] = []
         self.routes: dict[NodeId, NodeId] = {THREE: THREE}
@@ -85,7 +89,7 @@ def test_what_waits_for_a_connection_that_ended_takes_the_next_one(middle: Middl
     for n in range(PER_WINDOW + 2):
         middle.pass_on(n)
     fresh = Connection()
-    middle.lanes[THREE] = Lane(THREE, fresh, middle.told)  # type: ignore[arg-type]
+    middle.lanes[THREE] = Lane(THREE, fresh, middle.told, window)  # type: ignore[arg-type]
     middle.transit.lane_open(THREE)
     assert [m.number for m in fresh.sent if isinstance(m, Packets)] == [PER_WINDOW, PER_WINDOW + 1]
 
