@@ -77,15 +77,9 @@ class Cluster(Operations):
 
         return ReplicatedDict(self._shared(name, ReplicatedMap, make), tag)
 
-    def counters(self, name: str = Counters.name) -> Counters:
+    def counters(self, name: str = "tagmesh-counters") -> Counters:
         """Counters that all nodes share which have some of this name; registered when new."""
-
-        def make() -> Counters:
-            counters = Counters()
-            counters.name = name
-            return counters
-
-        return self._shared(name, Counters, make)
+        return self._shared(name, Counters, lambda: Counters(name))
 
     def _shared(self, name: str, kind: type[C], make: Callable[[], C]) -> C:
         with self.node.in_turn():

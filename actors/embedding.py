@@ -74,7 +74,7 @@ class EmbeddedNode(NodeLife):
         """See `Cluster.replicated_dict`; of the node's first cluster, as the next three."""
         return self.cluster().replicated_dict(name, tag)
 
-    def counters(self, name: str = Counters.name) -> Counters:
+    def counters(self, name: str = "tagmesh-counters") -> Counters:
         """See `Cluster.counters`."""
         return self.cluster().counters(name)
 

@@ -44,13 +44,13 @@ _read = partial(msgspec.convert, type=Cell)
 class Counters(Capability):
     """The capability. ``counters.add("calls")`` on any node, ``counters.value("calls")`` on all."""
 
-    name = "tagmesh-counters"
     startup_sync = True  # what this node lacks at its start, another one has
     versioned = True  # an old cell after a newer one does nothing
     inline = True  # nothing here ever waits
     delivery = "at_least_once"
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "tagmesh-counters") -> None:
+        self.name = name
         self._lock = threading.Lock()
         self._cells: dict[str, dict[tuple[int, int], Cell]] = {}
         self._mine: dict[str, Cell] = {}

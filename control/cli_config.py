@@ -10,6 +10,7 @@ import click
 
 from .cli_output import output_option, print_json
 from .configfile import example, find_config, load_config, show, tables_of, unknown_variables
+from .modules import find_module
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -38,6 +39,9 @@ def check(path: str | None) -> None:
     loaded = load_config(path)
     for variable, near in unknown_variables(os.environ).items():
         click.echo(f"note: ${variable} is no setting and is ignored; nearest: ${near}", err=True)
+    for settings in loaded.capabilities:
+        if settings.module is not None:
+            find_module(settings)
     source = find_config(path, os.environ)
     mode = loaded.provisioning.mode
     click.echo(f"{source}: OK, node {loaded.node.id}, {mode} provisioning")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..actors.embedding import EmbeddedNode
+from ..protocol.config import Config
 from .configfile import load_config
+from .modules import make_capability
 
 if TYPE_CHECKING:
     from ..actors.system import NodeSystem
@@ -23,6 +25,13 @@ class Node(EmbeddedNode):
     software = f"tagmesh {__version__}"
 
     _http: HttpServer | None = None
+
+    def __init__(self, config: Config) -> None:
+        """Makes the capabilities that the configuration names a ``module`` for; see `modules`."""
+        super().__init__(config)
+        for settings in config.capabilities:
+            if settings.module is not None:
+                self.cluster(settings.cluster).register(make_capability(settings))
 
     @classmethod
     def from_config(cls, path: str | Path | None = None) -> Node:

@@ -10,7 +10,7 @@ from .capability_words import Policy
 from .cluster_settings import ClusterSettings
 from .contract import Capability, is_name
 from .donors import Wants
-from .kinds import flag, integer
+from .kinds import flag, integer, text
 from .messages import MAX_NAME_CHARS
 from .settings import Reader, setting, shown
 
@@ -37,6 +37,13 @@ class CapabilitySettings:
         example=True,
     )
     enabled: bool = setting(flag(), True, "switched on at the start")
+    module: str | None = setting(
+        text(),
+        None,
+        "what makes it: an entry point of the group tagmesh.capabilities, such as"
+        " replicated-map; left out: the application registers it",
+        example="replicated-map",
+    )
     name: str = ""
 
 

@@ -229,7 +229,9 @@ def test_the_example_names_every_setting_with_its_default() -> None:
             "node": {"id": 1, "listen": "bins:10.0.0.5", "description": "node-a"},
             "provisioning": static,
             "cluster": [{key: raw["cluster"][0][key] for key in ("id", "me", "neighbours")}],
-            "capability": {EXAMPLE_NAME: {"cluster": 1, "auto_sync": True}},
+            "capability": {
+                EXAMPLE_NAME: {"cluster": 1, "auto_sync": True, "module": "replicated-map"}
+            },
         }
     )
     assert config == plain

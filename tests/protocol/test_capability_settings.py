@@ -47,7 +47,7 @@ NAME = "allowed: 1 to 64 printable ASCII characters"
         ({7: {}}, f"[capability.7] -: cannot be the name of a capability; {NAME}"),
         (
             {"x": {"autosync": True}},
-            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, enabled;"
+            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, enabled, module;"
             " did you mean 'auto_sync'?",
         ),
         (
