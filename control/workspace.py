@@ -38,10 +38,17 @@ class Workspace:
         timing: Mapping[str, str | int] | None = None,
         admin: bool = True,
         names: str = "node",
+        capabilities: Mapping[str, str] | None = None,
     ) -> None:
+        """``timing`` overrides settings of ``[[cluster]]``; ``capabilities``: name to module, of
+        each node; ``names``: how the nodes are described."""
         self.folder = folder
         self.ids = tuple(range(1, count + 1))
         self._timing = {**FAST, **(timing or {})}
+        self._capabilities = {
+            f'capability."{name}"': {"cluster": CLUSTER, "module": module}
+            for name, module in (capabilities or {}).items()
+        }
         ports = iter(free_ports(2 * count))
         self.urls = {n: f"bins:127.0.0.1:{next(ports)}" for n in self.ids}
         self.admin = {n: f"127.0.0.1:{next(ports)}" if admin else "" for n in self.ids}
@@ -69,7 +76,7 @@ class Workspace:
             "admin": {"http": self.admin[n], "fault_switch": True},
         }
         read_config({**settings, "cluster": [settings["cluster"]]})
-        return settings
+        return {**settings, **self._capabilities}
 
     def _row(self, n: int, names: str) -> NodeRecord:
         return NodeRecord(
