@@ -93,7 +93,6 @@ class Donor:
         position: int,
     ) -> None:
         """``version``: of the data; ``position``: see `CapabilityState.position`."""
-        self.here = here
         self.request = request
         self.settings = settings
         self.state = DonorState.ACCEPTED

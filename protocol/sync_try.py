@@ -218,10 +218,9 @@ class Try:
             self._progressed(now)
             self._acknowledge(now)
 
-    def _answered_again(self, now: float, answer: SyncAnswer) -> None:
+    def _answered_again(self, _now: float, answer: SyncAnswer) -> None:
         if not answer.refusal:
             self.answer = answer
-            self._ask_at = now + self._pause_s
 
     def _chunk(self, now: float, chunk: SyncChunk) -> None:
         if chunk.number < self._received:

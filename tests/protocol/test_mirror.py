@@ -105,6 +105,16 @@ def test_the_empty_donor_of_2574_takes_nothing_away() -> None:
     assert rules.plans() == []
 
 
+def test_a_plan_is_kept_from_when_something_happened_to_it_last() -> None:
+    rules = a_mirror()
+    offer(rules, extras(50, 50))
+    assert rules.deadline == T0 + KEEP
+    rules.confirm(1, T0 + 100)
+    assert rules.deadline == T0 + 100 + KEEP
+    rules.dropped(1, "", [b"r"], T0 + 150)
+    assert rules.deadline == T0 + 150 + KEEP
+
+
 def test_a_dry_run_always_waits_and_can_be_looked_at() -> None:
     rules = a_mirror()
     assert offer(rules, extras(1, 100), dry_run=True) == [MirrorDone(1, 0)]

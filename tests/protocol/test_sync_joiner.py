@@ -160,6 +160,7 @@ def test_a_stuck_application_is_not_helped_by_another_donor() -> None:
     bench.get(chunk(0, A))
     bench.tick()
     assert outcome(bench.report) == (False, "application", DONOR)
+    assert (bench.report.dropped, bench.report.plan_id, bench.report.items) == (0, None, 1)
     assert sent(bench.effects, SyncStop) == [stop("application")]
 
 

@@ -264,7 +264,7 @@ def test_totals_are_listed_by_tag() -> None:
 )
 def test_sections_that_cannot_be_told_are_a_mistake(wrong: Section) -> None:
     right = Section("🦀" * 64, 255, 2**63 - 1, bytes(16))
-    check_sections([right])
+    check_sections([right, Section("", 0, 0, bytes(16))])
     with pytest.raises(Misuse, match="a section has a tag of at most 64 characters"):
         check_sections([right, wrong])
 
