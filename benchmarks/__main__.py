@@ -15,8 +15,11 @@ from . import (
     detection,
     idle,
     imports,
+    latency,
     simulation,
     startup,
+    sync,
+    throughput,
     transport,
 )
 from .report import BenchmarkFailed, Figure, as_json, machine, table
@@ -32,6 +35,9 @@ BENCHMARKS: Mapping[str, Callable[[int], list[Figure]]] = {
     "simulation": simulation.measure,
     "ceiling": ceiling.measure,
     "transport": transport.measure,
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "sync": sync.measure,
     "capabilities": capabilities.measure,
 }
 """A new benchmark is one line here."""
