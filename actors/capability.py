@@ -105,6 +105,7 @@ class CapabilityActor(ClusterActor):
             self.name,
             name,
             registration.port,
+            registration.incoming,
             reliable=capability.delivery == "at_least_once",
             limit_bytes=self.settings.outbox_bytes,
             on_room=lambda node: self._notice(lambda: capability.on_room(node)),

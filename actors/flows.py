@@ -27,12 +27,14 @@ class Flows:
         name: Name,
         capability: str,
         port: CapabilityPort,
+        incoming: dict[NodeId, InStream],
         *,
         reliable: bool,
         limit_bytes: int,
         on_room: Callable[[NodeId], None],
     ) -> None:
-        """``on_room(node)``: a sender that was told BUSY may try again."""
+        """``incoming`` lives as long as the process; ``on_room(node)``: a sender that was told BUSY
+        may try again."""
         self._context = context
         self._name = name
         self._capability = capability
@@ -42,7 +44,7 @@ class Flows:
         self._on_room = on_room
         self._view: View = context.views[port.cluster_id]
         self._out: dict[NodeId, OutStream] = {}
-        self._in: dict[NodeId, InStream] = {}
+        self._in = incoming
         self._enabled = False
 
     @property

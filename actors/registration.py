@@ -11,7 +11,8 @@ from ..protocol.messages import CapabilityState, CapState
 
 if TYPE_CHECKING:
     from ..protocol.contract import Capability, Progress, SyncReport
-    from ..protocol.identity import ClusterId
+    from ..protocol.identity import ClusterId, NodeId
+    from ..protocol.streams import InStream
     from .application import Application
     from .partitioning import WorkPartition
     from .port import CapabilityPort
@@ -40,6 +41,9 @@ class Registration:
     """Numbers the actors that this capability has had in this life."""
     sessions: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
     """Numbers the sync sessions of this life."""
+
+    incoming: dict[NodeId, InStream] = dataclasses.field(default_factory=dict)
+    """What was taken of each source's messages: an actor that forgot it would take them again."""
 
     def __post_init__(self) -> None:
         self.said = CapabilityState(self.name, CapState.DISABLED)

@@ -70,6 +70,12 @@ class Backlog:
                 del self._nodes[node]
             return keys
 
+    def is_long(self, node: NodeId) -> bool:
+        """More than `MAX_MISSED_KEYS` keys."""
+        with self._lock:
+            known = self._nodes.get(node)
+            return known is not None and bool(known.buckets)
+
     def forget(self, node: NodeId) -> None:
         """It need not be told any more."""
         with self._lock:

@@ -32,6 +32,8 @@ MAX_SWEPT_RECORDS = 5_000
 """In one turn of the hub."""
 MAX_PUSHED_BYTES = 256 * 1024
 """Told at once to a node that missed something."""
+RETRY_S = 2.0
+"""Until a node that was switched off is told again what it missed."""
 _OFF = CapState.DISABLED
 _SENT, _QUEUED, _DISABLED = Outcome.SENT, Outcome.QUEUED, Outcome.DISABLED
 
@@ -53,6 +55,8 @@ class Replica(KeyedCapability):
         self._behind: WriteBehind | None = None
         if store is not None:
             self._behind = WriteBehind(store, self._items_of, self, run)
+        self._later: set[NodeId] = set()
+        """Nodes that are told again after `RETRY_S`."""
         self._sweeper = Timer(self, self._sweep)
 
     # Messages and nodes --------------------------------------------------------------------------
@@ -79,7 +83,7 @@ class Replica(KeyedCapability):
     def on_node_up(self, node: NodeId, incarnation: int) -> None:
         """See `Capability.on_node_up`."""
         self._backlog.node_up(node, incarnation)
-        self._push(node)
+        self._push_again(node)
 
     def on_room(self, node: NodeId) -> None:
         """See `Capability.on_room`."""
@@ -158,8 +162,8 @@ class Replica(KeyedCapability):
         self._changed((key,), port.node_id)
         for node, result in port.broadcast(item).items():
             outcome = result.outcome
-            if outcome is _SENT or outcome is _QUEUED or outcome is _DISABLED:
-                continue  # where it is switched off there will be a sync when it is switched on
+            if outcome is _SENT or outcome is _QUEUED:
+                continue
             if self._backlog.missed(node, (key,), port.wall()):
                 self._push(node)
 
@@ -219,13 +223,27 @@ class Replica(KeyedCapability):
             if item is not None:
                 items.append(item)
         result = self.port.send_many(node, items)
-        if result.outcome is _DISABLED:
-            self._backlog.forget(node)
-            return
         left = keys[told:] if result else keys
         self._backlog.missed(node, left, self.port.wall())
         if result:
             self.port.call(lambda: self._push(node))
+        elif result.outcome is _DISABLED:
+            self._push_later(node)
+
+    def _push_later(self, node: NodeId) -> None:
+        """The node is switched off, as far as is known here: it may be on again, and its sync over.
+
+        Of one that misses very much nothing is kept: it asks for a sync when it is switched on.
+        """
+        if self._backlog.is_long(node):
+            self._backlog.forget(node)
+        elif node not in self._later:
+            self._later.add(node)
+            self.port.call_later(RETRY_S, lambda: self._push_again(node))
+
+    def _push_again(self, node: NodeId) -> None:
+        self._later.discard(node)
+        self._push(node)
 
     def _items_of(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         with self._lock:

@@ -24,8 +24,9 @@ I13       configuration stays; links go down for trouble only, and in time     e
 I16       no storm of messages (reliability, section 3)                        each step
 ========  ===================================================================  =============
 
-I12 is a comparison of two runs and has a test of its own. I3 to I6 are about tags and syncs, which
-issues 4 and 5 bring, together with their checks.
+I12 is a comparison of two runs and has a test of its own. I3 is about tags, which issue 5 brings
+with its checks. I4 to I7 are about capabilities: worlds that have some `add` the checks of
+`checks_sync` and, with the capabilities of `records`, those of `checks_delivery`.
 
 After each scheduler step it is checked whether an event came; events are checked at once. Links,
 inboxes and queues are looked at each `LOOK_S` of virtual time, tables each `SURVEY_S`: looking at
@@ -36,6 +37,7 @@ history is the same as an unchecked one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import inside
@@ -76,6 +78,10 @@ class Checkers:
         self._processes: dict[int, Process] = {}
         self._look_at = self._survey_at = world.now
         world.on_step.append(self.step)
+
+    def add(self, checks: Sequence[Check]) -> None:
+        """Check this as well, from now on."""
+        self._checks += tuple(checks)
 
     def step(self, world: World) -> None:
         """After each step of the scheduler: raises `Violation`."""

@@ -16,6 +16,7 @@ import msgspec
 from .checkers import Checkers
 from .fault_kinds import FASTEST, KINDS, Draw, Kind
 from .players import Player
+from .traffic import Traffic
 from .world import World
 
 OFF_SHARE = 1 / 3
@@ -115,17 +116,30 @@ def _drawn(seed: str, kind: Kind, phase_s: float, nodes: int) -> Iterator[tuple[
         yield at_s, kind.draw(dice, range(1, nodes + 1))
 
 
-def run(plan: FaultPlan, world: World | None = None, *, checked: bool = True) -> World:
+def run(
+    plan: FaultPlan,
+    world: World | None = None,
+    *,
+    checked: bool = True,
+    traffic: Traffic | None = None,
+) -> World:
     """Boot everybody, let the faults happen, heal everything, demand that the views agree.
 
     Raises `Violation`, `Runaway` or whatever else goes wrong. ``world``: one made by
-    ``plan.world()`` that the caller wants to look at also when this raises.
+    ``plan.world()`` that the caller wants to look at also when this raises. ``traffic``: of that
+    world; then capabilities are at work meanwhile, and have to agree as well.
     """
     world = world if world is not None else plan.world()
     checkers = Checkers(world) if checked else None
     player = Player(world)
+    timeline = player.timeline(plan.faults)
+    if traffic is not None:
+        timeline += traffic.timeline(plan.phase_s)
+        timeline.sort(key=lambda moment: moment[0])
+    if checkers is not None and traffic is not None:
+        checkers.add(traffic.checks(checkers.trouble))
     world.boot_all()
-    for at_s, action in player.timeline(plan.faults):
+    for at_s, action in timeline:
         if at_s >= plan.phase_s:
             break
         world.run_for(at_s - world.now)
@@ -134,7 +148,16 @@ def run(plan: FaultPlan, world: World | None = None, *, checked: bool = True) ->
     player.heal()
     if checkers is not None:
         checkers.after_healing()
+    if traffic is not None:
+        traffic.settle()
     return world
+
+
+def busy(plan: FaultPlan) -> World:
+    """`run` in a world whose nodes have capabilities, and applications that use them."""
+    world = plan.world()
+    outs = {node for fault in plan.faults if KINDS[fault.kind].rows for node in fault.nodes}
+    return run(plan, world, traffic=Traffic(world, outs))
 
 
 def shorten(plan: FaultPlan, fails: Callable[[FaultPlan], bool]) -> FaultPlan:

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..actors.actor import ReplyFuture
+from ..actors.capability import CapabilityActor
 from ..actors.context import Name
+from ..actors.joining import JoinerActor
+from ..actors.lane import size_of
 from ..actors.link import LinkActor
 from ..actors.node import NodeActor
 from ..actors.peer import PeerActor
@@ -21,6 +24,7 @@ from ..protocol.linkstates import Said as LinkStateHeld
 from ..protocol.routing import Path
 from ..transport.frames import HEADER_BYTES
 from ..transport.loopback_connection import Endpoint
+from .rows import CLUSTER
 
 if TYPE_CHECKING:
     from .world import Process
@@ -105,7 +109,7 @@ def mentioned(node: NodeActor) -> set[NodeId]:
 
 def origins(node: NodeActor) -> set[NodeId]:
     """The ids that the topology holds something of or leads to."""
-    return set(known(node)) | set(node.rules._states.links) | set(routes(node))
+    return set(known(node)) | set(routes(node))
 
 
 def routes(node: NodeActor) -> Mapping[NodeId, Path]:
@@ -123,12 +127,55 @@ def traces_of(node: NodeActor) -> Mapping[int, ReplyFuture]:
     return node._traces
 
 
+def capabilities(process: Process) -> Iterator[CapabilityActor]:
+    """The capability actors that run."""
+    supervisor = process.system.context.supervisor
+    for name in supervisor._refs:
+        if name[0] == "capability":
+            actor = supervisor.actor(name)
+            if isinstance(actor, CapabilityActor):
+                yield actor
+
+
+def sessions(process: Process) -> Iterator[tuple[Name, int]]:
+    """The joiners and donors that run, each with what tells it from others of its name."""
+    supervisor = process.system.context.supervisor
+    for name in supervisor._refs:
+        if name[0] == "joiner":
+            actor = supervisor.actor(name)
+            yield name, actor._session if isinstance(actor, JoinerActor) else 0
+        elif name[0] == "donor":
+            yield name, 0
+
+
+def held_messages(actor: CapabilityActor) -> int:
+    """Messages that wait for the end of a sync."""
+    return actor._intake._held_messages
+
+
+def held_bytes(actor: CapabilityActor) -> int:
+    """The same in bytes."""
+    return actor._intake._held_bytes
+
+
+def passing_bytes(process: Process) -> Mapping[tuple[NodeId, str], int]:
+    """(next hop, capability) → what waits for room there, on its way through this node."""
+    node = node_of(process, CLUSTER)
+    if node is None:
+        return {}
+    held = node._transit._held
+    return {flow: sum(size_of(item.message) for item in waiting) for flow, waiting in held.items()}
+
+
 __all__ = [
     "HEADER_BYTES",
     "Endpoint",
     "LinkStateHeld",
+    "capabilities",
     "flap_hold_s",
     "held",
+    "held_bytes",
+    "held_messages",
     "inboxes",
     "kept_bytes",
     "known",
@@ -136,9 +183,11 @@ __all__ = [
     "mentioned",
     "node_of",
     "origins",
+    "passing_bytes",
     "peers",
     "priorities",
     "routes",
+    "sessions",
     "spoken",
     "storage_of",
     "traces_of",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.capabilities.backlog import MAX_MISSED_KEYS
+from tagmesh.capabilities.backlog import MAX_MISSED_KEYS, MAX_PORTION_KEYS
 from tagmesh.capabilities.records import bucket_of, pack_key
+from tagmesh.capabilities.replica import RETRY_S
 from tagmesh.capabilities.replicated_map import ReplicatedMap
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.identity import NodeId
@@ -115,27 +116,30 @@ def test_a_node_that_starts_again_is_not_told_everything_but_asks_for_it() -> No
     assert len(same_everywhere(cluster)) == MAX_MISSED_KEYS + 10
 
 
-def test_where_the_map_is_switched_off_nothing_is_kept_for_later() -> None:
+def test_a_node_that_seems_switched_off_is_told_when_it_is_not() -> None:
+    """It may be on again, and its sync over, before the writer hears of it (found by the swarm)."""
     cluster = users()
     cluster.disabled.add(3)
     cluster[1].put("k", 1)
+    cluster.advance(5 * RETRY_S)
+    assert (contents(cluster[2]), contents(cluster[3])) == ({"k": 1}, {})
+    assert cluster.timers == 1, "one try at a time"
     cluster.disabled.clear()
-    cluster[1].on_room(NodeId(3))
-    cluster.settle()
-    assert contents(cluster[2]) == {"k": 1}
-    assert contents(cluster[3]) == {}, "it asks for a sync when it is switched on"
+    cluster.advance(RETRY_S)
+    assert same_everywhere(cluster) == {"k": 1}
+    assert cluster.timers == 0
 
 
-def test_switched_off_while_it_is_being_told_it_is_left_alone() -> None:
+def test_of_a_node_that_is_switched_off_and_misses_very_much_nothing_is_kept() -> None:
     cluster = users(nodes=2)
-    cluster.busy.add((1, 2))
-    cluster[1].put("k", 1)
-    cluster.busy.clear()
     cluster.disabled.add(2)
-    cluster[1].on_room(NodeId(2))
+    for number in range(MAX_MISSED_KEYS + 1):
+        cluster[1].put(number, 1)
+    cluster.advance(RETRY_S)
+    assert cluster.timers == 0
     cluster.disabled.clear()
-    cluster[1].on_room(NodeId(2))
-    assert cluster.under_way == 0
+    cluster.advance(RETRY_S)
+    assert contents(cluster[2]) == {}, "it asks for a sync when it is switched on"
 
 
 # Syncs -------------------------------------------------------------------------------------------

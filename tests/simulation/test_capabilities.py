@@ -251,3 +251,17 @@ def test_a_sync_can_be_asked_for_again_and_two_at_once_are_one() -> None:
     world.until(lambda: len(calls(world, 2).reports) > before, within_s=30)
     world.run_for(5)
     assert len(calls(world, 2).reports) == before + 1
+
+
+def test_what_a_node_took_before_it_left_the_cluster_is_not_taken_again_when_it_is_back() -> None:
+    """R-9: who is out of the cluster for a while goes on living, and so does what it remembers."""
+    world = booted(Reliable)
+    calls(world, 1).send(3, "once")
+    world.run_for(1)
+    world.disable(3)
+    world.until(lambda: not world.route(1, 3), within_s=30)
+    world.enable(3)
+    world.until(world.converged, within_s=60)
+    assert world.replay(1, 3) > 0
+    world.run_for(1)
+    assert calls(world, 3).heard == [(1, "once")]
