@@ -16,8 +16,16 @@ $(VENV)/.installed: pyproject.toml setup.py
 demo: $(VENV)/.installed
 	$(RUN)/tagmesh demo $(ARGS)
 
+# What runs on virtual time or on nothing but rules goes first, on all cores; then what has real
+# sockets, processes and times, alone. make test ARGS="tests/protocol -k link" runs just that.
+ON_ALL_CORES := tests/protocol tests/simulation tests/scenarios tests/capabilities tests/golden
 test: $(VENV)/.installed
+ifdef ARGS
 	$(RUN)/pytest $(ARGS)
+else
+	$(RUN)/pytest -n auto $(ON_ALL_CORES)
+	$(RUN)/pytest $(addprefix --ignore=,$(ON_ALL_CORES))
+endif
 
 check: $(VENV)/.installed
 	$(RUN)/ruff check .
