@@ -180,6 +180,11 @@ class FakeCluster(Generic[C]):
         return sum(map(len, self._ways.values()))
 
     @property
+    def longest(self) -> int:
+        """Of the messages under way, in bytes."""
+        return max((len(payload) for way in self._ways.values() for payload in way), default=0)
+
+    @property
     def timers(self) -> int:
         """Timers that run, outdated ones too."""
         return len(self._timers)

@@ -43,6 +43,13 @@ def test_lost_repeated_and_overtaking_messages_do_not_matter_once_a_later_one_co
     assert values(cluster) == [153] * 3
 
 
+def test_an_old_number_after_a_newer_one_does_nothing() -> None:
+    cluster = FakeCluster(Counters)
+    for cell in (["calls", 2, 7, 5, 1], ["calls", 2, 7, 3, 1], ["calls", 2, 7, 5, 0]):
+        cluster[1].on_message(cell, NodeId(2))
+    assert cluster[1].value("calls") == 4
+
+
 def test_who_was_cut_off_or_busy_is_told_when_that_is_over() -> None:
     cluster = FakeCluster(Counters)
     cluster.cut(1, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.capabilities.backlog import MAX_MISSED_KEYS, MAX_PORTION_KEYS
+from tagmesh.capabilities.backlog import MAX_MISSED_KEYS
 from tagmesh.capabilities.records import bucket_of, pack_key
 from tagmesh.capabilities.replica import RETRY_S
 from tagmesh.capabilities.replicated_map import ReplicatedMap

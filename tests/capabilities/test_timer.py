@@ -31,18 +31,20 @@ def test_the_soonest_time_counts_and_it_is_called_once() -> None:
 
 
 def test_it_can_be_armed_again_also_while_it_is_called() -> None:
+    """The timer for second 5, outdated by the one for second 3, must not answer for second 13."""
     cluster = FakeCluster(Nobody, nodes=1)
     called: list[float] = []
 
     def work() -> None:
         called.append(cluster.now_s)
         if len(called) < 3:
-            timer.arm(2.0)
+            timer.arm(10.0)
 
     timer = Timer(cluster[1], work)
-    timer.arm(1.0)
-    cluster.advance(10)
-    assert called == [1.0, 3.0, 5.0]
+    timer.arm(5.0)
+    timer.arm(3.0)
+    cluster.advance(40)
+    assert called == [3.0, 13.0, 23.0]
 
 
 def test_a_time_that_has_passed_is_now() -> None:
