@@ -185,7 +185,7 @@ class Cluster(Operations):
     def begin(self, system: NodeSystem) -> None:
         """The node starts; in its thread, in a greenlet that may wait."""
         for name, capability in self._capabilities.items():
-            system.register(self.cluster_id, capability, self._worker(capability, system))
+            self._register(capability, system)
             if name in self._partitions:
                 system.divide(self.cluster_id, name, self._partitions[name])
 
@@ -198,13 +198,19 @@ class Cluster(Operations):
             partition.end()
 
     def _offer(self, capability: Capability, system: NodeSystem) -> None:
-        worker = self._worker(capability, system)
         try:
-            system.register(self.cluster_id, capability, worker)
+            self._register(capability, system)
         except Misuse:
             self._workers.pop(capability.name).stop()
             raise
         system.wait_capability(self.cluster_id, capability.name)
+
+    def _register(self, capability: Capability, system: NodeSystem) -> None:
+        worker = self._worker(capability, system)
+        registration = system.register(self.cluster_id, capability, worker)
+        left = self.node.switches.enabled(self.cluster_id, capability.name)
+        if left is not None:  # its actor looks when it begins, in a later turn
+            registration.enabled = left
 
     def _worker(self, capability: Capability, system: NodeSystem) -> Worker:
         worker: Worker = InlineWorker()

@@ -141,7 +141,7 @@ class EmbeddedNode(NodeLife):
                 return status
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"node {self.node_id}: not so within {timeout:g} s: {status}")
-            self._sleep(POLL_S)
+            self.sleep(POLL_S)
 
     def wait_ready(self, timeout: float = 10.0) -> None:
         """Wait until the node is provisioned and enabled and the syncs of its start are done.
@@ -155,7 +155,7 @@ class EmbeddedNode(NodeLife):
                 raise TimeoutError(
                     f"node {self.node_id} is not ready after {timeout:g} s: {missing}"
                 )
-            self._sleep(POLL_S)
+            self.sleep(POLL_S)
 
     def on(self, *kinds: Event) -> Callable[[Callable[[EventRecord], None]], Any]:
         """Decorator: call the function, in a worker thread, for each event of these kinds."""

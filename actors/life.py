@@ -40,6 +40,7 @@ from .hubcalls import (
 )
 from .incarnation import take_incarnation
 from .runtime import GeventRuntime, in_pool
+from .switches import Switches
 from .system import NodeSystem
 
 START_TIMEOUT_S = 60.0  # beyond boot_patience
@@ -74,6 +75,8 @@ class NodeLife:
         self._callbacks = CallbackWorker(f"tagmesh-events-{self.node_id}")
         self.handlers = Handlers(f"tagmesh-handlers-{self.node_id}")
         """Where the application's functions may block."""
+        self.switches = Switches(config.node.state_dir, self.node_id)
+        """How operators left the capabilities."""
         self._clusters: dict[ClusterId, Cluster] = {}
 
     def __repr__(self) -> str:
@@ -199,6 +202,7 @@ class NodeLife:
                 roster=roster,
                 software=self.software,
             )
+            self.switches.load()
             undo.callback(gevent.sleep, POLL_S)  # the actors' turn to end
             undo.callback(system.stop)
             system.context.events.subscribe(self._callbacks.put)
@@ -305,7 +309,7 @@ class NodeLife:
 
     def in_turn(self) -> AbstractContextManager[None]:
         """Starting, stopping and registering: one at a time."""
-        return self._turn.taken(self._sleep)
+        return self._turn.taken(self.sleep)
 
     def _call(self, function: Callable[[], T]) -> T:
         """Run in a greenlet of the hub's thread and wait for the result."""
@@ -314,7 +318,8 @@ class NodeLife:
             raise Misuse(f"node {self.node_id} is not running; call start() first")
         return calls.call(function, CALL_TIMEOUT_S)
 
-    def _sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        """Wait without stopping the hub, should this be its thread."""
         sleep_in(self._hub_thread, seconds)
 
 

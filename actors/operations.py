@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.capability_words import Answer, SyncWish
-from ..protocol.contract import Capability, Quarantined
+from ..protocol.contract import Capability, Quarantined, SyncReport
 from ..protocol.donors import Verdict
-from ..protocol.errors import Unknown
+from ..protocol.errors import Busy, CapabilityDisabled, TimedOut, Unknown
 from ..protocol.status import CapabilityStatus
 from .capability import CapabilityActor
+from .hubcalls import POLL_S
 from .mail import Describe, PlanDecision, Switch, SyncWanted
 
 if TYPE_CHECKING:
@@ -63,13 +65,45 @@ class Operations:
         assert isinstance(answer, Answer), "the reply to such mail"
         return answer
 
+    def sync_now(
+        self,
+        name: str,
+        *,
+        tags: Sequence[str] = (),
+        mirror: bool = False,
+        dry_run: bool = False,
+        timeout: float = 60.0,
+    ) -> SyncReport:
+        """Ask for a sync and wait until one has ended; ``ok`` of its report says how (M-3).
+
+        One that failed is tried again without being asked. Raises `CapabilityDisabled`, `Busy`
+        when another sync is under way, `TimedOut` when none has ended in time; it goes on then.
+        """
+        before = self.status(name).last_report
+        answer = self.sync(name, tags=tags, mirror=mirror, dry_run=dry_run)
+        if answer is Answer.DISABLED:
+            raise CapabilityDisabled(f"{name} is switched off on this node: enable it first")
+        if answer is Answer.IN_PROGRESS:
+            raise Busy(f"another sync of {name} is under way: wait for its end")
+        deadline = time.monotonic() + timeout
+        while (report := self.status(name).last_report) is None or report is before:
+            if time.monotonic() >= deadline:
+                why = self.status(name).reason or "it is under way"
+                raise TimedOut(f"no sync of {name} has ended in {timeout:g} s: {why}")
+            self.node.sleep(POLL_S)
+        return report
+
     def enable(self, name: str) -> None:
-        """Switch a capability on (C-2)."""
-        self._ask(name, Switch(enabled=True, reason=""))
+        """Switch a capability on, now and at later starts (C-2, C-4)."""
+        self._switch(name, Switch(enabled=True, reason=""))
 
     def disable(self, name: str, reason: str = "switched off by an operator") -> None:
-        """Switch a capability off: it neither sends nor delivers (C-1)."""
-        self._ask(name, Switch(enabled=False, reason=reason))
+        """Switch a capability off, also at later starts: it neither sends nor delivers (C-1)."""
+        self._switch(name, Switch(enabled=False, reason=reason))
+
+    def _switch(self, name: str, switch: Switch) -> None:
+        self._ask(name, switch)
+        self.node.switches.keep(self.cluster_id, name, enabled=switch.enabled)
 
     def explain_donor(self, name: str) -> list[Verdict]:
         """Every other node with its place as a donor, or why it is none."""

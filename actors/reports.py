@@ -42,7 +42,7 @@ def _capability(context: Context, registration: Registration, ask: Ask) -> Capab
     return CapabilityStatus(
         name=registration.name,
         state=_state(said.state if runs else CapState.DISABLED),
-        reason=said.reason if runs else f"this node is not enabled in cluster {name[1]}",
+        reason=_reason(registration, runs=runs),
         enabled=registration.enabled,
         without_data=runs and said.without_data,
         progress=registration.progress,
@@ -51,6 +51,14 @@ def _capability(context: Context, registration: Registration, ask: Ask) -> Capab
         quarantined=registration.application.quarantined,
         plans=_plans(context, name, ask) if runs else [],
     )
+
+
+def _reason(registration: Registration, *, runs: bool) -> str:
+    if not runs:
+        return f"this node is not enabled in cluster {registration.cluster}"
+    if not registration.enabled and not registration.said.reason:
+        return "switched off before the start"
+    return registration.said.reason
 
 
 def _plans(context: Context, name: Name, ask: Ask) -> list[PlanStatus]:

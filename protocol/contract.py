@@ -203,6 +203,12 @@ class Capability:
         """See `Port.broadcast`."""
         return self.port.broadcast(message, timeout)
 
+    def sync(
+        self, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+    ) -> None:
+        """See `Port.request_sync`."""
+        self.port.request_sync(tags=tags, mirror=mirror, dry_run=dry_run)
+
     # messages
 
     def on_message(self, message: Any, source: NodeId) -> None:

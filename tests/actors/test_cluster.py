@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tagmesh import LocalCluster, Misuse, Node, NodeDown
+from tagmesh.capabilities.records import pack_key
 from tagmesh.capabilities.requests import Requests
 from tagmesh.control.workspace import Workspace
 from tagmesh.protocol.contract import Capability, SyncReport
@@ -119,6 +120,41 @@ def test_the_status_tells_states_and_how_the_last_sync_ended(lab: LocalCluster) 
     assert "told" in [c.name for c in cluster.capabilities]
     (of_1,) = [c for c in cluster.peers[0].capabilities if c.name == "told"]
     assert (of_1.state, of_1.without_data) == ("ok", True)
+
+
+def test_waiting_for_a_sync_and_what_a_mirror_would_drop(lab: LocalCluster) -> None:
+    users = [node.replicated_dict("mirrored") for node in lab]
+    users[0].update({f"user {n}": n for n in range(100)})
+    lab.settle()
+    cluster = lab[2].cluster(1)
+    report = cluster.sync_now("mirrored")
+    assert (report.ok, report.plan_id, report.dropped) == (True, None, 0)
+
+    store = users[1].map
+    own = [store.section_items(s.tag, s.bucket)[0] for s in store.sections(())][:2]
+    for other in (users[0], users[2]):  # two nodes never had these
+        keys = [pack_key(key) for key in list(other)]
+        other.map.drop("", [key for key in keys if any(key in item for item in own)])
+    plan = cluster.sync_now("mirrored", mirror=True, dry_run=True)
+    assert (plan.plan_id, plan.dropped, len(users[1])) == (1, 0, 100)
+    (kept,) = cluster.status("mirrored").plans
+    assert (kept.state, kept.reason, kept.records) == ("waiting", "dry_run", 2)
+    assert cluster.confirm("mirrored", 1) == 2
+    assert len(users[1]) == 98
+    assert cluster.undo("mirrored", 1) == 2
+    assert len(users[1]) == 100
+    assert cluster.status("mirrored").plans == []
+
+
+def test_a_sync_that_cannot_be_waited_for(lab: LocalCluster) -> None:
+    cluster = lab[1].cluster(1)
+    cluster.register(Calls("alone"))
+    until(lambda: cluster.status("alone").state == "ok")
+    with pytest.raises(TimedOut, match=r"no sync of alone has ended in 0.1 s: a sync was asked"):
+        cluster.sync_now("alone", timeout=0.1)
+    cluster.disable("alone")
+    with pytest.raises(CapabilityDisabled, match="enable it first"):
+        cluster.sync_now("alone")
 
 
 def test_switched_off_and_on_again(lab: LocalCluster) -> None:

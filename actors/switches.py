@@ -1,0 +1,62 @@
+"""Which capabilities an operator switched on or off: kept beyond the life of a process (C-4)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+
+from ..protocol.errors import Misuse
+from ..protocol.identity import ClusterId, NodeId
+
+logger = logging.getLogger("tagmesh.node")
+
+_Kept = dict[str, dict[str, bool]]
+"""Cluster to capability to whether it is on."""
+
+
+class Switches:
+    """One per node. Any thread may use it; writing blocks."""
+
+    def __init__(self, state_dir: str, node_id: NodeId) -> None:
+        """Nothing is read or written yet."""
+        self._path = Path(state_dir) / f"node-{node_id}.capabilities"
+        self._lock = threading.Lock()
+        self._kept: _Kept = {}
+
+    def load(self) -> None:
+        """Read what was kept. A file that cannot be read counts as empty, and is logged."""
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+        except FileNotFoundError:
+            kept = {}
+        except (OSError, ValueError) as error:
+            logger.warning("%s: %s; capabilities start as configured", self._path, error)
+            kept = {}
+        with self._lock:
+            self._kept = kept
+
+    def enabled(self, cluster: ClusterId, name: str) -> bool | None:
+        """How the capability was left; None = nobody ever switched it."""
+        with self._lock:
+            return self._kept.get(str(cluster), {}).get(name)
+
+    def keep(self, cluster: ClusterId, name: str, *, enabled: bool) -> None:
+        """Note a switch; `Misuse` when it cannot be written, and so will be forgotten."""
+        with self._lock:
+            self._kept.setdefault(str(cluster), {})[name] = enabled
+            fresh = self._path.with_suffix(".new")
+            try:
+                with fresh.open("wb") as file:
+                    file.write(msgspec.json.encode(self._kept))
+                    file.flush()
+                    os.fsync(file.fileno())
+                fresh.replace(self._path)
+            except OSError as error:
+                raise Misuse(
+                    f"{name} is switched {'on' if enabled else 'off'} until the next start only:"
+                    f" cannot write {self._path}: {error.strerror}"
+                ) from error
