@@ -83,6 +83,38 @@ def test_inline_beside_other_greenlets(space: Workspace, before: str) -> None:
     assert run(space, program, before=before) == f"{bool(before)}\n"
 
 
+@pytest.mark.parametrize("before", ["", PATCH], ids=["plain", "patched"])
+def test_capabilities_inline(space: Workspace, before: str) -> None:
+    """Dicts and requests of greenlets, whose waiting stops neither node of the hub."""
+    program = """
+    import gevent
+    def serve():
+        one, two = Node.from_config(ONE), Node.from_config(TWO)
+        users, seen = one.replicated_dict("users"), []
+        @two.on_request
+        def answer(payload, source):
+            time.sleep(0.01)
+            return payload * 2
+        one.start(inline=True)
+        two.start(inline=True)
+        theirs = two.replicated_dict("users")
+        theirs.map.on_change(lambda key, value, source: seen.append((key, value)))
+        one.wait_ready()
+        two.wait_ready()
+        one.until(all_up, 15)
+        assert one.request(2, "ab") == "abab"
+        users["bob"] = 2
+        while ("bob", 2) not in seen:
+            gevent.sleep(0.01)
+        assert one.cluster(1).sync_now("users").ok
+        one.stop()
+        two.stop()
+    gevent.spawn(serve).get()
+    print("served")
+    """
+    assert run(space, program, before=before) == "served\n"
+
+
 def test_start_in_a_patched_program_joins_its_hub(space: Workspace) -> None:
     """Its threads are greenlets: another one would destroy the program's hub at the end."""
     program = """
