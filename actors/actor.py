@@ -50,37 +50,39 @@ class Inbox:
 
     def __init__(self, actor: ClusterActor) -> None:
         self._actor = actor
-        self._waiting: deque[Any] = deque()
+        self.waiting: deque[Any] = deque()
+        """What waits, the oldest first; the actor takes it from there."""
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Queue; raises `InboxFull` at the limit. Stops are always taken."""
-        if len(self._waiting) >= MAX_INBOX and not isinstance(envelope.message, _ActorStop):
+        if len(self.waiting) >= MAX_INBOX and not isinstance(envelope.message, _ActorStop):
             raise InboxFull(f"{self._actor.name} has {MAX_INBOX} messages waiting")
-        self._waiting.append(envelope)
+        self.waiting.append(envelope)
         self._actor.wake()
 
     def tell(self, mail: object) -> bool:
         """Queue, in the hub's thread; False when the actor is over or does not keep up (H3)."""
-        if len(self._waiting) >= MAX_INBOX or self._actor.actor_stopped.is_set():
+        if len(self.waiting) >= MAX_INBOX or self._actor.over:
             return False
-        self._waiting.append(mail)
+        self.waiting.append(mail)
         self._actor.wake()
         return True
 
     def tick(self) -> None:
         """Queue a tick, always: it is one, however long the queue is."""
-        self._waiting.append(_TICK)
+        self.waiting.append(_TICK)
 
-    def get(self) -> Any:
-        """What has waited longest."""
-        return self._waiting.popleft()
+    def get(self) -> Envelope[Any]:
+        """The oldest, for pykka, which answers the envelopes that a stopped actor leaves."""
+        item = self.waiting.popleft()
+        return item if isinstance(item, Envelope) else Envelope(item)
 
     def empty(self) -> bool:
         """Nothing is waiting."""
-        return not self._waiting
+        return not self.waiting
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
 
 class ReplyFuture(pykka.Future[Any]):
@@ -125,6 +127,8 @@ class ClusterActor(pykka.Actor):
     def __init__(self, context: Context, name: Name) -> None:
         self.context = context
         self.name = name
+        self.over = False
+        """Stopped or crashed: nothing is handled any more."""
         self._awake = False
         self._timer: Timer | None = None
         self._timer_at: float | None = None
@@ -163,16 +167,16 @@ class ClusterActor(pykka.Actor):
         self._burst()
 
     def _burst(self) -> None:
-        inbox, stopped = self.inbox, self.actor_stopped
+        waiting = self.inbox.waiting
         for _ in range(MAX_BURST):
-            if not inbox or stopped.is_set():
+            if not waiting or self.over:
                 break
-            self._handle(inbox.get())
+            self._handle(waiting.popleft())
         self._awake = False
-        if stopped.is_set():
+        if self.over:
             self._cancel_timer()
             self._actor_loop_teardown()
-        elif inbox:
+        elif waiting:
             self.wake()
 
     def _handle(self, item: Any) -> None:
@@ -180,8 +184,10 @@ class ClusterActor(pykka.Actor):
         if isinstance(item, Envelope):
             item, reply_to = item.message, item.reply_to
         try:
-            response = self._handle_receive(item)
-            if not self.actor_stopped.is_set():
+            # all mail is a struct; what pykka itself sends is not
+            mail = isinstance(item, msgspec.Struct)
+            response = self.on_receive(item) if mail else self._handle_receive(item)
+            if not self.over:
                 self._arm()
         except KeyboardInterrupt:
             raise
@@ -198,6 +204,7 @@ class ClusterActor(pykka.Actor):
         self._cancel_timer()
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
+        self.over = True
         try:
             self.on_failure(type(error), error, error.__traceback__)
         except Exception:
@@ -231,7 +238,7 @@ class ClusterActor(pykka.Actor):
     def _rang(self) -> None:
         """What waits goes first: it may be the sign of life that the tick would miss."""
         self._timer = self._timer_at = None
-        if self.actor_stopped.is_set():
+        if self.over:
             return
         self.inbox.tick()
         if not self._awake:
@@ -244,11 +251,11 @@ class ClusterActor(pykka.Actor):
         self._timer = self._timer_at = None
 
     def _handle_receive(self, message: Any) -> Any:
-        if isinstance(message, msgspec.Struct):  # all mail is; what pykka itself sends is not
-            return self.on_receive(message)
         if message is _TICK:
             return self.on_tick(self.now)
-        return super()._handle_receive(message)
+        reply = super()._handle_receive(message)
+        self.over = self.actor_stopped.is_set()
+        return reply
 
     # Effects ------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..protocol.identity import ClusterId, NodeId
+from ..protocol.identity import ClusterId
 from ..protocol.messages import (
     Credit,
     Goodbye,
@@ -21,6 +21,8 @@ from ..protocol.messages import (
 from .context import Context, Name
 from .lane import Lane, size_of
 from .mail import BulkArrived, FromPeer, Heard, PassingThrough, PeerGone, Question, RoutedArrived
+
+_OF_LINK = (Ping, Pong)
 
 
 def deliver(
@@ -40,8 +42,11 @@ def deliver(
             if item.cluster_id not in clusters:
                 context.drops["G-2"] += 1
                 _dropped(lane, item)
+            elif isinstance(item, _OF_LINK):  # most of what comes when nothing happens
+                name = ("link", item.cluster_id, lane.peer)
+                batches.setdefault((name, FromPeer), []).append(item)
             elif (mail := _account(context, lane, item)) is not None:
-                batches.setdefault((_addressee(context, lane.peer, item), mail), []).append(item)
+                batches.setdefault((_addressee(context, item), mail), []).append(item)
     finally:
         _hand_over(context, lane, batches)
         for cluster in clusters:
@@ -71,10 +76,8 @@ def _account(context: Context, lane: Lane, item: Any) -> type | None:
             return FromPeer
 
 
-def _addressee(context: Context, peer: NodeId, item: Any) -> Name:
+def _addressee(context: Context, item: Any) -> Name:
     match item:
-        case Ping() | Pong():
-            return ("link", item.cluster_id, peer)
         case ProbeAnswer():
             return ("link", item.cluster_id, item.target)
         case Routed() if item.destination == context.me:

@@ -8,7 +8,7 @@ nothing that is said to the life after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, cast
 
@@ -52,51 +52,77 @@ def said_in(message: LinkState) -> Said:
     )
 
 
-class LinkStates:
-    """The link states of one cluster, held by one node."""
+class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
+    """The link states of one cluster, held by node ``me``.
 
-    def __init__(self, cluster_id: ClusterId) -> None:
+    As a mapping: origin → the nodes it has a link with that counts.
+    """
+
+    def __init__(self, cluster_id: ClusterId, me: NodeId) -> None:
         self._cluster_id = cluster_id
+        self._me = me
         self._said: dict[NodeId, Said] = {}
+        self._mine: set[NodeId] = set()
+        """My links that count. Those of others are seldom asked for: a full mesh needs none."""
         self._links: dict[NodeId, set[NodeId]] = {}
+        """Those of others, as far as they were asked for since anything changed."""
         self._withheld: NodeId | None = None
         self._digest: Digest | None = None
         """Made once; neighbours in agreement send each other equal ones all the time."""
+
+    def __getitem__(self, origin: NodeId) -> AbstractSet[NodeId]:
+        if origin == self._me:
+            return self._mine
+        if origin not in self._links:
+            said = self._said[origin]
+            self._links[origin] = {n for n in said.neighbours if self._both(origin, said, n)}
+        return self._links[origin]
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._said)
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def __contains__(self, origin: object) -> bool:
+        return origin in self._said
 
     def of(self, origin: NodeId) -> Said:
         """What it said last; `NOTHING` when nothing is held."""
         return self._said.get(origin, NOTHING)
 
-    @property
-    def origins(self) -> AbstractSet[NodeId]:
-        """Those of whom something is held."""
-        return self._said.keys()
+    def store(self, origin: NodeId, said: Said, differs: Callable[[NodeId], bool]) -> bool:
+        """Keep what ``origin`` says.
 
-    @property
-    def links(self) -> Mapping[NodeId, AbstractSet[NodeId]]:
-        """The links that count, each at both ends."""
-        return self._links
-
-    def store(self, origin: NodeId, said: Said) -> set[NodeId]:
-        """Keep what ``origin`` says; the nodes whose link with it begins or ends to count."""
+        Does its link with one of those nodes that ``differs`` is true of begin or end to count?
+        """
         before = self._said.get(origin, NOTHING)
         self._said[origin] = said
         self._digest = None
-        links = self._links.setdefault(origin, set())
-        changed = set()
-        for node in _touched(before, said):
-            life, theirs = said.neighbours.get(node), self._said.get(node, NOTHING)
-            both = theirs.incarnation == life and theirs.neighbours.get(origin) == said.incarnation
-            if both != (node in links):
-                changed.add(node)
-                for one, other in ((origin, node), (node, origin)):
-                    self._links[one].add(other) if both else self._links[one].discard(other)
-        return changed
+        self._links.clear()
+        if origin == self._me:
+            self._mine = {n for n in said.neighbours if self._both(origin, said, n)}
+        elif self._both(origin, said, self._me):
+            self._mine.add(origin)
+        else:
+            self._mine.discard(origin)
+        return any(
+            self._both(origin, before, node) != self._both(origin, said, node)
+            for node in _touched(before, said)
+            if differs(node)
+        )
 
     def forget(self, origin: NodeId) -> None:
         """Hold nothing of it any more."""
-        self.store(origin, NOTHING)
-        del self._said[origin], self._links[origin]
+        self.store(origin, NOTHING, lambda _: False)
+        del self._said[origin]
+
+    def _both(self, origin: NodeId, said: Said, node: NodeId) -> bool:
+        """Does the link count when ``origin`` says this (T-12)?"""
+        theirs = self._said.get(node)
+        if theirs is None or said.neighbours.get(node) != theirs.incarnation:
+            return False
+        return theirs.neighbours.get(origin) == said.incarnation
 
     def withhold(self, origin: NodeId | None) -> None:
         """Whose link state is not told now, because a newer one is about to be; None = nobody's."""

@@ -113,10 +113,8 @@ class Peering:
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
         times = [g.since + self.timing.greeting_timeout_s for g in self._greetings()]
-        if self._dial_at is not None:
-            times.append(self._dial_at)
-        if self._probe is not None:
-            times.append(self._probe.until)
+        times += [self._dial_at] if self._dial_at is not None else []
+        times += [self._probe.until] if self._probe is not None else []
         return min(times, default=None)
 
     # What happens -------------------------------------------------------------------------
@@ -339,6 +337,8 @@ class Peering:
 
     def _greetings(self) -> list[Greeting]:
         """Connections that are not established, oldest first."""
+        if len(self._connections) == (self.established is not None):
+            return []  # nearly always
         return [g for g in self._connections.values() if g.phase is not Phase.ESTABLISHED]
 
     def _contested(self) -> list[Greeting]:

@@ -6,7 +6,7 @@ node strictly in turn. A node that restarts while it stays reachable is DOWN, th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Reachability:
         ``own_cause`` is for the nodes the change is about; the others have it from ``cause``.
         ``priorities`` has an entry for each node that could be reachable.
         """
-        links = self._states.links
+        links: Mapping[NodeId, Set[NodeId]] = self._states
         if not self._rerouting:
             links = {self._me: links[self._me]}
         before, self._routes = self._routes, shortest_paths(self._me, links, priorities)

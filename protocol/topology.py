@@ -65,13 +65,13 @@ class Topology:
         self._digest_interval_s = digest_interval_s
         self._members = self._checked(members)
         self._priorities = _priorities(members)
-        self._states = LinkStates(cluster_id)
-        self._states.store(me, Said(max(epoch, incarnation), -1, incarnation, {}))
+        self._states = LinkStates(cluster_id, me)
         self._reach = Reachability(me, self._states, rerouting=rerouting)
         self._mine = Adjacencies(digest_interval_s)
         self._capabilities: tuple[CapabilityState, ...] = ()
         self.changes = 0
         """Grows whenever something that this object knows of the cluster may have changed."""
+        self._store(me, Said(max(epoch, incarnation), -1, incarnation, {}))
         self._refused: dict[NodeId, NodeId] = {}
         self._defended_until = -math.inf
 
@@ -139,7 +139,7 @@ class Topology:
             self._mine.end(node)
         effects = self._tell_links(now)
         for node in removed:
-            if node in self._states.origins:
+            if node in self._states:
                 self._states.forget(node)
         effects += self._ask_again()
         return effects + self._settle("the roster changed", dict.fromkeys(removed, _REMOVED))
@@ -201,12 +201,11 @@ class Topology:
         Only links that count (T-12): what a dead node last said of its links is not shown.
         """
         others = sorted(self._members.keys() - {self._me})
-        links = self._states.links
-        return [(n, sorted(links.get(n, ()))) for n in (self._me, *others)]
+        return [(n, sorted(self._states.get(n, ()))) for n in (self._me, *others)]
 
     def incarnation_of(self, node: NodeId) -> int | None:
         """The incarnation last heard of; None = never heard of that node."""
-        return self._states.of(node).incarnation if node in self._states.origins else None
+        return self._states.of(node).incarnation if node in self._states else None
 
     def _on_link_state(self, sender: NodeId, message: LinkState, now: float) -> list[Effect]:
         origin, version = NodeId(message.origin), (message.epoch, message.sequence)
@@ -309,7 +308,7 @@ class Topology:
         self.changes += 1
         up = dict(self._mine.up)
         said = Said(epoch, sequence, own.incarnation, up, self._capabilities)
-        self._states.store(self._me, said)
+        self._store(self._me, said)
         self._states.withhold(None)
         self._mine.told()
         (message,) = self._states.messages([self._me])
@@ -321,8 +320,8 @@ class Topology:
         A link between nodes at equal distance is on no shortest path, before or after.
         """
         self.changes += 1
-        distance = self._reach.distance
-        return any(distance(n) != distance(origin) for n in self._states.store(origin, said))
+        distance, own = self._reach.distance, self._reach.distance(origin)
+        return self._states.store(origin, said, lambda node: distance(node) != own)
 
     def _settle(self, cause: str, own_cause: Mapping[NodeId, str]) -> list[Effect]:
         """Announce what changed; ``own_cause`` is for those whom the change is about (N-1)."""

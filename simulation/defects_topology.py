@@ -37,8 +37,7 @@ def no_incarnation(replace: Replace) -> None:
 
     def init(self: Topology, **kwargs: Any) -> None:
         inner(self, **kwargs)
-        own = self._states.of(self._me)
-        self._states.store(self._me, own._replace(epoch=0))
+        self._store(self._me, self._states.of(self._me)._replace(epoch=0))
 
     replace(Topology, "__init__", init)
     replace(Topology, "_defend", lambda *_: [Count("T-9")])
@@ -79,19 +78,12 @@ def no_defence(replace: Replace) -> None:
 def one_end(replace: Replace) -> None:
     """OpenSIPS requires no second report."""
 
-    def store(self: LinkStates, origin: NodeId, new: Said) -> set[NodeId]:
-        self._said[origin] = new
-        told = {n for n in new.neighbours if n in self._said}
-        told |= {n for n, said in self._said.items() if origin in said.neighbours}
-        changed = self._links.get(origin, set()) ^ told
-        for other in changed - told:
-            self._links[other].discard(origin)
-        for other in told:
-            self._links.setdefault(other, set()).add(origin)
-        self._links[origin] = told
-        return changed
+    def either(self: LinkStates, origin: NodeId, said: Said, node: NodeId) -> bool:
+        return node in self._said and (
+            node in said.neighbours or origin in self._said[node].neighbours
+        )
 
-    replace(LinkStates, "store", store)
+    replace(LinkStates, "_both", either)
 
 
 @mutant(

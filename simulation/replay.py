@@ -11,7 +11,7 @@ from ..transport.loopback_connection import Endpoint
 
 RECORDED_MESSAGES = 64
 """Kept per direction; the oldest goes first."""
-_PASSING = (Hello, Welcome, Refusal, Goodbye, Ping, Pong)
+_PASSING = frozenset((Hello, Welcome, Refusal, Goodbye, Ping, Pong))
 """Not kept: they are about one connection, and a replayed one would only end it (W17, W18)."""
 
 
@@ -23,7 +23,7 @@ class Recorder:
 
     def sent(self, end: Endpoint, messages: Sequence[Message]) -> None:
         """A connection took these messages."""
-        state = [message for message in messages if not isinstance(message, _PASSING)]
+        state = [message for message in messages if type(message) not in _PASSING]
         if state:
             way = (end.node, end.peer_node)
             kept = self._kept.setdefault(way, deque(maxlen=RECORDED_MESSAGES))

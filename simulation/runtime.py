@@ -29,6 +29,10 @@ STORAGE_RETRY_S = 0.25
 """How often a call that hangs looks whether it is over."""
 
 
+SLOTS_PER_S = 16
+"""A power of two, so that a moment is in the same slot however it is computed."""
+
+
 class StillBusy(Exception):  # noqa: N818 - a state, not a failure
     """Raised by a function in the pool of a `SimulatedRuntime` that is not done yet: it hangs."""
 
@@ -40,10 +44,15 @@ class Scheduler:
         self.now = 0.0
         self.steps = 0
         self._random = random.Random(f"order {seed}")  # noqa: S311 - a seed, not a secret
-        self._later: list[tuple[float, int, _Entry]] = []
         self._now: list[tuple[float, int, _Entry]] = []
-        """Due at this moment, in the order of their first number: half of all, and few at a time,
-        so they are kept apart from the thousands that are due later."""
+        """Due at this moment, as a heap: half of all that happens, and few at a time."""
+        self._soon: list[tuple[float, int, _Entry]] = []
+        """Due before `_opened` slots are over, as a heap."""
+        self._slots: dict[int, list[tuple[float, int, _Entry]]] = {}
+        """Due later, slot by slot in no order: mostly timers, and mostly cancelled in time."""
+        self._next_slots: list[int] = []
+        """The numbers of the slots, as a heap."""
+        self._opened = 0
         self._count = 0
 
     def at(
@@ -52,10 +61,16 @@ class Scheduler:
         """Call at a moment; at once, in turn, when it has passed. ``of``: the process it is of."""
         self._count += 1
         entry = _Entry(callback, of)
-        if when > self.now:
-            heapq.heappush(self._later, (when, self._count, entry))
-        else:
+        if when <= self.now:
             heapq.heappush(self._now, (0.0, self._count, entry))
+        elif when * SLOTS_PER_S < self._opened:
+            heapq.heappush(self._soon, (when, self._count, entry))
+        else:
+            slot = int(when * SLOTS_PER_S)
+            if slot not in self._slots:
+                self._slots[slot] = []
+                heapq.heappush(self._next_slots, slot)
+            self._slots[slot].append((when, self._count, entry))
         return entry
 
     def soon(self, callback: Callable[[], None], of: SimulatedRuntime | None = None) -> None:
@@ -81,13 +96,18 @@ class Scheduler:
 
     def _advance(self, until: float) -> bool:
         """Go to the next moment at which something is due; False when ``until`` comes before."""
-        later = self._later
-        if not later or later[0][0] > until:
+        while not self._soon and self._next_slots and self._next_slots[0] <= until * SLOTS_PER_S:
+            slot = heapq.heappop(self._next_slots)
+            self._soon = [due for due in self._slots.pop(slot) if due[2].callback is not None]
+            heapq.heapify(self._soon)
+            self._opened = slot + 1
+        soon = self._soon
+        if not soon or soon[0][0] > until:
             self.now = until
             return False
-        self.now = later[0][0]
-        while later and later[0][0] == self.now:
-            _, count, entry = heapq.heappop(later)
+        self.now = soon[0][0]
+        while soon and soon[0][0] == self.now:
+            _, count, entry = heapq.heappop(soon)
             self._now.append((0.0, count, entry))  # they come in order, and that is a heap
         return True
 

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -221,11 +222,8 @@ class Endpoint:
 
     def _flush(self) -> None:
         """Put on the way what the window allows."""
-        while self._window_bytes < WINDOW_BYTES:
-            chunk = self._queue.take()
-            if not chunk:
-                break
-            self.emit(Item(ItemKind.DATA, bytes(chunk)))
+        while self._queue.queued_bytes and self._window_bytes < WINDOW_BYTES:
+            self.emit(Item(ItemKind.DATA, bytes(self._queue.take())))
         if self._close_cause is not None and not self._queue.queued_bytes:
             self._under_way_end(ItemKind.CLOSE)
         if self._queue.has_room_again():
@@ -243,7 +241,7 @@ class Endpoint:
     def _transmit(self, item: Item, resend_s: float) -> None:
         if item not in self._under_way:
             return  # a reset made it pointless
-        if self._carry(len(item.data), lambda: self._arrive(item)):
+        if self._carry(len(item.data), partial(self._arrive, item)):
             return
         if self._ending is not None:
             self._under_way.clear()  # nobody is left to send it again

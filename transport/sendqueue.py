@@ -151,6 +151,9 @@ class SendQueue:
         return unit
 
     def _encode(self, messages: Sequence[Message]) -> tuple[list[_Unit], list[_Unit]]:
+        if len(messages) == 1:
+            units = self._units(messages)
+            return ([], units) if type(messages[0]) in DATA_KINDS else (units, [])
         data = [message for message in messages if type(message) in DATA_KINDS]
         control = [message for message in messages if type(message) not in DATA_KINDS]
         return self._units(control), self._units(data)
@@ -178,7 +181,7 @@ class SendQueue:
 
 
 def _size(units: Sequence[_Unit]) -> int:
-    return sum(len(unit.frame) for unit in units)
+    return sum([len(unit.frame) for unit in units]) if units else 0
 
 
 def _merge(units: Sequence[_Unit]) -> bytes:

@@ -200,6 +200,7 @@ def test_a_stopped_actor_answers_waiting_askers(lab: Lab) -> None:
     ref = lab.start("a")
     lab.run()
     ref.stop(block=False)
+    lab.context.supervisor.tell(("a",), "nobody waits for an answer")
     future = ref.ask("too late", block=False)
     lab.run()
     with pytest.raises(pykka.ActorDeadError):

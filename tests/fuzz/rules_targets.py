@@ -329,7 +329,7 @@ def _received(
 
 def _table(rules: Topology) -> Any:
     states, reach = rules._states, rules._reach
-    links = {node: frozenset(near) for node, near in states.links.items()}
+    links = {node: frozenset(near) for node, near in states.items()}
     return dict(states._said), links, dict(reach.routes), dict(reach._announced)
 
 
@@ -346,7 +346,7 @@ def _check(rules: Topology, effects: list[Effect]) -> None:
                 pass
             case _:
                 raise AssertionError(f"no effect of a topology: {effect!r}")
-    assert rules._states.origins <= MEMBERS.keys()
+    assert rules._states.keys() <= MEMBERS.keys()
     assert rules.reachable <= MEMBERS.keys() - {1}
     for node in rules.reachable:
         route = rules.route(node)

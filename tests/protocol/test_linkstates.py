@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import partial
+from operator import eq
 
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.linkstates import NOTHING, LinkStates, Said, said_in
@@ -18,38 +21,51 @@ def said(version: tuple[int, int], *near: int, life: int = 100) -> Said:
 
 
 def held(origins: Mapping[NodeId, Said]) -> LinkStates:
-    states = LinkStates(ClusterId(1))
+    states = LinkStates(ClusterId(1), ONE)
     for origin, word in origins.items():
-        states.store(origin, word)
+        states.store(origin, word, lambda _: False)
     return states
 
 
+def changed(states: LinkStates, origin: NodeId, word: Said) -> set[int]:
+    """The nodes whose link with the origin begins or ends to count."""
+    nodes = {ONE, TWO, THREE}
+    return {n for n in nodes if deepcopy(states).store(origin, word, partial(eq, n))}
+
+
+def says(states: LinkStates, origin: NodeId, word: Said) -> set[int]:
+    """Store it, and the same."""
+    found = changed(states, origin, word)
+    assert states.store(origin, word, lambda _: True) == bool(found)
+    return found
+
+
 def test_a_link_counts_when_both_ends_report_it() -> None:
-    """T-12; the changes are those of the origin."""
+    """T-12."""
     states = held({ONE: said((100, 0), 2, 3)})
-    assert states.links == {1: set()}
-    assert states.store(TWO, said((100, 0), 1, 3)) == {1}
-    assert states.store(THREE, said((100, 0), 1, 2)) == {1, 2}
-    assert states.links == {1: {2, 3}, 2: {1, 3}, 3: {1, 2}}
-    assert states.store(TWO, said((100, 1), 3)) == {1}
-    assert states.links == {1: {3}, 2: {3}, 3: {1, 2}}
-    assert states.store(TWO, said((100, 2), 3)) == set()
+    assert states == {1: set()}
+    assert says(states, TWO, said((100, 0), 1, 3)) == {1}
+    assert says(states, THREE, said((100, 0), 1, 2)) == {1, 2}
+    assert states == {1: {2, 3}, 2: {1, 3}, 3: {1, 2}}
+    assert says(states, TWO, said((100, 1), 3)) == {1}
+    assert states == {1: {3}, 2: {3}, 3: {1, 2}}
+    assert says(states, TWO, said((100, 2), 3)) == set()
 
 
 def test_a_link_is_between_two_lives() -> None:
     """Decision 8: both ends must mean the life that made the other report."""
     states = held({ONE: said((100, 0), 2), TWO: said((101, 0), 1, life=101)})
-    assert states.links == {1: set(), 2: set()}
-    assert states.store(ONE, Said(100, 1, 100, {TWO: 101})) == {2}
-    assert states.store(ONE, Said(102, 0, 102, {TWO: 101})) == {2}, "a link of the life before"
-    assert states.links == {1: set(), 2: set()}
+    assert states == {1: set(), 2: set()}
+    assert says(states, ONE, Said(100, 1, 100, {TWO: 101})) == {2}
+    assert says(states, ONE, Said(102, 0, 102, {TWO: 101})) == {2}, "a link of the life before"
+    assert states == {1: set(), 2: set()}
 
 
 def test_what_is_forgotten_has_no_links_and_no_version() -> None:
     states = held({ONE: said((100, 0), 2), TWO: said((100, 4), 1)})
     states.forget(TWO)
-    assert states.links == {1: set()}
-    assert states.origins == {1}
+    assert states == {1: set()}
+    assert states.keys() == {1}
     assert states.of(TWO) is NOTHING
     assert states.is_news(TWO, (0, 0))
 

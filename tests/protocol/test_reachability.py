@@ -18,7 +18,7 @@ class Graph:
     """Links that both ends report, all nodes in life 100 unless ``lives`` says another."""
 
     def __init__(self, *, rerouting: bool = True) -> None:
-        self.states = LinkStates(ClusterId(1))
+        self.states = LinkStates(ClusterId(1), ME)
         self.reach = Reachability(ME, self.states, rerouting=rerouting)
         self.lives: dict[int, int] = {}
 
@@ -29,7 +29,8 @@ class Graph:
         both = [*links, *((b, a) for a, b in links)]
         for node in PRIORITIES:
             near = {NodeId(b): self.lives.get(b, 100) for a, b in both if a == node}
-            self.states.store(node, Said(100, 0, self.lives.get(node, 100), near))
+            said = Said(100, 0, self.lives.get(node, 100), near)
+            self.states.store(node, said, lambda _: False)
         return edges([*self.reach.settle(PRIORITIES, "news", own or {})])
 
 
