@@ -9,6 +9,7 @@ not overtake each other.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -58,14 +59,17 @@ class Scheduler:
     def at(
         self, when: float, callback: Callable[[], None], of: SimulatedRuntime | None = None
     ) -> Timer:
-        """Call at a moment; at once, in turn, when it has passed. ``of``: the process it is of."""
+        """Call at a moment: at once, in turn, when it has passed, and never when it is infinite.
+
+        ``of``: the process it is of.
+        """
         self._count += 1
         entry = _Entry(callback, of)
         if when <= self.now:
             heapq.heappush(self._now, (0.0, self._count, entry))
         elif when * SLOTS_PER_S < self._opened:
             heapq.heappush(self._soon, (when, self._count, entry))
-        else:
+        elif when < math.inf:
             slot = int(when * SLOTS_PER_S)
             if slot not in self._slots:
                 self._slots[slot] = []

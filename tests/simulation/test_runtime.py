@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from functools import partial
 
@@ -55,7 +56,8 @@ def test_what_is_due_at_the_end_of_a_run_happens_in_it(scheduler: Scheduler) -> 
 def test_a_cancelled_timer_is_no_step(scheduler: Scheduler) -> None:
     runtime = SimulatedRuntime(scheduler, "process")
     done: list[str] = []
-    timers = [runtime.call_later(after, lambda: done.append("rang")) for after in (0.0, 0.01, 9.0)]
+    after_s = (0.0, 0.01, 9.0, math.inf)
+    timers = [runtime.call_later(after, lambda: done.append("rang")) for after in after_s]
     for timer in timers:
         timer.cancel()
     scheduler.run_for(10.0)
