@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tagmesh.protocol.capability import CapabilityRules
@@ -14,7 +12,6 @@ from tagmesh.protocol.capability_words import (
     CancelJoining,
     DropWaiting,
     Policy,
-    RequestAnswered,
     StartSession,
     StateChanged,
     SyncOver,
@@ -24,104 +21,27 @@ from tagmesh.protocol.capability_words import (
 )
 from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.donors import CapabilityView, Rejection
-from tagmesh.protocol.effects import Announce, Count, Effect
+from tagmesh.protocol.effects import Announce, Count
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.fallback import SETTLE_S
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_TEXT_CHARS, CapState
-from tests.protocol.capability_bench import NAME, peer, said, view
+from tests.protocol.capability_bench import (
+    ALONE,
+    BY_HAND,
+    NAME,
+    SYNCED_AT_START,
+    Bench,
+    peer,
+    said,
+    synced,
+    view,
+)
 
 DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PENDING
 SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
 EMPTY = said(without_data=True)
-SYNCED_AT_START = Policy(startup_sync=True, auto_sync=True)
-BY_HAND = Policy(startup_sync=True)
-ALONE = view(peer(2, hops=0), peer(3, hops=0))
 EVERYTHING = SyncWish()
-
-
-class Bench:
-    """One machine, its clock, and everything it asked for."""
-
-    def __init__(
-        self, policy: Policy = SYNCED_AT_START, around: CapabilityView = ALONE, position: int = 0
-    ) -> None:
-        self.now = 100.0
-        self.rules = CapabilityRules(NAME, policy, around, lambda: 0.0, position)
-        self.all: list[Effect] = []
-        self.last: list[Effect] = []
-
-    def do(self, effects: list[Effect]) -> list[Effect]:
-        self.last = effects
-        self.all += effects
-        return effects
-
-    def enable(self) -> Bench:
-        self.do(self.rules.enable(self.now))
-        return self
-
-    def see(self, *peers: Any, **row: Any) -> Bench:
-        self.do(self.rules.view_changed(view(*peers, **row), self.now))
-        return self
-
-    def request(self, **wish: Any) -> Answer:
-        effects = self.do(self.rules.request_sync(SyncWish(**wish), self.now))
-        (answered,) = [e for e in effects if isinstance(e, RequestAnswered)]
-        return answered.answer
-
-    def ended(self, *, ok: bool = True, donor: int | None = 2, reason: str = "busy") -> Bench:
-        """The session under way has asked ``donor`` and ended."""
-        session = self.session
-        while (chosen := self.rules.choose(self.excluded(donor))) is not None:
-            if chosen.node_id == donor:
-                break
-        report = SyncReport(
-            ok=ok,
-            reason="" if ok else reason,
-            donor=NodeId(donor) if donor else None,
-            items=3 * ok,
-            seconds=1.5,
-        )
-        self.do(self.rules.session_ended(session, report, self.now))
-        return self
-
-    def excluded(self, donor: int | None) -> frozenset[NodeId]:
-        return frozenset(NodeId(n) for n in range(1, 20) if n != donor)
-
-    def tick_at_deadline(self) -> Bench:
-        assert self.rules.deadline is not None
-        self.now = self.rules.deadline
-        self.do(self.rules.tick(self.now))
-        return self
-
-    @property
-    def session(self) -> int:
-        """The number of the session begun last."""
-        return [e.session for e in self.all if isinstance(e, StartSession)][-1]
-
-    @property
-    def state(self) -> CapState:
-        """As the other nodes were told."""
-        return self.rules.published.state
-
-    def of(self, kind: type[Effect]) -> list[Any]:
-        """The effects of that kind of the last input."""
-        return [e for e in self.last if isinstance(e, kind)]
-
-    def events(self) -> list[Event]:
-        return [e.kind for e in self.last if isinstance(e, Announce)]
-
-
-def synced(policy: Policy = SYNCED_AT_START) -> Bench:
-    """A bench that is OK with the data of node 2."""
-    return Bench(policy).enable().see(peer(2)).ended()
-
-
-def without_data(*peers: Any) -> Bench:
-    """A seed that is OK without data."""
-    bench = Bench(around=view(*peers, flags="seed")).enable().tick_at_deadline()
-    assert bench.rules.published.without_data
-    return bench
 
 
 # Switching on and off --------------------------------------------------------------------------
@@ -343,129 +263,6 @@ def test_a_machine_that_is_started_again_in_the_same_life_repeats_no_number() ->
     again.choose(frozenset())
     again.session_ended(start.session, SyncReport(ok=True, donor=NodeId(2)), 1.0)
     assert again.published.generation > first.rules.published.generation
-
-
-# OK without a donor (S-27, S-28) ----------------------------------------------------------------
-
-
-def test_a_seed_alone_becomes_ok_as_a_recorded_event() -> None:
-    """S-27"""
-    bench = without_data(peer(2, hops=0))
-    assert bench.now == 105.0
-    assert (bench.state, bench.rules.published.generation) == (OK, 1)
-    assert bench.events() == [Event.CAPABILITY_CHANGED, Event.SYNCED_WITHOUT_DATA]
-    assert bench.of(Announce)[1].cause == "S-27: seed, and no donor for 5 s"
-    assert bench.of(SyncOver) == [SyncOver(SyncReport(ok=True))]
-
-
-def test_no_seed_without_a_quorum_waits_for_ever_but_can_be_woken() -> None:
-    bench = Bench().enable()
-    assert (bench.state, bench.rules.deadline) == (PENDING, None)
-    assert bench.see(peer(2), peer(3, hops=0)).state is SYNCING
-
-
-def test_data_that_appears_is_fetched_while_the_seed_goes_on_to_serve() -> None:
-    """S-27: as soon as; it stays OK, so nobody whom it serves is cut off; union."""
-    bench = without_data(peer(2, hops=0), peer(3, hops=0))
-    bench.see(peer(2, PENDING), peer(3), flags="seed")
-    assert bench.of(StartSession) == [StartSession(1, EVERYTHING)]
-    assert bench.of(CancelDonating) == bench.of(StateChanged) == []
-    assert bench.request() is Answer.IN_PROGRESS
-    bench.ended(donor=3)
-    assert bench.state is OK
-    assert not bench.rules.published.without_data
-    assert bench.rules.published.generation == 1, "it never was anything but OK"
-    assert bench.events() == [Event.SYNC_DONE]
-
-
-def test_fetching_that_failed_is_tried_again_and_it_stays_ok() -> None:
-    bench = without_data(peer(2, hops=0), peer(3, hops=0))
-    bench.see(peer(2), peer(3, hops=0), flags="seed").ended(ok=False)
-    assert bench.state is OK
-    assert bench.rules.published.without_data
-    bench.tick_at_deadline()
-    assert bench.of(StartSession) == [StartSession(2, EVERYTHING)]
-
-
-def test_who_has_nothing_but_what_a_last_resort_gave_is_one_too() -> None:
-    """Else the mark would be washed off by a sync from a node that got nothing from it."""
-    bench = Bench(around=view(peer(2, EMPTY))).enable().ended()
-    assert bench.state is OK
-    assert bench.rules.published.without_data
-    bench.see(peer(2, EMPTY), peer(3)).ended(donor=3)
-    assert not bench.rules.published.without_data
-
-
-def test_who_had_data_of_its_own_is_none() -> None:
-    own = Bench(around=view(peer(2, EMPTY)), position=4).enable().ended()
-    assert not own.rules.published.without_data
-    before = synced().see(peer(2, EMPTY))
-    before.request()
-    before.ended()
-    assert not before.rules.published.without_data
-
-
-def test_what_came_with_the_sync_is_no_data_of_its_own() -> None:
-    bench = Bench(around=view(peer(2, EMPTY))).enable()
-    bench.do(bench.rules.moved(40, bench.now))
-    assert bench.ended().rules.published.without_data
-
-
-def test_with_a_real_donor_and_a_last_resort_the_real_one_is_asked_first() -> None:
-    bench = Bench(around=view(peer(2, EMPTY), peer(3, hops=3))).enable()
-    assert bench.of(Announce)[1].node_id == 3
-
-
-def test_two_nodes_that_both_cleared_ok_find_a_way_out() -> None:
-    """S-10, S-28; row 16: both asked at the same time, so both refused."""
-    one, two = (
-        Bench(around=view(peer(3 - me), me=me), position=me).enable().ended(donor=3 - me)
-        for me in (1, 2)
-    )
-    benches = {1: one, 2: two}
-    for me, bench in benches.items():
-        bench.request()
-        assert bench.state is SYNCING
-        benches[me].ended(ok=False, donor=3 - me, reason="not_ok")
-        assert bench.state is DEGRADED
-
-    def meet(me: int) -> None:
-        other = benches[3 - me]
-        other_word = peer(3 - me, other.rules.published)
-        benches[me].do(benches[me].rules.view_changed(view(other_word, me=me), benches[me].now))
-
-    meet(1)
-    meet(2)
-    assert one.rules.deadline is not None, "its pause"
-    while two.state is not OK:
-        two.tick_at_deadline()
-    assert two.now == pytest.approx(100 + SETTLE_S, abs=0.1)
-    assert two.of(Announce)[1].cause.startswith("S-28: ")
-    assert not two.rules.published.without_data, "it has data"
-    one.now = two.now
-    meet(1)
-    assert one.state is SYNCING
-    assert one.ended(donor=2).state is OK
-
-
-def test_nobody_has_it_but_this_node() -> None:
-    """The cluster is there; only here the capability is registered."""
-    bench = Bench(around=view(peer(2, None), peer(3, None))).enable()
-    assert bench.tick_at_deadline().state is OK
-    assert bench.now == 105.0
-
-
-def test_a_capability_that_waits_to_be_asked_for_is_left_in_peace() -> None:
-    bench = Bench(BY_HAND, view(peer(2, UNSYNCED), flags="seed")).enable()
-    assert (bench.state, bench.rules.deadline) == (UNSYNCED, None)
-    assert bench.see(peer(2), flags="seed").state is UNSYNCED
-
-
-def test_it_decides_for_others_that_wait_even_if_nobody_asked_it() -> None:
-    """S-28: the newest data is where nobody asked for a sync."""
-    bench = Bench(BY_HAND, view(peer(2, PENDING)), position=9).enable().tick_at_deadline()
-    assert bench.state is OK
-    assert bench.of(SyncOver) == [], "no request of this node ended"
 
 
 # What the others are told -----------------------------------------------------------------------

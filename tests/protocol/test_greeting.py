@@ -65,7 +65,9 @@ def test_no_common_cluster() -> None:
         assert detail in note.detail
 
 
-@pytest.mark.parametrize(("low", "high", "spoken"), [(2, 9, "2 to 9"), (2, 2, "2"), (3, 1, "3 to 1")])
+@pytest.mark.parametrize(
+    ("low", "high", "spoken"), [(2, 9, "2 to 9"), (2, 2, "2"), (3, 1, "3 to 1")]
+)
 @BOTH
 def test_version(me: int, low: int, high: int, spoken: str) -> None:
     side = peering(TWO, ONE) if me == TWO else peering(ONE, TWO)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Iterator
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tagmesh.protocol import partition as partition_module
-from tagmesh.protocol.donors import CapabilityView, Peer
 from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
-from tagmesh.protocol.messages import CapabilityState, CapState
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.partition import (
     MAX_WEIGHT,
     SLOTS,
@@ -24,39 +18,9 @@ from tagmesh.protocol.partition import (
     Gained,
     Lost,
     Partition,
-    PartitionView,
     slot_of,
 )
-
-OK, UNSYNCED = CapState.OK, CapState.UNSYNCED
-
-
-def record(node: int, enabled: bool = True) -> NodeRecord:
-    return NodeRecord(
-        cluster_id=ClusterId(1), node_id=NodeId(node), url=BinsUrl("h"), enabled=enabled
-    )
-
-
-def said(state: CapState = OK, view: int = 0, generation: int = 1) -> CapabilityState:
-    return CapabilityState("jobs", state, view=view, generation=generation)
-
-
-def peer(node: int, state: CapabilityState | None = None, hops: int = 1, life: int = 7) -> Peer:
-    return Peer(record=record(node), incarnation=life, hops=hops, state=state or said())
-
-
-def around(me: int, *peers: Peer) -> CapabilityView:
-    return CapabilityView(me=Peer(record=record(me)), peers=peers)
-
-
-def view_of(*nodes: int, me: int | None = None, **options: int) -> PartitionView:
-    """The view of these OK nodes, as the first of them computes it, or ``me``."""
-    me = nodes[0] if me is None else me
-    part = Partition(NodeId(me), 7)
-    own = said() if me in nodes else said(UNSYNCED, generation=0)
-    part.see(own, around(me, *(peer(n) for n in nodes if n != me)))
-    return part.view
-
+from tests.protocol.partition_bench import UNSYNCED, around, peer, record, said, view_of
 
 # Views and owners -----------------------------------------------------------------------------
 
@@ -286,179 +250,3 @@ def test_the_smaller_part_of_a_network_may_be_kept_from_working() -> None:
     effects = part.see(said(), around(1, peer(2, hops=0), far))
     assert slots(effects, Lost)
     assert part.held == frozenset()
-
-
-# Hand-over in random histories --------------------------------------------------------------------
-
-
-@pytest.fixture
-def few_slots(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """So that thousands of histories take seconds; the rules do not know how many there are."""
-    monkeypatch.setattr(partition_module, "SLOTS", 64)
-    caches = (partition_module._owners, partition_module._scores)
-    for cache in caches:
-        cache.cache_clear()
-    yield
-    for cache in caches:
-        cache.cache_clear()
-
-
-class Process:
-    """One life of a node: its rules, and an application that lets go when it is told to."""
-
-    def __init__(self, node: int, life: int) -> None:
-        self.life = life
-        self.rules = Partition(NodeId(node), life)
-        self.own = said(UNSYNCED, generation=0)
-        self.working: set[int] = set()
-        self.releasing: deque[tuple[int, ...]] = deque()
-        self.known: dict[int, Peer] = {}
-
-
-class World:
-    """Nodes that learn of each other late, but each of one other in order."""
-
-    def __init__(self, size: int) -> None:
-        self.nodes = list(range(1, size + 1))
-        self.lives = 0
-        self.alive: dict[int, Process] = {}
-        self.flying: dict[tuple[int, int], deque[Peer]] = {}
-        for node in self.nodes:
-            self.start(node)
-
-    def start(self, node: int) -> None:
-        """A new life; it sees everybody, and the others hear of it in time."""
-        if node in self.alive:
-            return
-        self.lives += 1
-        process = self.alive[node] = Process(node, self.lives)
-        for other in self.nodes:
-            self.flying.pop((other, node), None)
-        for other, theirs in self.alive.items():
-            if other != node:
-                process.known[other] = self.word(other, theirs)
-        self.tell(node)
-        self.look(node)
-
-    def word(self, node: int, process: Process) -> Peer:
-        return peer(node, process.own, life=process.life)
-
-    def tell(self, node: int, gone: bool = False) -> None:
-        news = peer(node, hops=0) if gone else self.word(node, self.alive[node])
-        for other in self.alive:
-            if other != node:
-                self.flying.setdefault((node, other), deque()).append(news)
-
-    def kill(self, node: int) -> None:
-        if node in self.alive:
-            self.tell(node, gone=True)
-            del self.alive[node]
-
-    def flip(self, node: int) -> None:
-        """OK or no longer."""
-        if (process := self.alive.get(node)) is None:
-            return
-        ok = process.own.state is OK
-        grown = process.own.generation + (not ok)
-        state = UNSYNCED if ok else OK
-        process.own = msgspec.structs.replace(process.own, state=state, generation=grown)
-        self.tell(node)
-        self.look(node)
-
-    def arrive(self, node: int, other: int) -> None:
-        queue = self.flying.get((other, node))
-        if queue and node in self.alive:
-            self.alive[node].known[other] = queue.popleft()
-            self.look(node)
-
-    def look(self, node: int) -> None:
-        process = self.alive[node]
-        peers = [process.known[other] for other in sorted(process.known)]
-        self.perform(node, process.rules.see(process.own, around(node, *peers)))
-
-    def confirm(self, node: int) -> None:
-        """The application of the node has let go."""
-        process = self.alive.get(node)
-        if process and process.releasing:
-            process.working -= set(process.releasing.popleft())
-            self.perform(node, process.rules.let_go())
-
-    def perform(self, node: int, effects: list[Effect]) -> None:
-        process = self.alive[node]
-        for effect in effects:
-            match effect:
-                case Lost():
-                    process.releasing.append(effect.slots)
-                case Gained():
-                    assert not process.working & set(effect.slots), "each is told once"
-                    process.working |= set(effect.slots)
-                case Adopted():
-                    process.own = msgspec.structs.replace(process.own, view=effect.view)
-                    self.tell(node)
-                case _:
-                    pytest.fail(f"{effect}")
-        self.check()
-
-    def check(self) -> None:
-        """At each instant a key has at most one worker."""
-        seen: set[int] = set()
-        for process in self.alive.values():
-            assert not seen & process.working
-            seen |= process.working
-
-    def settle(self) -> None:
-        while True:
-            for (other, node), queue in sorted(self.flying.items()):
-                while queue and node in self.alive:
-                    self.arrive(node, other)
-            for node in sorted(self.alive):
-                self.confirm(node)
-            if not any(q for (_, node), q in self.flying.items() if node in self.alive) and not any(
-                p.releasing for p in self.alive.values()
-            ):
-                return
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "kill", "start", *["confirm"] * 3, *["arrive"] * 6]),
-        st.integers(1, 4),
-        st.integers(1, 4),
-    ),
-    min_size=20,
-    max_size=120,
-)
-
-
-@pytest.mark.usefixtures("few_slots")
-def test_never_two_workers_and_in_the_end_exactly_one() -> None:
-    """P-3, B17"""
-
-    @settings(max_examples=200, deadline=None, derandomize=True)
-    @given(STEPS)
-    def history(steps: list[tuple[str, int, int]]) -> None:
-        world = World(4)
-        for action, node, other in steps:
-            if action == "arrive":
-                world.arrive(node, other)
-            else:
-                getattr(world, action)(node)
-        world.settle()
-        workers = [slot for p in world.alive.values() for slot in p.working]
-        some = any(p.own.state is OK for p in world.alive.values())
-        assert sorted(workers) == (list(range(64)) if some else [])
-        views = {p.rules.view for p in world.alive.values()}
-        assert len(views) <= 1
-
-    history()
-
-
-@pytest.mark.usefixtures("few_slots")
-def test_without_the_second_phase_there_are_two_workers_for_a_while() -> None:
-    """The check above can fail."""
-    world = World(2)
-    for node in (1, 2):
-        world.alive[node].rules = Partition(NodeId(node), world.alive[node].life, two_phase=False)
-    world.flip(1)
-    with pytest.raises(AssertionError):
-        world.flip(2)
