@@ -1,12 +1,16 @@
-"""I5, I7, S-23: what the capabilities of `records` themselves saw to be wrong."""
+"""C-2, I5, I7, S-23: what the capabilities of `records` themselves saw to be wrong."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..protocol.messages import CapState
 from .check import Check
+from .records import Watched
+from .rows import CLUSTER
 
 if TYPE_CHECKING:
+    from ..protocol.identity import NodeId
     from .records import Ledger
     from .trouble import Trouble
     from .world import World
@@ -23,6 +27,17 @@ class DeliveryChecks(Check):
         """What went wrong first."""
         for invariant, text in self._ledger.wrong:
             self.fail(invariant, text)
+        for node, process in self.running():
+            for registration in process.system.context.registered(CLUSTER):
+                capability = registration.capability
+                if isinstance(capability, Watched) and capability.startup_sync:
+                    self._complete(node, capability)
+
+    def _complete(self, node: NodeId, capability: Watched) -> None:
+        """C-2: it is not OK before a sync, or before it was decided that there is nothing."""
+        at_rest = capability.since_s < self.world.now
+        if capability.state_now is CapState.OK and at_rest and not capability.complete:
+            self.fail("C-2", f"{capability.name} of node {node} is OK without a sync")
 
     def healed(self) -> None:
         """The same."""

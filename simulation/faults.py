@@ -156,7 +156,12 @@ def run(
 def busy(plan: FaultPlan) -> World:
     """`run` in a world whose nodes have capabilities, and applications that use them."""
     world = plan.world()
-    outs = {node for fault in plan.faults if KINDS[fault.kind].rows for node in fault.nodes}
+    outs = {
+        node
+        for fault in plan.faults
+        if KINDS[fault.kind].rows or fault.kind == "clock"
+        for node in fault.nodes
+    }
     return run(plan, world, traffic=Traffic(world, outs))
 
 

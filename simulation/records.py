@@ -73,6 +73,8 @@ class Watched(Capability):
         self.state_now = CapState.DISABLED
         self.since_s = ledger.now()
         """When `state_now` began."""
+        self.complete = False
+        """A sync ended well since it was switched on."""
         self._syncing_since_s: float | None = None
         """Of the sync under way, if it began with its state; one of a node that is OK does not."""
 
@@ -80,12 +82,15 @@ class Watched(Capability):
         """See `Capability.on_state`."""
         super().on_state(state, reason)
         self.state_now, self.since_s = state, self.ledger.now()
+        if state is CapState.DISABLED:
+            self.complete = False
         if state is CapState.SYNCING:
             self._syncing_since_s = self.since_s
 
     def donor_had(self, report: SyncReport) -> dict[Any, Any]:
         """What the donor of a sync that is over had when it began, at least."""
         began_s, self._syncing_since_s = self._syncing_since_s, None
+        self.complete = self.complete or report.ok
         if not report.ok or report.donor is None or began_s is None:
             return {}
         return self.ledger.first_since(report.donor, self.name, began_s)
@@ -155,7 +160,7 @@ class Notes(Watched):
         """A new note, for all who hear it."""
         note = next(self.ledger.notes)
         self.notes[note] = None
-        self.broadcast(note)
+        self.broadcast([self.node, note])
         self.port.changed()
 
     def on_message(self, message: Any, source: NodeId) -> None:
@@ -163,7 +168,10 @@ class Notes(Watched):
         self.came(source)
         if self.state_now is self.port.state() is CapState.SYNCING:
             self.says("S-23", f"hears from {source} in the middle of a sync")
-        self.notes[message] = None
+        writer, note = message
+        if writer != source:
+            self.says("G-12", f"hears from {source} what {writer} sent")
+        self.notes[note] = None
 
     def sync_items(self, tags: Sequence[str]) -> Iterator[Any]:  # noqa: ARG002 - it has no tags
         """See `Capability.sync_items`."""

@@ -57,7 +57,8 @@ class Traffic:
     """The applications of one world; made before its nodes boot."""
 
     def __init__(self, world: World, outs: Collection[int] = ()) -> None:
-        """``outs``: nodes that will not be members all the time."""
+        """``outs``: nodes that will not be members all the time, or whose clock is set: one that
+        believes to be in another year forgets what was deleted as if it were long ago."""
         self.world = world
         self.ledger = provide_all(world)
         self._dice = random.Random(f"traffic {world.seed}")  # noqa: S311 - a seed, not a secret

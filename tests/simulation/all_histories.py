@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tagmesh.simulation.world import World
 from tests.simulation import histories as h
+from tests.simulation import histories_capabilities as c
 from tests.simulation import histories_members as m
 
 HISTORIES: Mapping[str, Callable[[int], World]] = {
@@ -15,6 +16,7 @@ HISTORIES: Mapping[str, Callable[[int], World]] = {
         h.flaps, h.restarts, h.silent_restart, h.half_noticed, h.dials, h.lost_update, h.deaf,
         h.clock_back, h.ways_round, h.bridge, h.circle, m.rows, m.storage, m.no_own_row,
         m.stranger, m.impostor, m.upgrade, m.flood, m.hostile_bytes, m.hostile_messages,
+        c.busy, c.unanswered,
     )
 }  # fmt: skip
 """Kind → history of a seed."""
