@@ -136,16 +136,13 @@ def test_nobody_asks_in_another_nodes_name() -> None:
 
 
 def test_as_many_joiners_are_remembered_as_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest; whoever was forgotten and repeats itself, seems to ask for the first time."""
     monkeypatch.setattr(sync_admission, "MAX_JOINERS", 3)
     rules = Admission(AT_DONOR)
-    asked = [request(joiner=here(10 + n, 1)) for n in range(4)]
-    for each in asked:
+    first, second, third, fourth = (request(joiner=here(10 + n, 1)) for n in range(4))
+    first_again = request(2, joiner=here(10, 1))
+    for each in (first, second, third, first_again, fourth):
         rules.request(each, offer(CapState.SYNCING))
-    assert refusals(rules.request(asked[3], OK)) == ["not_ok"]
-    assert rules.request(asked[0], OK) == [StartDonor(asked[0], 1)], "forgotten, so it is new"
-    rules.request(request(2, joiner=here(12, 1)), offer(CapState.SYNCING))
-    rules.request(request(1, joiner=here(20, 1)), offer(CapState.SYNCING))
-    newest = [10, 12, 20]
-    assert [refusals(rules.request(request(2 if n == 12 else 1, joiner=here(n, 1)), OK))
-            for n in newest[1:]] == [["not_ok"]] * 2  # fmt: skip
-    assert rules.request(request(joiner=here(13, 1)), OK), "13 was the oldest"
+    for remembered in (first_again, third, fourth):
+        assert refusals(rules.request(remembered, OK)) == ["not_ok"]
+    assert rules.request(second, OK) == [StartDonor(second, 1)]

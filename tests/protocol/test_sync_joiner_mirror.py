@@ -52,6 +52,19 @@ def test_a_mirror_step_comes_after_verification(dry_run: bool) -> None:
     assert (bench.report.dropped, bench.report.plan_id) == (0 if dry_run else 2, 5)
 
 
+def test_of_a_chunk_with_a_refused_record_nothing_is_dropped() -> None:
+    """What was refused may be the newer copy of a record that is here."""
+    bench = Bench(mirror=True, local=[section(("", 1), [b"\x09"])]).receiving()
+    (first,) = those(bench.get(chunk(0, A)), AskExtraKeys)
+    (second,) = those(bench.get(chunk(1, B)), AskExtraKeys)
+    bench.take(0, refused=1)
+    bench.take(1)
+    bench.get(end(2, A | B))
+    bench.says_extra(first, [b"\x09"])
+    (step,) = those(bench.says_extra(second, [b"\x08"]), MirrorStep)
+    assert [extra.keys for extra in step.extras] == [(b"\x08",)]
+
+
 def test_without_mirror_nobody_is_asked_for_extra_keys() -> None:
     bench = Bench().receiving()
     bench.all_of(A)
