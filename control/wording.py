@@ -24,17 +24,17 @@ def troubles(capabilities: Iterable[Told]) -> str:
 
 def trouble(capability: Told) -> str:
     """``syncing 61 % from 2``, ``pending: no donor``; empty when all is well."""
-    said = detail(capability)
     if capability.state == "ok":
-        return f"ok, {said}" if said else ""
+        return ""
+    said = detail(capability)
     gap = " " if capability.state == "syncing" else ": "
     return f"{capability.state}{gap}{said}" if said else capability.state
 
 
 def detail(capability: Told) -> str:
-    """What is to be said beside its state: ``61 % from 2``, ``no donor``."""
-    if capability.state == "ok":
-        return "without data" if capability.without_data else ""
+    """What is to be said beside its state: ``61 % from 2``, ``no donor``, ``synced from 2``."""
+    if capability.without_data:
+        return f"{capability.reason}; a donor of last resort"
     progress = capability.progress if isinstance(capability, CapabilityStatus) else None
     if progress is not None:
         return f"{percent(progress.done, progress.total)} from {progress.donor}"

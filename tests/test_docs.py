@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import signal
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from docs.generate import PAGES, TOPICS
+from tagmesh.protocol.cluster_settings import ClusterSettings
+from tagmesh.protocol.settings import settings_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,9 +27,9 @@ TIMEOUT_S = 30.0
 MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    """The code blocks of a language, by default those of the README, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def commands(text: str) -> list[list[str]]:
@@ -76,6 +79,40 @@ def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^\$ make (\w+)", pages, re.MULTILINE))
     assert {"demo", "test", "check"} <= targets
     assert [t for t in targets if not re.search(rf"^{t}:", makefile, re.MULTILINE)] == []
+
+
+# Capabilities -------------------------------------------------------------------------------------
+
+CAPABILITIES = (TOPICS / "capabilities.md").read_text(encoding="utf-8")
+LIMITS = re.findall(
+    r"^\| [^|]+ \| (\d+)(?: (bytes|MiB|s))? \| (setting )?`([\w.]+)` \|$",
+    CAPABILITIES,
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("code", blocks("python", CAPABILITIES))
+def test_the_programs_about_capabilities_run(code: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_limits_are_what_the_page_says() -> None:
+    table = CAPABILITIES.partition("## Limits")[2]
+    assert len(LIMITS) == table.count("\n| ") - 1, "a row of another form"
+    settings = {key: field.metadata["default"] for key, field in settings_of(ClusterSettings)}
+    for number, unit, setting, name in LIMITS:
+        if setting:
+            value = settings[name]
+            assert str(value) == (f"{number}MiB" if unit == "MiB" else number), name
+        else:
+            module, _, constant = name.rpartition(".")
+            value = getattr(importlib.import_module(f"tagmesh.{module}"), constant)
+            assert value == int(number) * (2**20 if unit == "MiB" else 1), name
 
 
 # The README's walk from an empty folder to a running cluster --------------------------------------

@@ -109,7 +109,12 @@ def make_status(**changes: Any) -> Status:
                 2,
                 capabilities=[
                     PeerCapability(name="dialog-dlg-repl", state="ok"),
-                    PeerCapability(name="usrloc-contact-repl", state="ok", without_data=True),
+                    PeerCapability(
+                        name="usrloc-contact-repl",
+                        state="ok",
+                        reason="seed, and no donor for 5 s",
+                        without_data=True,
+                    ),
                 ],
             ),
             peer(

@@ -40,8 +40,7 @@ def test_the_status_of_a_cluster() -> None:
     assert [" ".join(row.split()) for row in rows] == [
         "1 node-a * bins:10.0.0.1:5556 - - enabled - 1/2 Ok "
         "usrloc-contact-repl syncing 61 % from 2",
-        "2 node-2 bins:10.0.0.2:5556 Up 2 enabled 0.4 ms 2/2 Ok "
-        "usrloc-contact-repl ok, without data",
+        "2 node-2 bins:10.0.0.2:5556 Up 2 enabled 0.4 ms 2/2 Ok -",
         "3 bins:10.0.0.3:5556 Down 2>3 enabled - 0/1 Ok "
         "cut by the test switch; dialog-dlg-repl pending: no donor",
         "4 node-4 bins:10.0.0.4:5556 - - invalid - - "

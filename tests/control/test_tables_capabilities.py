@@ -37,10 +37,10 @@ def test_every_capability_of_every_node() -> None:
     header, _, *rows = lines(tables_capabilities.caps_table(make_status()))
     assert header == "Cluster Node Capability State Why Last sync"
     assert rows == [
-        "1 1 * dialog-dlg-repl Ok - 1000 records from 2 in 0.5 s",
+        "1 1 * dialog-dlg-repl Ok synced from node 2 1000 records from 2 in 0.5 s",
         "1 1 * usrloc-contact-repl syncing 61 % from 2 -",
         "1 2 dialog-dlg-repl Ok - -",
-        "1 2 usrloc-contact-repl Ok without data -",
+        "1 2 usrloc-contact-repl Ok seed, and no donor for 5 s; a donor of last resort -",
         "1 3 dialog-dlg-repl pending no donor -",
     ]
 
@@ -81,7 +81,7 @@ def test_what_waits_for_a_sync() -> None:
 )
 def test_how_syncs_end(report: SyncReport, said: str) -> None:
     row = lines(tables_capabilities.caps_table(having(capability("x", last_report=report))))[2]
-    assert row == f"1 1 * x Ok - {said}"
+    assert row == f"1 1 * x Ok synced from node 2 {said}"
 
 
 def test_the_status_names_what_somebody_should_look_at() -> None:
