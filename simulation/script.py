@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import script_expect, script_faults, script_steps  # noqa: F401 - they declare the commands
+from . import script_capabilities, script_expect, script_faults, script_steps  # noqa: F401 - they declare the commands
 from .script_player import COMMANDS, Player
 from .script_words import ScenarioError
 

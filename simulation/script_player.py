@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from ..actors.context import Context
 from ..protocol.errors import TagmeshError
-from ..protocol.events import Event
 from ..protocol.identity import NodeId
 from .script_views import Heard, Lives, event_lines
 from .script_words import KINDS, ScenarioError, Words
@@ -44,7 +43,7 @@ class Player:
     """A world and what of its events has been shown already."""
 
     def __init__(self) -> None:
-        self.shown = set(Event)
+        self.shown = set(KINDS.values())
         """The kinds of events that are printed."""
         self.commands_played = 0
         self.traces = 0

@@ -56,7 +56,7 @@ def event_lines(heard: Sequence[Heard], begin: float, lives: Lives) -> list[str]
     for position, (when, node, record) in enumerate(heard):
         tenth = round((when - begin) * 10)
         text = event_text(record, lives)
-        order = (_RANK[record.kind], record.node_id or 0, position)
+        order = (_RANK.get(record.kind, len(_RANK)), record.node_id or 0, position)
         found.setdefault((tenth, text), (order, []))[1].append(node)
     rows = [
         (f"+{tenth / 10:.1f}", compact(nodes), text)
@@ -85,7 +85,12 @@ def event_text(record: EventRecord, lives: Lives) -> str:
             text = f"refused node {record.node_id or '?'}"
         case Event.ROSTER_CHANGED:
             text = f"roster node {record.node_id}" if record.node_id is not None else "roster"
-    return f"{text}: {record.cause}"
+        case Event.CAPABILITY_CHANGED:
+            text = f"{record.capability} {record.before}>{record.after}"
+        case _:
+            text = f"{record.capability} {record.kind.value}"
+            text += f" node {record.node_id}" if record.node_id is not None else ""
+    return f"{text}: {record.cause}" if record.cause else text
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -23,6 +23,7 @@ KINDS: dict[str, Event] = {
     "ROUTE": Event.ROUTE_CHANGED,
     "REFUSED": Event.JOIN_REFUSED,
     "ROSTER": Event.ROSTER_CHANGED,
+    "STATE": Event.CAPABILITY_CHANGED,
 }
 """How a scenario names the kinds of events."""
 LINK_STATES = sorted({state.shown for state in State})

@@ -22,8 +22,11 @@ RULES = [
     "R-1", "R-2", "R-8", "R-11",
     "X-2", "X-3", "X-5",
     "E-1",
+    "C-1", "C-2", "C-6",
+    "R-9",
+    "S-21", "S-26", "S-28",
 ]  # fmt: skip
-"""What exists today of behaviour 1.6 to 1.13."""
+"""What exists today of behaviour 1.6 to 1.15."""
 ELSEWHERE = {
     # TLS decides these; a simulated connection begins after it: tests/transport/test_tls.py
     "cert_missing", "cert_untrusted", "cert_not_yet_valid", "cert_usage",
