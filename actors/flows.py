@@ -198,7 +198,9 @@ class Flows:
             self._context.drops["G-8" if node in self._view.members else "G-4"] += 1
             return None
         stream = self._in.get(node)
-        if stream is None:
+        life = self._view.incarnations.get(node)
+        if stream is None or life == packets.incarnation < stream.life:
+            # a lower number than the life before: its disk and its clock were set back (T-9)
             stream = self._in[node] = InStream(self._ends(node))
         stream.ttl = self._view.ttl
         skip = None

@@ -327,6 +327,11 @@ class InStream:
         """(incarnation, stream) of the source."""
         self._next = 0
 
+    @property
+    def life(self) -> int:
+        """Of the source, that is listened to; −1 = nothing came yet."""
+        return self._key[0]
+
     def receive(self, message: Packets) -> list[Effect]:
         """A batch came. At most one `Deliver` is among the effects, and before all others."""
         key = (message.incarnation, message.stream)

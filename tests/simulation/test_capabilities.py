@@ -265,3 +265,19 @@ def test_what_a_node_took_before_it_left_the_cluster_is_not_taken_again_when_it_
     assert world.replay(1, 3) > 0
     world.run_for(1)
     assert calls(world, 3).heard == [(1, "once")]
+
+
+def test_a_node_whose_disk_and_clock_were_set_back_is_heard() -> None:
+    """T-9: its life has a lower number than the one before, and is the one that counts."""
+    world = booted(Calls)
+    calls(world, 1).send(3, "before")
+    world.run_for(1)
+    world.crash(1, "lost")
+    world.step_clock(1, -3600.0)
+    world.until(lambda: not world.route(3, 1), within_s=30)
+    world.boot(1)
+    world.until(world.converged, within_s=60)
+    world.run_for(1)
+    assert calls(world, 1).send(3, "after")
+    world.run_for(1)
+    assert calls(world, 3).heard == [(1, "before"), (1, "after")]

@@ -7,8 +7,9 @@ and must then be OK everywhere, deliver everything and agree about the records. 
   what it took of reliable messages, so old ones that arrived again were delivered again.
 * seeds 6, 19, 29: a write at the moment in which another node was switched on and had its sync
   already was never told to it.
+* seed 43: a node whose disk and clock had been set back lived on with a lower incarnation, and
+  nobody took its messages any more.
 
-`make soak` goes on with other seeds.
 """
 
 from __future__ import annotations
