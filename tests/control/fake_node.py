@@ -99,24 +99,18 @@ def refusal(**changes: Any) -> RefusalStatus:
     return msgspec.structs.replace(stranger, **changes)
 
 
+SEEDED = PeerCapability(
+    name="usrloc-contact-repl", state="ok", reason="seed, and no donor for 5 s", without_data=True
+)
+
+
 def make_status(**changes: Any) -> Status:
     """Node 1 of three: 2 is up, 3 is down and reached through 2, 4 has a bad row."""
     cluster = ClusterStatus(
         cluster_id=1,
         enabled=True,
         peers=[
-            peer(
-                2,
-                capabilities=[
-                    PeerCapability(name="dialog-dlg-repl", state="ok"),
-                    PeerCapability(
-                        name="usrloc-contact-repl",
-                        state="ok",
-                        reason="seed, and no donor for 5 s",
-                        without_data=True,
-                    ),
-                ],
-            ),
+            peer(2, capabilities=[PeerCapability(name="dialog-dlg-repl", state="ok"), SEEDED]),
             peer(
                 3,
                 capabilities=[
