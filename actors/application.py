@@ -19,6 +19,7 @@ from ..protocol.contract import (
     KeyedCapability,
     Quarantined,
 )
+from ..protocol.messages import U63
 from ..protocol.payloads import BadPayloads, unpack_payloads
 from .worker import attempt
 
@@ -36,7 +37,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 
 class Application:
-    """The code of one registered capability. Everything here runs in its worker."""
+    """The code of one registered capability. All but `position` runs in its worker."""
 
     def __init__(self, capability: Capability) -> None:
         self.capability = capability
@@ -44,6 +45,14 @@ class Application:
         self.quarantined = 0
         self.open = True
         """Switched on: what waits for the worker when it is switched off is not delivered (P11)."""
+
+    def position(self) -> int:
+        """See `Capability.position`; 0 when it raises or is no count. Called in the hub."""
+        try:
+            return msgspec.convert(self.capability.position(), U63)
+        except BaseException:
+            logger.exception("capability %s has no position", self.capability.name)
+            return 0
 
     def deliver(self, payloads: bytes, count: int, skip: int, source: NodeId) -> None:
         """Hand over the messages of a batch but for the first ``skip``."""

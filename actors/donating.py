@@ -68,7 +68,7 @@ class DonorActor(ClusterActor):
             sync_settings(context.config.cluster(registration.cluster)),
             keyed=isinstance(capability, KeyedCapability),
             version=version,
-            position=capability.position(),
+            position=registration.application.position(),
         )
 
     @property

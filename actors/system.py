@@ -6,13 +6,14 @@ and a face for applications round it.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pykka
 
 from ..protocol.config import Config, own_id
 from ..protocol.contract import Capability
-from ..protocol.errors import Misuse, NodeDown
+from ..protocol.errors import Misuse, NodeDown, TimedOut
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
@@ -107,9 +108,11 @@ class NodeSystem:
             self.wait_capability(cluster, name)
 
     def wait_capability(self, cluster: ClusterId, name: str) -> None:
-        """The same for one capability; in a cluster without this node it does not begin."""
+        """The same for one capability; in a cluster without this node it does not begin, and one
+        whose actor crashes begins when it is restarted."""
         if self.context.supervisor.has(("capability", cluster, name)):
-            self.ask_capability(cluster, name, Describe())
+            with contextlib.suppress(Misuse):
+                self.ask_capability(cluster, name, Describe())
 
     def stop(self) -> None:
         """Leave: peers are told, connections are flushed and closed by their actors."""
@@ -134,6 +137,8 @@ class NodeSystem:
             return ref.ask(mail, timeout=ASK_TIMEOUT_S)
         except pykka.ActorDeadError as error:
             raise Misuse(f"{name} is restarting; ask again in a second") from error
+        except pykka.Timeout:
+            raise TimedOut(f"{name} did not answer within {ASK_TIMEOUT_S:g} s") from None
 
     def trace_route(self, cluster: ClusterId, node: NodeId, timeout_s: float) -> list[NodeId]:
         """The nodes that a message to ``node`` passes, the destination last.

@@ -78,6 +78,21 @@ def test_a_capability_is_synced_and_hears_what_the_others_say(lab: LocalCluster)
     assert two.threads == {"tagmesh-2-hears"}, "a worker of its own, never the hub"
 
 
+@pytest.mark.parametrize("position", [lambda: 1 / 0, lambda: -1, lambda: "new", lambda: 2**63])
+def test_a_position_that_is_none_counts_as_no_data(
+    lab: LocalCluster, position: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"position-{len(lab[1].cluster(1).names())}"
+    calls = Calls(name)
+    calls.position = position  # type: ignore[method-assign]  # a mistake
+    lab[1].cluster(1).register(calls)
+    lab[1].wait_ready()
+    calls.port.changed()
+    until(lambda: lab[1].cluster(1).status(name).state == "ok")
+    assert lab[1].status().crashes == 0
+    assert f"capability {name} has no position" in caplog.text
+
+
 def test_a_message_sent_right_after_registering_is_not_lost(lab: LocalCluster) -> None:
     """Whatever the others know of the new capability yet."""
     dicts = []
