@@ -18,6 +18,7 @@ from ..protocol.contract import Capability, check_capability
 from ..protocol.errors import Misuse
 from .operations import Operations
 from .partitioning import OnSlots, WorkPartition
+from .port import CapabilityPort
 from .worker import InlineWorker, Worker
 
 if TYPE_CHECKING:
@@ -52,9 +53,16 @@ class Cluster(Operations):
     def register(self, capability: C) -> C:
         """Offer a capability here, now and at each later start; returns it, for chaining.
 
-        `Misuse` when its name is taken or it cannot be registered as it is.
+        `Misuse` when its name is taken or it cannot be registered as it is. One object serves one
+        cluster of one node.
         """
         check_capability(capability)
+        port = getattr(capability, "port", None)
+        if isinstance(port, CapabilityPort) and not port.closed:
+            raise Misuse(
+                f"this {type(capability).__name__} serves node {port.node_id} in cluster"
+                f" {port.cluster_id} already: make one for each"
+            )
         with self.node.in_turn():
             if capability.name in self._capabilities:
                 raise Misuse(
@@ -196,6 +204,9 @@ class Cluster(Operations):
             worker.stop()
         for partition in self._partitions.values():
             partition.end()
+        for capability in self._capabilities.values():
+            if isinstance(port := getattr(capability, "port", None), CapabilityPort):
+                port.closed = True
 
     def _offer(self, capability: Capability, system: NodeSystem) -> None:
         try:

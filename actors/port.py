@@ -82,6 +82,8 @@ class CapabilityPort:
         self.verdicts: Mapping[NodeId, Verdict] = {}
         """Of every other enabled node; replaced as a whole by the capability actor."""
         self.current_state = CapState.UNSYNCED
+        self.closed = False
+        """The node has stopped: the capability may be registered with another one."""
 
     # Called by applications, from any thread -----------------------------------------------------
 

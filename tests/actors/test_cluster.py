@@ -118,6 +118,13 @@ def test_names_are_taken_once(lab: LocalCluster) -> None:
     assert lab[1].cluster() is cluster
 
 
+def test_one_object_serves_one_node(lab: LocalCluster) -> None:
+    calls = lab[1].cluster(1).register(Calls("mine"))
+    with pytest.raises(Misuse, match="this Calls serves node 1 in cluster 1 already: make one"):
+        lab[2].cluster(1).register(calls)
+    assert "mine" not in lab[2].cluster(1).names()
+
+
 def test_what_is_not_registered_is_unknown(lab: LocalCluster) -> None:
     cluster = lab[1].cluster(1)
     for call in (cluster.status, cluster.sync, cluster.enable, cluster.quarantine):
@@ -330,6 +337,16 @@ def test_capabilities_named_before_the_start_are_there_at_each(space: Workspace)
                 node.wait_ready()
                 assert node.cluster(1).status("users").state == "ok"
                 assert node.cluster(1).names() == ["tagmesh-requests", "users"]
+
+
+def test_an_object_may_go_over_to_the_next_life_of_its_node(space: Workspace) -> None:
+    with nothing_stays():
+        calls = Calls("kept", [1, 2, 3])
+        for _ in range(2):
+            with Node.from_config(space.config(1)) as node:
+                node.cluster(1).register(calls)
+                node.wait_ready()
+        assert calls.records == [1, 2, 3]
 
 
 def test_waiting_until_ready_waits_for_the_first_sync_and_says_what_is_missing(
