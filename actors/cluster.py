@@ -90,6 +90,9 @@ class Cluster(Operations):
         return self._shared(name, Counters, lambda: Counters(name))
 
     def _shared(self, name: str, kind: type[C], make: Callable[[], C]) -> C:
+        known = self._capabilities.get(name)
+        if isinstance(known, kind):
+            return known
         with self.node.in_turn():
             known = self._capabilities.get(name)
             if known is None:
@@ -105,13 +108,9 @@ class Cluster(Operations):
 
     def _add(self, capability: C) -> C:
         """In turn: nobody starts, stops or registers meanwhile."""
-        self._capabilities[capability.name] = capability
         if self.node.running:
-            try:
-                self.node.run_in_hub(lambda system: self._offer(capability, system))
-            except BaseException:
-                del self._capabilities[capability.name]
-                raise
+            self.node.run_in_hub(lambda system: self._offer(capability, system))
+        self._capabilities[capability.name] = capability
         return capability
 
     # Sharing work --------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ T = TypeVar("T")
 class EmbeddedNode(NodeLife):
     """One node."""
 
+    _first: int | None = None
+    """The cluster that is meant when none is named, once it is known."""
+
     @property
     def url(self) -> BinsUrl:
         """Where this node listens for other nodes."""
@@ -46,29 +49,31 @@ class EmbeddedNode(NodeLife):
         Without an id the node's first cluster: the first one in its configuration, or else the one
         with the lowest id that it has a row in; before the start that is not known (`Misuse`).
         """
-        with self.in_turn():
-            if cluster is None:
-                cluster = self._first_cluster()
-            known = self._clusters.get(ClusterId(cluster))
-            if known is None:
-                known = Cluster(self, ClusterId(cluster))
-                if self.running:
-                    self.run_in_hub(known.begin)
-                    self.run_in_hub(lambda system: system.wait_begun())
-                self._clusters[known.cluster_id] = known
+        number = ClusterId(self._first_cluster() if cluster is None else cluster)
+        known = self._clusters.get(number)
+        if known is not None:
             return known
+        with self.in_turn():
+            if number not in self._clusters:
+                made = Cluster(self, number)
+                if self.running:
+                    self.run_in_hub(made.begin)
+                    self.run_in_hub(lambda system: system.wait_begun())
+                self._clusters[number] = made
+            return self._clusters[number]
 
     def _first_cluster(self) -> int:
-        if self.config.clusters:
-            return self.config.clusters[0].id
-        if self.running:
+        if self._first is None and self.config.clusters:
+            self._first = self.config.clusters[0].id
+        if self._first is None and self.running:
             mine = self.run_in_hub(lambda system: system.clusters())
-            if mine:
-                return mine[0]
-        raise Misuse(
-            f"which cluster? Node {self.node_id} has no [[cluster]] in its configuration"
-            f"{'' if self.running else ' and does not run yet'}: name one, as node.cluster(1)"
-        )
+            self._first = mine[0] if mine else None
+        if self._first is None:
+            raise Misuse(
+                f"which cluster? Node {self.node_id} has no [[cluster]] in its configuration"
+                f"{'' if self.running else ' and does not run yet'}: name one, as node.cluster(1)"
+            )
+        return self._first
 
     def replicated_dict(self, name: str, tag: str | None = None) -> ReplicatedDict:
         """See `Cluster.replicated_dict`; of the node's first cluster, as the next three."""

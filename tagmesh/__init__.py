@@ -16,6 +16,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # programs decide
 
 if TYPE_CHECKING:
     from .actors.cluster import Cluster
+    from .actors.partitioning import WorkPartition
     from .capabilities.counters import Counters
     from .capabilities.pending import Reply
     from .capabilities.replicated_dict import ReplicatedDict
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from .protocol.events import Event, EventRecord
+    from .protocol.identity import NodeRecord
     from .protocol.messages import CapState, Section
     from .protocol.status import Status
 
@@ -72,6 +74,7 @@ _HOME = {
     "Misuse": "protocol.errors",
     "Node": "control.node",
     "NodeDown": "protocol.errors",
+    "NodeRecord": "protocol.identity",
     "NotProvisioned": "protocol.errors",
     "NotTagOwner": "protocol.errors",
     "Outcome": "protocol.contract",
@@ -92,6 +95,7 @@ _HOME = {
     "TimedOut": "protocol.errors",
     "Unknown": "protocol.errors",
     "Unreachable": "protocol.errors",
+    "WorkPartition": "actors.partitioning",
 }
 """Where each public name lives. Loaded at first use, so that importing tagmesh is quick."""
 
@@ -113,6 +117,7 @@ __all__ = [
     "Misuse",
     "Node",
     "NodeDown",
+    "NodeRecord",
     "NotProvisioned",
     "NotTagOwner",
     "Outcome",
@@ -133,6 +138,7 @@ __all__ = [
     "TimedOut",
     "Unknown",
     "Unreachable",
+    "WorkPartition",
 ]
 
 

@@ -365,6 +365,21 @@ def test_waiting_until_ready_waits_for_the_first_sync_and_says_what_is_missing(
             assert users["alice"] == 1
 
 
+def test_the_first_cluster_is_that_of_the_configuration_or_of_the_rows(space: Workspace) -> None:
+    file = space.config(1)
+    with nothing_stays(), Node.from_config(file) as named:
+        assert named.cluster() is named.cluster(1)
+    text = file.read_text()
+    begin, end = text.index("[[cluster]]"), text.index("[admin]")
+    file.write_text(text[:begin] + text[end:])
+    with nothing_stays():
+        node = Node.from_config(file)
+        with pytest.raises(Misuse, match=r"which cluster.*does not run yet: name one"):
+            node.replicated_dict("users")
+        with node:
+            assert node.cluster() is node.cluster(1)
+
+
 def test_a_cluster_without_this_node(space: Workspace) -> None:
     with nothing_stays():
         node = Node.from_config(space.config(1))
