@@ -5,19 +5,44 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.protocol.status import ClusterStatus, PeerStatus, RefusalStatus, Status
+from tagmesh.protocol.contract import Progress, SyncReport
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.status import (
+    CapabilityStatus,
+    ClusterStatus,
+    DonorSession,
+    PeerCapability,
+    PeerStatus,
+    PlanStatus,
+    RefusalStatus,
+    Status,
+)
 
 PEER = PeerStatus(
     node_id=2, db_id=7, url="bins:10.0.0.6:5556", description=None, state="enabled", link="Probe",
     link_state="retrying", next_hop=3, route=[3, 2], rtt_s=0.0004, incarnation=5, since_s=1.5,
     why="no answer within 1 s",
+    capabilities=[PeerCapability(name="users", state="pending", reason="no donor")],
+)  # fmt: skip
+USERS = CapabilityStatus(
+    name="users", state="syncing", reason="", enabled=True, without_data=False,
+    progress=Progress(
+        donor=NodeId(2), state="receiving", done=7, total=9, bytes=700, seconds=0.1
+    ),
+    donating=[DonorSession(joiner=3, state="sending", done=1, total=9, bytes=100)],
+    last_report=SyncReport(ok=False, reason="timeout", donor=NodeId(3)),
+    quarantined=1,
+    plans=[PlanStatus(plan_id=1, state="waiting", reason="guard", records=30, dropped=0)],
 )  # fmt: skip
 STATUS = Status(
     node_id=1, description="node-a", url="bins:10.0.0.5:5556", software="tagmesh 0.1.0",
     incarnation=9, started_wall_s=1.7e9, uptime_s=60.0, healthy=True, ready=True,
     roster="configuration", roster_error=None,
     clusters=[
-        ClusterStatus(cluster_id=1, enabled=True, peers=[PEER], topology=[(1, [3]), (2, [3])])
+        ClusterStatus(
+            cluster_id=1, enabled=True, peers=[PEER], topology=[(1, [3]), (2, [3])],
+            capabilities=[USERS],
+        )
     ],
     invalid_rows=[],
     refusals=[
@@ -26,7 +51,7 @@ STATUS = Status(
             reason="cert_missing", detail="", count=3, last_wall_s=1.7e9,
         )
     ],
-    crashes=0, actors={"link": 1},
+    crashes=0, waits_for=["cluster 1: users is syncing"], actors={"link": 1},
 )  # fmt: skip
 
 
