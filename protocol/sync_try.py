@@ -127,7 +127,7 @@ class Try:
 
     def applied(self, session: int, number: int, refused: int, now: float) -> list[Effect]:
         """The application took the chunk, but for so many records."""
-        if (session, number) != (self.counter, self._taken):
+        if (session, number) != (self.counter, self._taken) or number == self._received:
             return []  # of a session before this one
         return self._fire(TryTrigger.TAKEN, now, refused)
 

@@ -204,6 +204,16 @@ def test_when_nobody_knows_what_is_missing_everything_is_asked_for() -> None:
     assert (again.only, again.have) == ([], [])
 
 
+def test_when_too_much_differs_to_be_named_everything_is_asked_for() -> None:
+    data = {(f"{n // 256:02}", n % 256): [b"\x01"] for n in range(MAX_SECTIONS + 1)}
+    for lie, named in [(list(data)[1:], MAX_SECTIONS), (list(data), 0)]:
+        bench = Bench().receiving()
+        bench.get(chunk(0, pieces(data, lie=lie)))
+        bench.get(end(1, data, lie=lie))
+        bench.take(0)
+        assert len(bench.requests[1].only) == named
+
+
 def test_there_is_one_second_try_in_all() -> None:
     bench = Bench().receiving()
     bench.get(chunk(0, pieces(A, lie=A)))

@@ -170,6 +170,15 @@ def test_a_chunk_waits_until_it_is_full_or_flushed() -> None:
     assert cutter.cut(flush=True) is not None
 
 
+def test_empty_sections_fill_a_chunk_too() -> None:
+    cutter = Cutter(1024)
+    for bucket in range(100):
+        cutter.add(("", bucket), [], closes=True)
+    chunk = cutter.cut(flush=False)
+    assert chunk is not None
+    assert 900 < len(chunk) < 1100
+
+
 def piece(
     bucket: int, records: Sequence[bytes], closed: bool = True, tag: str = "", wrong: int = 0
 ) -> Piece:
