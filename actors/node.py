@@ -69,7 +69,7 @@ class NodeActor(ClusterActor):
         self._traces: dict[int, ReplyFuture] = {}
         self._shown = -1
         """The state of the rules that the view shows, by their count of changes."""
-        self._show()
+        context.views[cluster] = view_of(cluster, context, self.rules)
         self._transit = Transit(self.name, context.lanes, self.rules.next_hop, self._count)
 
     @property
@@ -146,8 +146,8 @@ class NodeActor(ClusterActor):
         self.apply(self.rules.set_capabilities(states, self.now))
 
     def _show(self) -> None:
-        """Renew the view when something in it may have changed, and say so."""
-        if self._shown == self.rules.changes:
+        """Renew the view when something in it may have changed, and say so, if anybody looks."""
+        if self._shown == self.rules.changes or not self.context.registrations:
             return
         self._shown = self.rules.changes
         self.context.views[self.cluster] = view_of(self.cluster, self.context, self.rules)

@@ -65,7 +65,7 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
         self._mine: set[NodeId] = set()
         """My links that count. Those of others are seldom asked for: a full mesh needs none."""
         self._links: dict[NodeId, set[NodeId]] = {}
-        """Those of others, as far as they were asked for since anything changed."""
+        """Those of others, as far as they were asked for since they said something new."""
         self._withheld: NodeId | None = None
         self._digest: Digest | None = None
         """Made once; neighbours in agreement send each other equal ones all the time."""
@@ -99,7 +99,13 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
         before = self._said.get(origin, NOTHING)
         self._said[origin] = said
         self._digest = None
-        self._links.clear()
+        touched = _touched(before, said)
+        self._links.pop(origin, None)
+        for node in self._links.keys() & touched:
+            if self._both(origin, said, node):
+                self._links[node].add(origin)
+            else:
+                self._links[node].discard(origin)
         if origin == self._me:
             self._mine = {n for n in said.neighbours if self._both(origin, said, n)}
         elif self._both(origin, said, self._me):
@@ -108,7 +114,7 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
             self._mine.discard(origin)
         return any(
             self._both(origin, before, node) != self._both(origin, said, node)
-            for node in _touched(before, said)
+            for node in touched
             if differs(node)
         )
 

@@ -51,7 +51,8 @@ class Reachability:
         links: Mapping[NodeId, Set[NodeId]] = self._states
         if not self._rerouting:
             links = {self._me: links[self._me]}
-        before, self._routes = self._routes, shortest_paths(self._me, links, priorities)
+        known = {node: priorities[node] for node in self._states if node in priorities}
+        before, self._routes = self._routes, shortest_paths(self._me, links, known)
         announced: list[Announce] = []
         for node in sorted(before.keys() | self._routes.keys()):
             old = before.get(node, ())
