@@ -330,7 +330,7 @@ class Endpoint:
     def _credit(self, size_bytes: int) -> None:
         """The other end read: its acknowledgement costs nothing and is never lost."""
         self._window_bytes -= size_bytes
-        if self._ending is None:
+        if self._ending is None and (self._queue.queued_bytes or self._close_cause is not None):
             self._flush()
 
     def _hand_over(self, data: bytes) -> None:
