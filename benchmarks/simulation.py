@@ -21,7 +21,7 @@ BUDGET_NODES, BUDGET_S = 100, 30.0
 SMALLER = (5, 15, 30)
 MAX_STEPS = 100_000_000
 MAX_CPU_S = 2 * BUDGET_S
-SLICE_S = 0.01
+SLICE_S = 1.0
 """Virtual seconds between two looks at `MAX_CPU_S`."""
 
 

@@ -25,6 +25,9 @@ MEAN_FAULTS = 2.0
 """Of a kind that occurs."""
 MIN_PHASE_S, MAX_PHASE_S = 40.0, 160.0
 """The phase with faults; it begins when everybody boots."""
+MANY_NODES = 20
+MANY_MIN_PHASE_S, MANY_MAX_PHASE_S = 25.0, 50.0
+"""The same of that many nodes: as many faults in less time, because their seconds cost more."""
 LEAST_NODES, SIZES = 3, 5
 DYNAMIC_SHARE = 1 / 8
 FAST_SHARE = 1 / 4
@@ -66,7 +69,10 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
         """The plan of a seed; the same on every machine. ``nodes`` None: 3 … 7, by the seed."""
         nodes = nodes if nodes is not None else LEAST_NODES + seed % SIZES
         dice = random.Random(f"faults {seed} {nodes}")  # noqa: S311 - a seed, not a secret
-        phase_s = dice.uniform(MIN_PHASE_S, MAX_PHASE_S)
+        many = nodes >= MANY_NODES
+        phase_s = dice.uniform(
+            MANY_MIN_PHASE_S if many else MIN_PHASE_S, MANY_MAX_PHASE_S if many else MAX_PHASE_S
+        )
         dynamic = dice.random() < DYNAMIC_SHARE
         fast = dice.random() < FAST_SHARE
         drawn = sorted(

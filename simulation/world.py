@@ -27,7 +27,7 @@ __all__ = ["CLUSTER", "Process", "Runaway", "World"]
 MAX_STEPS = 3_000_000
 """Scheduler steps after which a history counts as one that never ends."""
 COLLECT_EVERY_STEPS = 500_000
-"""Bounds the garbage of a long run."""
+"""Bounds the garbage of a long run: what was made since the last time is looked through."""
 LOOK_EVERY_S = 0.05
 """How often `World.until` looks."""
 RESET = "connection lost: Connection reset by peer"
@@ -183,7 +183,7 @@ class World(Machines):
             if scheduler.steps > self.max_steps:
                 raise Runaway(f"seed {self.seed}: more than {self.max_steps} steps")
             if scheduler.steps % COLLECT_EVERY_STEPS == 0:
-                gc.collect()
+                gc.collect(1)
 
     def until(self, condition: Callable[[], bool], within_s: float) -> float:
         """Run until ``condition()`` holds; the virtual seconds it took. `TimeoutError` otherwise.
