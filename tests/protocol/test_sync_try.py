@@ -236,7 +236,7 @@ def test_silence_is_answered_by_asking_again_until_patience_ends() -> None:
         asked += [(bench.now - begun, message) for message in messages]
     assert asked == [(at, ack(1, resend=True)) for at in (Q, Q + 2 * Q, Q + 2 * Q + 4 * Q)]
     assert bench.now == begun + P
-    assert bench.rules.reason == "timeout"
+    assert (str(bench.rules.state), bench.rules.reason) == ("lost", "timeout")
 
 
 def test_news_end_the_growth_of_the_pauses() -> None:
