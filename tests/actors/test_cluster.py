@@ -6,17 +6,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tagmesh import LocalCluster, Misuse, Node, NodeDown
+from tagmesh import LocalCluster, Misuse
 from tagmesh.capabilities.records import pack_key
 from tagmesh.capabilities.requests import Requests
-from tagmesh.control.workspace import Workspace
-from tagmesh.protocol.contract import Capability, SyncReport
 from tagmesh.protocol.errors import CapabilityDisabled, RemoteError, TimedOut, Unknown, Unreachable
+from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import UP_S, nothing_stays, until
 
 
@@ -25,34 +23,6 @@ def lab() -> Iterator[LocalCluster]:
     """Three nodes that all tests of this file share: each takes names of its own."""
     with nothing_stays(), LocalCluster(3) as lab:
         yield lab
-
-
-class Calls(Capability):
-    """Remembers what it hears; records 1 … 3 are there from the beginning."""
-
-    startup_sync = True
-
-    def __init__(self, name: str, records: Sequence[int] = ()) -> None:
-        self.name = name
-        self.records = list(records)
-        self.heard: list[tuple[int, Any]] = []
-        self.threads: set[str] = set()
-        self.reports: list[SyncReport] = []
-
-    def on_message(self, message: Any, source: int) -> None:
-        self.threads.add(threading.current_thread().name)
-        if message == "bad":
-            raise ValueError("a bad message")
-        self.heard.append((source, message))
-
-    def sync_items(self, tags: Sequence[str]) -> Iterator[int]:
-        yield from list(self.records)
-
-    def sync_item(self, item: int) -> None:
-        self.records.append(item)
-
-    def sync_done(self, report: SyncReport) -> None:
-        self.reports.append(report)
 
 
 def joined(lab: LocalCluster, name: str, records: Sequence[int] = (1, 2, 3)) -> list[Calls]:
@@ -316,93 +286,3 @@ def test_requests_as_opensips_scripts_send_them(lab: LocalCluster) -> None:
 
 
 # Without the lab ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path, 2, admin=False)
-
-
-def test_capabilities_named_before_the_start_are_there_at_each(space: Workspace) -> None:
-    with nothing_stays():
-        node = Node.from_config(space.config(1))
-        users = node.replicated_dict("users")
-        with pytest.raises(Misuse):
-            users["alice"] = 1
-        with pytest.raises(Misuse, match="not running"):
-            node.request(2, "x")
-        for _ in range(2):
-            with node:
-                users["alice"] = 1
-                node.wait_ready()
-                assert node.cluster(1).status("users").state == "ok"
-                assert node.cluster(1).names() == ["tagmesh-requests", "users"]
-
-
-def test_an_object_may_go_over_to_the_next_life_of_its_node(space: Workspace) -> None:
-    with nothing_stays():
-        calls = Calls("kept", [1, 2, 3])
-        for _ in range(2):
-            with Node.from_config(space.config(1)) as node:
-                node.cluster(1).register(calls)
-                node.wait_ready()
-        assert calls.records == [1, 2, 3]
-
-
-def test_waiting_until_ready_waits_for_the_first_sync_and_says_what_is_missing(
-    space: Workspace,
-) -> None:
-    with nothing_stays(), Node.from_config(space.config(2)) as two:
-        two.wait_ready()
-        users = two.replicated_dict("users")
-        with pytest.raises(TimeoutError, match=r"cluster 1: users is pending: "):
-            two.wait_ready(timeout=0.2)
-        assert not two.status().ready
-        with Node.from_config(space.config(1)) as one:
-            one.replicated_dict("users")["alice"] = 1
-            one.wait_ready()
-            two.wait_ready()
-            assert users["alice"] == 1
-
-
-def test_the_first_cluster_is_that_of_the_configuration_or_of_the_rows(space: Workspace) -> None:
-    file = space.config(1)
-    with nothing_stays(), Node.from_config(file) as named:
-        assert named.cluster() is named.cluster(1)
-    text = file.read_text()
-    begin, end = text.index("[[cluster]]"), text.index("[admin]")
-    file.write_text(text[:begin] + text[end:])
-    with nothing_stays():
-        node = Node.from_config(file)
-        with pytest.raises(Misuse, match=r"which cluster.*does not run yet: name one"):
-            node.replicated_dict("users")
-        with node:
-            assert node.cluster() is node.cluster(1)
-
-
-def test_a_cluster_without_this_node(space: Workspace) -> None:
-    with nothing_stays():
-        node = Node.from_config(space.config(1))
-        node.cluster(7).register(Calls("lost"))
-        with (
-            node,
-            pytest.raises(TimeoutError, match=r"cluster 7: .*no enabled row in that cluster"),
-        ):
-            node.wait_ready(timeout=0.2)
-
-
-def test_a_node_that_goes_down_is_told_to_who_asked_it(space: Workspace) -> None:
-    gate = threading.Event()
-    with (
-        nothing_stays(),
-        Node.from_config(space.config(1)) as one,
-        Node.from_config(space.config(2)) as two,
-    ):
-        two.on_request(lambda payload, source: gate.wait(UP_S))
-        until(lambda: bool(one.cluster(1).requests.port.send(2, (4, "tag", 0, "are you there"))))
-        reply = one.cluster(1).requests.request(2, "x", UP_S)
-        until(lambda: not one.cluster(1).requests.port.send(9, None))
-        two.kill()
-        with pytest.raises(NodeDown, match="node 2 went down"):
-            reply.result()
-        gate.set()

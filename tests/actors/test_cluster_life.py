@@ -1,0 +1,103 @@
+"""Clusters of nodes that start, stop and start again, over real TLS."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tagmesh import Misuse, Node, NodeDown
+from tagmesh.control.workspace import Workspace
+from tests.actors.cluster_bench import Calls
+from tests.actors.leftovers import UP_S, nothing_stays, until
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, 2, admin=False)
+
+
+def test_capabilities_named_before_the_start_are_there_at_each(space: Workspace) -> None:
+    with nothing_stays():
+        node = Node.from_config(space.config(1))
+        users = node.replicated_dict("users")
+        with pytest.raises(Misuse):
+            users["alice"] = 1
+        with pytest.raises(Misuse, match="not running"):
+            node.request(2, "x")
+        for _ in range(2):
+            with node:
+                users["alice"] = 1
+                node.wait_ready()
+                assert node.cluster(1).status("users").state == "ok"
+                assert node.cluster(1).names() == ["tagmesh-requests", "users"]
+
+
+def test_an_object_may_go_over_to_the_next_life_of_its_node(space: Workspace) -> None:
+    with nothing_stays():
+        calls = Calls("kept", [1, 2, 3])
+        for _ in range(2):
+            with Node.from_config(space.config(1)) as node:
+                node.cluster(1).register(calls)
+                node.wait_ready()
+        assert calls.records == [1, 2, 3]
+
+
+def test_waiting_until_ready_waits_for_the_first_sync_and_says_what_is_missing(
+    space: Workspace,
+) -> None:
+    with nothing_stays(), Node.from_config(space.config(2)) as two:
+        two.wait_ready()
+        users = two.replicated_dict("users")
+        with pytest.raises(TimeoutError, match=r"cluster 1: users is pending: "):
+            two.wait_ready(timeout=0.2)
+        assert not two.status().ready
+        with Node.from_config(space.config(1)) as one:
+            one.replicated_dict("users")["alice"] = 1
+            one.wait_ready()
+            two.wait_ready()
+            assert users["alice"] == 1
+
+
+def test_the_first_cluster_is_that_of_the_configuration_or_of_the_rows(space: Workspace) -> None:
+    file = space.config(1)
+    with nothing_stays(), Node.from_config(file) as named:
+        assert named.cluster() is named.cluster(1)
+    text = file.read_text()
+    begin, end = text.index("[[cluster]]"), text.index("[admin]")
+    file.write_text(text[:begin] + text[end:])
+    with nothing_stays():
+        node = Node.from_config(file)
+        with pytest.raises(Misuse, match=r"which cluster.*does not run yet: name one"):
+            node.replicated_dict("users")
+        with node:
+            assert node.cluster() is node.cluster(1)
+
+
+def test_a_cluster_without_this_node(space: Workspace) -> None:
+    with nothing_stays():
+        node = Node.from_config(space.config(1))
+        node.cluster(7).register(Calls("lost"))
+        with (
+            node,
+            pytest.raises(TimeoutError, match=r"cluster 7: .*no enabled row in that cluster"),
+        ):
+            node.wait_ready(timeout=0.2)
+
+
+def test_a_node_that_goes_down_is_told_to_who_asked_it(space: Workspace) -> None:
+    gate = threading.Event()
+    with (
+        nothing_stays(),
+        Node.from_config(space.config(1)) as one,
+        Node.from_config(space.config(2)) as two,
+    ):
+        two.on_request(lambda payload, source: gate.wait(UP_S))
+        until(lambda: bool(one.cluster(1).requests.port.send(2, (4, "tag", 0, "are you there"))))
+        reply = one.cluster(1).requests.request(2, "x", UP_S)
+        until(lambda: not one.cluster(1).requests.port.send(9, None))
+        two.kill()
+        with pytest.raises(NodeDown, match="node 2 went down"):
+            reply.result()
+        gate.set()
