@@ -145,6 +145,9 @@ class ClusterActor(pykka.Actor):
         return ReplyFuture()
 
     def _start_actor_loop(self) -> None:
+        # The supervisor is the registry of a node. Pykka's is one for the whole process: whoever
+        # calls its `stop_all` would stop ours too, and it holds what nobody else does (H5).
+        pykka.ActorRegistry.unregister(self.actor_ref)
         self._awake = True
         self.context.runtime.call_soon(self._begin)
 
@@ -202,7 +205,6 @@ class ClusterActor(pykka.Actor):
     def _crash(self, error: BaseException) -> None:
         logger.error("actor %s crashed", self.name, exc_info=error)
         self._cancel_timer()
-        pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         self.over = True
         try:

@@ -28,6 +28,8 @@ MAX_STEPS = 3_000_000
 """Scheduler steps after which a history counts as one that never ends."""
 COLLECT_EVERY_STEPS = 500_000
 """Bounds the garbage of a long run: what was made since the last time is looked through."""
+BIG_NODES = 20
+"""Worlds of so many nodes wait until those before them have been thrown away."""
 LOOK_EVERY_S = 0.05
 """How often `World.until` looks."""
 RESET = "connection lost: Connection reset by peer"
@@ -52,6 +54,8 @@ class World(Machines):
 
         ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
         """
+        if nodes >= BIG_NODES:
+            gc.collect()
         super().__init__(seed, nodes, settings=settings, dynamic=dynamic)
         self.max_steps = MAX_STEPS
         self.on_step: list[Callable[[World], None]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gevent.monkey
-import pykka
+
+from tagmesh.actors.actor import ClusterActor
 
 UP_S = 15.0
 
@@ -24,7 +26,9 @@ def until(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
 def leftovers() -> tuple[set[str], list[str], int]:
     """(threads, open files by kind, actors) of this process."""
     names = {thread.name for thread in threading.enumerate() if "tagmesh" in thread.name}
-    return names, sorted(_open_files()), len(pykka.ActorRegistry.get_all())
+    gc.collect()  # of other tests
+    actors = [o for o in gc.get_objects() if isinstance(o, ClusterActor) and not o.over]
+    return names, sorted(_open_files()), len(actors)
 
 
 def _open_files() -> Iterator[str]:
