@@ -114,7 +114,7 @@ def _wait_up(space: Workspace, processes: list[subprocess.Popen[bytes]]) -> None
         try:
             status, _ = MiClient(f"http://{space.admin[waiting[0]]}").state()
             peers = [peer for cluster in status.clusters for peer in cluster.peers]
-            if len(peers) == len(space.ids) - 1 and all(p.link == "Up" for p in peers):
+            if len(peers) == len(space.ids) - 1 and all(p.connected for p in peers):
                 waiting.pop(0)
                 continue
         except NoAnswer:

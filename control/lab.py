@@ -186,7 +186,7 @@ class LocalCluster:
 
     def _all_up(self, status: Status) -> bool:
         return all(
-            peer.link == "Up" and peer.next_hop is not None
+            peer.connected
             for cluster in status.clusters
             for peer in cluster.peers
             if peer.node_id in self._nodes

@@ -92,6 +92,11 @@ class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[PeerCapability] = []
     """Sorted by name; those of a node that is not reachable are not known (N-2)."""
 
+    @property
+    def connected(self) -> bool:
+        """The link is up, and messages have a way: link states follow a link by some ms."""
+        return self.link == "Up" and self.next_hop is not None
+
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One cluster as seen from this node."""

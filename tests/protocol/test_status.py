@@ -68,3 +68,14 @@ def test_another_form_is_noticed() -> None:
     raw["clusters"][0]["peers"][0]["route"] = "3>2"
     with pytest.raises(msgspec.ValidationError, match="route"):
         msgspec.convert(raw, Status)
+
+
+@pytest.mark.parametrize(
+    ("link", "next_hop", "connected"),
+    [("Up", 2, True), ("Up", None, False), ("Probe", 3, False), ("Down", None, False)],
+)
+def test_a_peer_is_connected_when_its_link_is_up_and_messages_have_a_way(
+    link: str, next_hop: int | None, connected: bool
+) -> None:
+    peer = msgspec.structs.replace(PEER, link=link, next_hop=next_hop)
+    assert peer.connected is connected
