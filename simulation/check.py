@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ..protocol.cluster_settings import ClusterSettings
 from ..protocol.events import EventRecord
 from ..protocol.identity import NodeId
+from .inside import Seen
 from .trouble import Trouble
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Violation(AssertionError):  # noqa: N818 - says what it is
 class Check:
     """One family of invariants over one world. `Checkers` calls the hooks."""
 
-    def __init__(self, world: World, trouble: Trouble) -> None:
+    def __init__(self, world: World, trouble: Trouble, seen: Seen | None = None) -> None:
+        """``seen``: shared by several checks, so that nothing is looked up twice."""
         self.world = world
         self.trouble = trouble
+        self.seen = seen if seen is not None else Seen()
 
     def booted(self, node: NodeId) -> None:
         """A new process of that node runs."""
@@ -57,13 +60,9 @@ class Check:
     def running(self) -> Iterator[tuple[NodeId, Process]]:
         """The processes that run and are not stopped, by node id; no strangers, no impostors."""
         for node, process in sorted(self.world.processes.items()):
-            if process.member and not self.trouble.paused(node):
+            if process.member and not process.runtime.paused:
                 yield node, process
 
     def settings(self, process: Process) -> ClusterSettings:
         """The cluster's settings as that process read them."""
         return process.system.context.config.clusters[0]
-
-    def storage_troubled(self) -> bool:
-        """Rows cannot be read now, or not as they are."""
-        return self.world.storage.mode != "ok"

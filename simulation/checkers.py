@@ -40,12 +40,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..protocol.identity import NodeId
 from . import inside
 from .check import Check, Violation
 from .checks_bounds import BoundChecks
 from .checks_links import LinkChecks
 from .checks_members import MemberChecks
 from .checks_views import ViewChecks
+from .inside import Seen
 from .trouble import Trouble
 
 if TYPE_CHECKING:
@@ -65,17 +67,19 @@ class Checkers:
     def __init__(self, world: World) -> None:
         self.world = world
         self.trouble = Trouble(world)
-        self._bounds = BoundChecks(world, self.trouble)
+        self._seen = seen = Seen()
+        self._bounds = BoundChecks(world, self.trouble, seen)
         self._checks: tuple[Check, ...] = (
-            MemberChecks(world, self.trouble),
-            ViewChecks(world, self.trouble),
-            LinkChecks(world, self.trouble),
+            MemberChecks(world, self.trouble, seen),
+            ViewChecks(world, self.trouble, seen),
+            LinkChecks(world, self.trouble, seen),
             self._bounds,
         )
+        self._scheduler = world.scheduler
         self._entries = world.history.entries
         self._entries_read = 0
-        self._heard: dict[int, int] = {}
-        self._processes: dict[int, Process] = {}
+        self._heard: dict[NodeId, int] = {}
+        self._processes: dict[NodeId, Process] = {}
         self._look_at = self._survey_at = world.now
         world.on_step.append(self.step)
 
@@ -83,33 +87,45 @@ class Checkers:
         """Check this as well, from now on."""
         self._checks += tuple(checks)
 
-    def step(self, world: World) -> None:
+    def step(self, world: World) -> None:  # noqa: ARG002 - the shape of all hooks
         """After each step of the scheduler: raises `Violation`."""
-        self._bounds.storm()
         if len(self._entries) != self._entries_read:
-            self._entries_read = len(self._entries)
             self._news()
-        if world.now >= self._look_at:
-            self._look_at = world.now + LOOK_S
-            for check in self._checks:
-                check.look()
-        if world.now >= self._survey_at:
-            self._survey_at = world.now + SURVEY_S
+        if self._scheduler.now >= self._look_at:
+            self._look()
+        if self._scheduler.steps > self._bounds.storm_at:
+            self._bounds.storm()
+
+    def _look(self) -> None:
+        self._look_at = self.world.now + LOOK_S
+        self.trouble.look()
+        for check in self._checks:
+            check.look()
+        if self.world.now >= self._survey_at:
+            self._survey_at = self.world.now + SURVEY_S
             for check in self._checks:
                 check.survey()
 
     def _news(self) -> None:
-        for node, process in self.world.processes.items():
-            if self._processes.get(node) is not process:
-                self._processes[node] = process
-                for check in self._checks:
-                    check.booted(node)
-        for node, events in self.world.events.items():
-            first = self._heard.get(node, 0)
-            self._heard[node] = len(events)
-            for record in events[first:]:
-                for check in self._checks:
-                    check.event(node, record)
+        """Who booted, and what was heard."""
+        nodes = dict.fromkeys(entry.node for entry in self._entries[self._entries_read :])
+        self._entries_read = len(self._entries)
+        if None in nodes:  # something was done to the world
+            for node, process in self.world.processes.items():
+                if self._processes.get(node) is not process:
+                    self._processes[node] = process
+                    for check in self._checks:
+                        check.booted(node)
+        for number in nodes:
+            if number is not None:
+                self._hear(NodeId(number))
+
+    def _hear(self, node: NodeId) -> None:
+        events, first = self.world.events[node], self._heard.get(node, 0)
+        self._heard[node] = len(events)
+        for record in events[first:]:
+            for check in self._checks:
+                check.event(node, record)
 
     def settle(self, within_s: float) -> None:
         """Run until the nodes agree for the first time, whatever a history begins with (I2)."""
@@ -144,5 +160,5 @@ class Checkers:
         return any(
             inside.flap_hold_s(actor, now) > 0
             for process in self.world.processes.values()
-            for actor in inside.links(process)
+            for actor in self._seen.cast(process).links.values()
         )

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ..actors.link import LinkActor
 from ..protocol.config import Config
 from ..protocol.events import Event, EventRecord
-from ..protocol.identity import NodeId, NodeRecord
+from ..protocol.identity import NodeId
 from ..protocol.link import State, Timing
-from . import inside
 from .check import Check
+from .inside import Cast, Seen
 from .trouble import Trouble
 
 if TYPE_CHECKING:
     from .world import World
 
-AFTER_TROUBLE_S = 10.0
-"""Beyond the detection time: what trouble left behind (resent bytes, dials, contests) is over."""
-DEAD_MARGIN_S = 1.0
-"""Beyond the detection time: a dead path is DOWN at both ends."""
-NOTICED_S = 0.5
-"""A process that ended is noticed within this: its kernel says so."""
-READ_S = 3.0
-"""Rows are read this often, with a margin: what was edited just before an outage is not known."""
-STALL = 1.6
-"""Ping timeouts; a process stopped this long finds every timer too late to judge by (L-3)."""
-_TOLD = (State.UP, State.RETRYING, State.PROVING)
+DEAD_MARGIN_S = 0.5
+"""Beyond the detection time, as D of reliability, section 2, has it: a dead path is not in use."""
+NOTICED_S = 0.2
+"""A process that ended is noticed within this: its kernel says so (design, section 7)."""
+STALL = 1.5
+"""Ping timeouts. A timer runs for one of them at most: in a process that was stopped for longer,
+all are late by more than half of one, and prove nothing (L-3)."""
+_IN_USE = (State.UP, State.RETRYING, State.PROVING)
 
 
 class LinkChecks(Check):
     """The links of a world against the trouble it was given."""
 
-    def __init__(self, world: World, trouble: Trouble) -> None:
-        super().__init__(world, trouble)
+    def __init__(self, world: World, trouble: Trouble, seen: Seen | None = None) -> None:
+        super().__init__(world, trouble, seen)
         self._configs: dict[NodeId, Config] = {}
         self._timings: dict[LinkActor, Timing] = {}
-        self._actors: dict[NodeId, dict[NodeId, LinkActor]] = {}
-        self._rows: dict[NodeId, NodeRecord] = {}
-        self._edited: dict[NodeId, float] = {}
-        """Node → when its row was edited; the present as long as nobody could read that."""
+        self._first_seen: dict[LinkActor, float] = {}
+        self._casts: dict[NodeId, Cast] = {}
 
     def booted(self, node: NodeId) -> None:
         """Remember what this life was configured with."""
         self._configs[node] = self.world.processes[node].system.context.config
-        self._actors[node] = {}
+        self._casts.pop(node, None)
 
     def event(self, node: NodeId, record: EventRecord) -> None:
         """A link left Up."""
@@ -58,10 +52,10 @@ class LinkChecks(Check):
             self._was_awake(node, peer)
 
     def _needs_trouble(self, node: NodeId, peer: NodeId, cause: str) -> None:
-        edited = max(self._edited.get(n, -math.inf) for n in (node, peer))
+        """There was some, at most so long ago that it is still being noticed."""
+        edited = self.trouble.edited_until(node, peer)
         quiet_s = self.world.now - max(self.trouble.until(node, peer), edited)
-        allowed_s = self._detection_s(node, peer) + AFTER_TROUBLE_S
-        if quiet_s > allowed_s:
+        if quiet_s > self._over_s(node, peer):
             told = f"for {quiet_s:.1f} s" if quiet_s < self.world.now else "ever"
             self.fail("I13", f"link {node}-{peer} left Up ({cause}); no trouble there {told}")
 
@@ -72,77 +66,83 @@ class LinkChecks(Check):
             return
         at, stopped_s = resumed
         timeout_s = self.settings(self.world.processes[node]).ping_timeout_s
-        if stopped_s >= STALL * timeout_s and self.world.now - at < 0.99 * timeout_s:
+        if stopped_s > STALL * timeout_s and self.world.now - at < 0.99 * timeout_s:
             text = f"node {node}, stopped for {stopped_s:.1f} s, calls node {peer} silent at once"
             self.fail("I13", text)
 
     def look(self) -> None:
         """What never changes, and the ends of processes, which their peers hear at once."""
-        self._rows_edited()
+        ended = dict(self.trouble.nodes_in("crash"))
         for node, process in self.running():
+            cast = self.seen.cast(process)
             if process.system.context.config is not self._configs.get(node):
                 self.fail("I13", f"the configuration of node {node} was replaced at run time")
-            actors = {actor.rules.peer: actor for actor in inside.links(process)}
-            self._undisturbed(node, actors)
-            for actor in actors.values():
+            if cast is not self._casts.get(node):
+                self._undisturbed(node, self._casts.get(node), cast)
+                self._casts[node] = cast
+            for peer, actor in cast.links.items():
                 timing = actor.rules.timing
-                if self._timings.setdefault(actor, timing) != timing:
-                    text = f"the times of link {node}-{actor.rules.peer} changed to {timing}"
-                    self.fail("I13", text)
-                self._ended_noticed(node, actor)
+                if self._timings[actor] != timing:
+                    self.fail("I13", f"the times of link {node}-{peer} changed to {timing}")
+            for peer in ended.keys() & cast.links.keys():
+                self._ended_noticed(node, peer, cast.links[peer], ended[peer])
 
-    def _rows_edited(self) -> None:
-        rows, now = self.world.storage.records, self.world.now
-        if rows != self._rows:
-            edited = [
-                n for n in rows.keys() | self._rows.keys() if rows.get(n) != self._rows.get(n)
-            ]
-            self._edited.update(dict.fromkeys(edited, now))
-            self._rows = dict(rows)
-        if self.storage_troubled():
-            unread = [n for n, at in self._edited.items() if now - at <= READ_S]
-            self._edited.update(dict.fromkeys(unread, now))
-
-    def _undisturbed(self, node: NodeId, actors: dict[NodeId, LinkActor]) -> None:
+    def _undisturbed(self, node: NodeId, before: Cast | None, cast: Cast) -> None:
         """D-8: the link actor of a pair lives on, unless a row of the two was edited."""
-        before, self._actors[node] = self._actors[node], actors
-        for peer, actor in before.items():
-            if actors.get(peer) is not actor:
+        for actor in cast.links.values():
+            self._timings.setdefault(actor, actor.rules.timing)
+            self._first_seen.setdefault(actor, self.world.now)
+        for peer, actor in before.links.items() if before is not None else ():
+            if cast.links.get(peer) is not actor:
                 self._needs_trouble(node, peer, "its actor was stopped")
 
-    def _ended_noticed(self, node: NodeId, actor: LinkActor) -> None:
-        peer = actor.rules.peer
-        ended = self.trouble.since("crash", peer)
-        if ended is None or self.world.now - max(ended, actor.rules.since) < NOTICED_S:
+    def _ended_noticed(self, node: NodeId, peer: NodeId, actor: LinkActor, ended: float) -> None:
+        """Unless other trouble of the two is not over yet; a link just made has to dial first."""
+        asked = max(ended, self._first_seen[actor])
+        if actor.rules.state is State.DOWN or self.world.now - asked < NOTICED_S:
             return
         begun = max(self.trouble.path_until(node, peer), self.trouble.until(node))
         begun = max(begun, self.trouble.booted.get(peer, 0.0))
-        settled = ended - begun > AFTER_TROUBLE_S + self._detection_s(node, peer)
-        if settled and actor.rules.state is not State.DOWN:
+        if ended - begun > self._over_s(node, peer):
             text = f"node {peer} ended {self.world.now - ended:.1f} s ago"
             self.fail("I13", f"{text}, link {node}-{peer} is {actor.rules.state.value}")
 
     def survey(self) -> None:
-        """Dead paths are DOWN.
-
-        On a path that is dead in one direction, the end that still hears the other one knows only
-        when that one has fallen silent.
+        """Who hears nothing gives the link up; if nothing but that ails the path, the other end
+        hears of it at once (F4), else it knows when that one has fallen silent.
         """
-        for node, process in self.running():
-            for actor in inside.links(process):
-                peer = actor.rules.peer
-                if actor.rules.state not in _TOLD:
+        for (source, target), since in sorted(self.trouble.silent.items()):
+            for node, peer in ((NodeId(source), NodeId(target)), (NodeId(target), NodeId(source))):
+                process = self.world.processes.get(node)
+                if process is None or not process.member or process.runtime.paused:
                     continue
-                detection_s = self._detection_s(node, peer)
-                for dead, allowed_s in (
-                    (self.trouble.dead_both_ways_since(node, peer), detection_s),
-                    (self.trouble.dead_since(node, peer), 2 * detection_s),
-                ):
-                    begun = max(dead, self.trouble.until(node)) if dead is not None else None
-                    if begun is None or self.world.now - begun <= allowed_s + DEAD_MARGIN_S:
-                        continue
-                    text = f"nothing gets through for {self.world.now - begun:.1f} s"
-                    self.fail("I13", f"{text}, link {node}-{peer} is {actor.rules.state.value}")
+                actor = self.seen.cast(process).links.get(peer)
+                if actor is not None and actor.rules.state is not State.DOWN:
+                    self._given_up(node, actor, since, deaf=node == target)
+
+    def _given_up(self, node: NodeId, actor: LinkActor, since: float, *, deaf: bool) -> None:
+        """The link is not in use any more; a little later it is DOWN. ``deaf``: at its end nothing
+        is heard; else it is at the other one.
+        """
+        peer, state, timing = actor.rules.peer, actor.rules.state, actor.rules.timing
+        begun = max(since, self.trouble.until(node), self._first_seen[actor])
+        allowed_s = self._detection_s(node, peer)
+        if not deaf:
+            begun = max(begun, self.trouble.until(peer))
+            allowed_s *= 1 if self.trouble.only_silent(node, peer) else 2
+        if state not in _IN_USE:
+            allowed_s += timing.retries * timing.ping_timeout_s
+        dead_s = self.world.now - begun
+        if dead_s > allowed_s + DEAD_MARGIN_S + self.trouble.late_s(node, peer):
+            text = f"nothing gets through for {dead_s:.1f} s"
+            self.fail("I13", f"{text}, link {node}-{peer} is {state.value}")
+
+    def _over_s(self, node: NodeId, peer: NodeId) -> float:
+        """After so long all that trouble leaves behind is over: silence is noticed, and who lost
+        the connection has dialled again (L-5).
+        """
+        settings = self.settings(self.world.processes[node])
+        return self._detection_s(node, peer) + settings.reconnect_cap_s
 
     def _detection_s(self, node: NodeId, peer: NodeId) -> float:
         settings = self.settings(self.world.processes[node])

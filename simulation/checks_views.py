@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from ..actors.mail import TraceRoute
@@ -12,7 +13,7 @@ from ..protocol.identity import NodeId
 from ..protocol.routing import Path
 from . import inside
 from .check import Check
-from .inside import LinkStateHeld
+from .inside import LinkStateHeld, Seen, Tables
 from .trouble import Trouble
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 AGREE_S = 2.0
 """Beyond the digest interval: nothing moved for so long, so who reaches each other knows the same.
 A link state that was lost with its connection is made good by the digest."""
-TURN_S = 0.5
-"""One end gave the link up: within this the other one, told by a third, goes round (T-12)."""
 TRACE_S = 2.0
 MOST_PATHS_NODES = 8
 """Up to this many nodes all shortest paths are tried out."""
@@ -34,13 +33,16 @@ EDGES = (Event.NODE_UP, Event.NODE_DOWN)
 class ViewChecks(Check):
     """What each node believes, against the others and against itself."""
 
-    def __init__(self, world: World, trouble: Trouble) -> None:
-        super().__init__(world, trouble)
+    def __init__(self, world: World, trouble: Trouble, seen: Seen | None = None) -> None:
+        super().__init__(world, trouble, seen)
         self._last: dict[NodeId, dict[NodeId, EventRecord]] = {}
         """Observer → peer → the last edge it announced in this life."""
         self._own: dict[NodeId, LinkStateHeld] = {}
         self._moved_at = 0.0
-        self._newer: dict[tuple[NodeId, NodeId], float] = {}
+        self._short: dict[NodeId, Tables] = {}
+        """The tables of each node whose ways were found short."""
+        self._agreed: dict[NodeId, Tables] = {}
+        """The tables of all nodes when they were found to agree."""
         self._traces = FIRST_TRACE
 
     def booted(self, node: NodeId) -> None:
@@ -67,52 +69,49 @@ class ViewChecks(Check):
     # Every now and then -------------------------------------------------------------------------
 
     def survey(self) -> None:
-        """The tables of each node, and what those who reach each other hold of each other."""
+        """The tables of each node, and what those who reach each other hold of each other.
+
+        Tables in which nothing was stored since they were found right are right.
+        """
         actors = dict(self._actors())
-        own = {n: inside.known(actor)[n] for n, actor in actors.items()}
+        tables = {n: self.seen.tables(actor) for n, actor in actors.items()}
+        own = {n: held.known[n] for n, held in tables.items()}
         if own != self._own or self.trouble.sick():
             self._own, self._moved_at = own, self.world.now
-        for node, actor in actors.items():
-            self._shortest(node, actor)
+        for node, held in tables.items():
+            if held is not self._short.get(node):
+                self._shortest(node, actors[node], held)
+                self._short[node] = held
         quiet_s = self.world.now - max(self._moved_at, self.trouble.last)
-        digests_s = [self.settings(p).digest_interval_s for _, p in self.running()]
-        if quiet_s >= max(digests_s, default=0.0) + AGREE_S:
-            self._agree(actors, own)
+        if quiet_s >= AGREE_S and not _same(tables, self._agreed):
+            digests_s = [self.settings(p).digest_interval_s for _, p in self.running()]
+            if quiet_s >= max(digests_s, default=0.0) + AGREE_S:
+                self._agree(tables, own)
+                self._agreed = tables
 
     def _actors(self) -> Iterator[tuple[NodeId, NodeActor]]:
         for node, process in self.running():
-            actor = inside.node_of(process, self.settings(process).id)
+            actor = self.seen.cast(process).node
             if actor is not None:
                 yield node, actor
 
-    def _agree(
-        self, actors: Mapping[NodeId, NodeActor], own: Mapping[NodeId, LinkStateHeld]
-    ) -> None:
-        """I2, T-11. Something newer than its own version about a node is its own to put right."""
-        newer: dict[tuple[NodeId, NodeId], float] = {}
-        for node, actor in actors.items():
-            held, way = inside.known(actor), inside.routes(actor)
-            for origin, said in own.items():
-                if origin == node or origin not in way:
-                    continue
-                if held[origin][:2] > said[:2]:
-                    pair = node, origin
-                    newer[pair] = self._newer.get(pair, self.world.now)
-                    patience_s = 2 * self.settings(self.world.processes[node]).digest_interval_s
-                    if self.world.now - newer[pair] < patience_s:
-                        continue
-                if held[origin] != said:
-                    text = f"node {node} holds {_short(held[origin])} of node {origin}"
-                    self.fail("I2", f"{text}, which says {_short(said)}; nothing moves")
-        self._newer = newer
+    def _agree(self, tables: Mapping[NodeId, Tables], own: Mapping[NodeId, LinkStateHeld]) -> None:
+        """I2, T-11."""
+        for node, held in tables.items():
+            for origin in own.keys() & held.routes.keys():
+                if held.known[origin] != own[origin]:
+                    text = f"node {node} holds {_short(held.known[origin])} of node {origin}"
+                    self.fail("I2", f"{text}, which says {_short(own[origin])}; nothing moves")
 
-    def _shortest(self, node: NodeId, actor: NodeActor) -> None:
+    def _shortest(self, node: NodeId, actor: NodeActor, held: Tables) -> None:
         """I9: each route is a path of links that count, as short as can be."""
-        near = {n: set(links) for n, links in actor.rules.adjacency()}
-        if not self.settings(self.world.processes[node]).rerouting:
-            near = {node: near[node]}
+        routes = held.routes
+        if held.near == held.origins - {node} and routes == {n: (n,) for n in held.near}:
+            return  # everybody is near
+        near: dict[NodeId, AbstractSet[NodeId]] = {node: held.near}
+        if self.settings(self.world.processes[node]).rerouting:
+            near = {n: set(links) for n, links in actor.rules.adjacency()}
         hops = distances(node, near)
-        routes = inside.routes(actor)
         if routes.keys() != hops.keys() - {node}:
             odd = sorted(routes.keys() ^ (hops.keys() - {node}))
             self.fail("I9", f"node {node}: route and links differ about node {odd[0]}")
@@ -155,7 +154,7 @@ class ViewChecks(Check):
         if len(near) > MOST_PATHS_NODES or not self.settings(self.world.processes[node]).rerouting:
             return
         cost = inside.priorities(actor)
-        for target, path in inside.routes(actor).items():
+        for target, path in self.seen.tables(actor).routes.items():
             ways = all_paths(node, target, near, len(path))
             best = min(ways, key=lambda w: (max(cost[n] for n in w), sum(cost[n] for n in w), w))
             if path != best:
@@ -186,17 +185,23 @@ class ViewChecks(Check):
         for target, number in zip(targets, numbers, strict=True):
             if number in inside.traces_of(actors[node]):
                 self.fail("I9", f"the trace from node {node} to node {target} did not come back")
-            passed, way = waiting[number].get(timeout=0), inside.routes(actors[node])[target]
+            passed = waiting[number].get(timeout=0)
+            way = self.seen.tables(actors[node]).routes[target]
             if tuple(passed) != way:
                 text = f"a trace from node {node} to node {target} passed {passed}"
                 self.fail("I9", f"{text}; its route is {way}")
+
+
+def _same(tables: Mapping[NodeId, Tables], before: Mapping[NodeId, Tables]) -> bool:
+    same = tables.keys() == before.keys()
+    return same and all(held is before[node] for node, held in tables.items())
 
 
 def _short(said: LinkStateHeld) -> str:
     return f"({said.epoch}, {said.sequence}: {', '.join(map(str, sorted(said.neighbours)))})"
 
 
-def distances(node: NodeId, near: Mapping[NodeId, set[NodeId]]) -> dict[NodeId, int]:
+def distances(node: NodeId, near: Mapping[NodeId, AbstractSet[NodeId]]) -> dict[NodeId, int]:
     """Hops from ``node`` to everybody it can reach."""
     hops, frontier = {node: 0}, [node]
     while frontier:
@@ -207,7 +212,7 @@ def distances(node: NodeId, near: Mapping[NodeId, set[NodeId]]) -> dict[NodeId, 
 
 
 def all_paths(
-    node: NodeId, target: NodeId, near: Mapping[NodeId, set[NodeId]], length: int
+    node: NodeId, target: NodeId, near: Mapping[NodeId, AbstractSet[NodeId]], length: int
 ) -> list[Path]:
     """Every path of ``length`` hops, without the start."""
     if length == 0:

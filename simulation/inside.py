@@ -6,10 +6,10 @@ Everything private that they read stands here, so that a change of the rules bre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sized
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..actors.actor import ReplyFuture
+from ..actors.actor import Inbox, ReplyFuture
 from ..actors.capability import CapabilityActor
 from ..actors.context import Name
 from ..actors.joining import JoinerActor
@@ -30,47 +30,61 @@ if TYPE_CHECKING:
     from .world import Process
 
 
-def inboxes(process: Process) -> Iterator[tuple[Name, int]]:
-    """How many messages wait at each actor."""
-    for name, ref in process.system.context.supervisor._refs.items():
-        yield name, len(ref.actor_inbox)  # type: ignore[arg-type]
+class Cast(NamedTuple):
+    """The actors of one process at one time."""
+
+    refs: dict[Name, Any]
+    links: dict[NodeId, LinkActor]
+    """By the node at the other end."""
+    peers: dict[NodeId, PeerActor]
+    node: NodeActor | None
+    storage: StorageActor | None
+    inboxes: dict[Name, Sized]
+    """The messages that wait at each."""
 
 
-def links(process: Process) -> Iterator[LinkActor]:
-    """The link actors that run."""
+def _cast(process: Process, before: Cast | None) -> Cast:
     supervisor = process.system.context.supervisor
-    for name in supervisor._refs:
-        if name[0] == "link":
-            actor = supervisor.actor(name)
-            if isinstance(actor, LinkActor):
-                yield actor
+    refs = supervisor._refs
+    if before is not None and before.refs == refs:
+        return before
+    actors = [supervisor.actor(name) for name in refs]
+    return Cast(
+        refs=dict(refs),
+        links={a.rules.peer: a for a in actors if isinstance(a, LinkActor)},
+        peers={a.peer: a for a in actors if isinstance(a, PeerActor)},
+        node=next((a for a in actors if isinstance(a, NodeActor)), None),
+        storage=next((a for a in actors if isinstance(a, StorageActor)), None),
+        inboxes={name: _mail(ref.actor_inbox) for name, ref in refs.items()},
+    )
+
+
+def _mail(inbox: object) -> Sized:
+    assert isinstance(inbox, Inbox)
+    return inbox.waiting
+
+
+class Seen:
+    """What was looked at last, for all checks of one world: nothing is looked up twice."""
+
+    def __init__(self) -> None:
+        self._casts: dict[Process, Cast] = {}
+        self._tables: dict[NodeActor, Tables] = {}
+
+    def cast(self, process: Process) -> Cast:
+        """Who runs there; the same object as long as they are the same."""
+        now = self._casts[process] = _cast(process, self._casts.get(process))
+        return now
+
+    def tables(self, node: NodeActor) -> Tables:
+        """What it holds; the same object as long as nothing was stored and no way changed."""
+        now = self._tables[node] = _tables(node, self._tables.get(node))
+        return now
 
 
 def flap_hold_s(link: LinkActor, now: float) -> float:
     """How long the link would have to prove itself if it came back now (L-4)."""
     return link.rules._flaps.hold_s(now)
-
-
-def peers(process: Process) -> Iterator[PeerActor]:
-    """The peer actors that run."""
-    supervisor = process.system.context.supervisor
-    for name in supervisor._refs:
-        if name[0] == "peer":
-            actor = supervisor.actor(name)
-            if isinstance(actor, PeerActor):
-                yield actor
-
-
-def node_of(process: Process, cluster: int) -> NodeActor | None:
-    """The node actor, when it runs."""
-    actor = process.system.context.supervisor.actor(("node", cluster))
-    return actor if isinstance(actor, NodeActor) else None
-
-
-def storage_of(process: Process) -> StorageActor | None:
-    """The storage actor, when it runs."""
-    actor = process.system.context.supervisor.actor(("storage",))
-    return actor if isinstance(actor, StorageActor) else None
 
 
 def held(peer: PeerActor) -> Endpoint | None:
@@ -94,27 +108,35 @@ def kept_bytes(endpoint: Endpoint) -> int:
     return endpoint._frames.pending_bytes
 
 
-def known(node: NodeActor) -> Mapping[NodeId, LinkStateHeld]:
-    """The link state of each origin that is held; its first two fields are the version."""
-    return node.rules._states._said
+class Tables(NamedTuple):
+    """What the topology of one node holds at one time."""
 
-
-def mentioned(node: NodeActor) -> set[NodeId]:
-    """Every id in the topology tables: origins, their neighbours, destinations."""
-    ids = origins(node)
-    for state in known(node).values():
-        ids.update(state.neighbours)
-    return ids
-
-
-def origins(node: NodeActor) -> set[NodeId]:
-    """The ids that the topology holds something of or leads to."""
-    return set(known(node)) | set(routes(node))
-
-
-def routes(node: NodeActor) -> Mapping[NodeId, Path]:
+    known: dict[NodeId, LinkStateHeld]
+    """The link state of each origin; its first two fields are the version."""
+    routes: dict[NodeId, Path]
     """The way to each reachable node."""
-    return node.rules._reach.routes
+    near: frozenset[NodeId]
+    """With whom it has a link that counts."""
+    origins: frozenset[NodeId]
+    """The ids that something is held of, or that a way leads to."""
+    mentioned: frozenset[NodeId]
+    """These and all neighbours of theirs."""
+
+
+def _tables(node: NodeActor, before: Tables | None) -> Tables:
+    states, routes = node.rules._states, node.rules._reach.routes
+    if (
+        before is not None
+        and before.known == states._said
+        and before.routes == routes
+        and before.near == states._mine
+    ):
+        return before
+    known = dict(states._said)
+    origins = frozenset(known) | routes.keys()
+    neighbours = (said.neighbours for said in known.values())
+    near = frozenset(states._mine)
+    return Tables(known, dict(routes), near, origins, origins.union(*neighbours))
 
 
 def priorities(node: NodeActor) -> Mapping[NodeId, int]:
@@ -160,8 +182,8 @@ def held_bytes(actor: CapabilityActor) -> int:
 
 def passing_bytes(process: Process) -> Mapping[tuple[NodeId, str], int]:
     """(next hop, capability) → what waits for room there, on its way through this node."""
-    node = node_of(process, CLUSTER)
-    if node is None:
+    node = process.system.context.supervisor.actor(("node", CLUSTER))
+    if not isinstance(node, NodeActor):
         return {}
     held = node._transit._held
     return {flow: sum(size_of(item.message) for item in waiting) for flow, waiting in held.items()}
@@ -169,26 +191,20 @@ def passing_bytes(process: Process) -> Mapping[tuple[NodeId, str], int]:
 
 __all__ = [
     "HEADER_BYTES",
+    "Cast",
     "Endpoint",
     "LinkStateHeld",
+    "Seen",
+    "Tables",
     "capabilities",
     "flap_hold_s",
     "held",
     "held_bytes",
     "held_messages",
-    "inboxes",
     "kept_bytes",
-    "known",
-    "links",
-    "mentioned",
-    "node_of",
-    "origins",
     "passing_bytes",
-    "peers",
     "priorities",
-    "routes",
     "sessions",
     "spoken",
-    "storage_of",
     "traces_of",
 ]

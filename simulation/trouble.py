@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.config import ProvisioningSettings
 from ..protocol.identity import NodeId
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ NODE_BEGINS = ("pause", "crash", "stop")
 NODE_ENDS = {"resume": "pause", "boot": None}
 MOMENTS = ("reset", "expire", "provision", "remove", "disable", "enable")
 """Over as soon as they happened. Steps of wall clocks and replayed messages trouble nobody."""
-DEAD_PATH = frozenset({"cut", "cut_one_way", "clog", "block"})
-"""Nothing comes through, at least in one direction."""
-DEAD_BOTH_WAYS = frozenset({"cut", "block"})
-"""Nothing comes through in either direction; a clog may be one way."""
-SICK = frozenset({"slow", "lose", "slow_reader", "pause"})
+SICK = frozenset({"slow", "lose"})
 """Messages are late, and nobody can say how much."""
 SWITCHED = {"slow": ("delay_s", "jitter_s"), "lose": ("rate",), "slow_reader": ("on",)}
 """Faults with a measure; 0 or False ends them."""
+HARMLESS = {"slow": 0.1}
+"""Up to this measure a fault is none (P2): a round trip on a path that adds 0.1 s is well below
+every ping_timeout worlds are given."""
+READ_S = ProvisioningSettings().refresh_interval_s + 1.0
+"""An edited row is known to everybody who can read: the refresh, and a look of the checkers."""
 
 
 class Trouble:
@@ -44,6 +46,12 @@ class Trouble:
         self._world = world
         self._going: dict[Who, dict[str, float]] = {}
         self._over: dict[Who, float] = {}
+        self._noted: dict[Who, float] = {}
+        """When anything was done to them the last time."""
+        self._late_s: dict[Who, float] = {}
+        self._edited: dict[int, float] = {}
+        self.silent: dict[tuple[int, int], float] = {}
+        """(source, target) → since when nothing gets through that way."""
         self.last = 0.0
         """When anything was done the last time."""
         self.resumed: dict[int, tuple[float, float]] = {}
@@ -54,6 +62,14 @@ class Trouble:
         for name in (*names, "heal_all"):
             if hasattr(world, name):
                 setattr(world, name, self._noting(name, getattr(world, name)))
+        for name in ("write", "lose_last_write"):
+            setattr(world.storage, name, self._noting_rows(getattr(world.storage, name)))
+
+    def look(self) -> None:
+        """Call often. What was edited just before nobody could read it is not known meanwhile."""
+        if self._world.storage.mode != "ok":
+            now = self._world.now
+            self._edited.update((n, now) for n, at in self._edited.items() if now - at <= READ_S)
 
     def until(self, *who: int) -> float:
         """The last moment in which these nodes, or the path between them, were in trouble.
@@ -66,22 +82,37 @@ class Trouble:
         """The same of the path between two nodes alone."""
         return self._until(frozenset((a, b)))
 
+    def edited_until(self, *nodes: int) -> float:
+        """When the row of any of these (none given: of anybody) was edited the last time.
+
+        The present moment while nobody can read that; −inf when it never was.
+        """
+        return max(
+            (self._edited.get(n, -math.inf) for n in nodes or self._edited), default=-math.inf
+        )
+
     def since(self, kind: str, *who: int) -> float | None:
         """Since when this kind of trouble has been going on; None = it is not."""
         return self._going.get(frozenset(who), {}).get(kind)
 
-    def dead_since(self, a: int, b: int) -> float | None:
-        """Since when nothing gets through between two nodes in one direction or both."""
-        going = self._going.get(frozenset((a, b)), {})
-        return min((since for kind, since in going.items() if kind in DEAD_PATH), default=None)
+    def nodes_in(self, kind: str) -> Iterator[tuple[NodeId, float]]:
+        """The nodes in this kind of trouble, and since when."""
+        for who, going in self._going.items():
+            if len(who) == 1 and kind in going:
+                yield NodeId(min(who)), going[kind]
 
-    def dead_both_ways_since(self, a: int, b: int) -> float | None:
-        """Since when nothing gets through between two nodes in either direction."""
-        going = self._going.get(frozenset((a, b)), {})
-        return min((since for kind, since in going.items() if kind in DEAD_BOTH_WAYS), default=None)
+    def only_silent(self, source: int, target: int) -> bool:
+        """Nothing else has ailed that path since that way fell silent: the way back is whole."""
+        who = frozenset((source, target))
+        well = (target, source) not in self.silent and not SICK & self._going.get(who, {}).keys()
+        return well and self._noted[who] <= self.silent[source, target]
+
+    def late_s(self, a: int, b: int) -> float:
+        """How long anything has ever been on its way between two nodes, at most."""
+        return self._late_s.get(frozenset((a, b)), 0.0)
 
     def sick(self) -> bool:
-        """Is there a path that is neither whole nor dead, or a process that does not read?"""
+        """Is there a path that is neither whole nor dead?"""
         return any(kind in SICK for going in self._going.values() for kind in going)
 
     def paused(self, node: int) -> bool:
@@ -121,15 +152,28 @@ class Trouble:
 
         return noted
 
+    def _noting_rows(self, inner: Callable[..., None]) -> Callable[..., None]:
+        storage = self._world.storage
+
+        def noted(*args: Any) -> None:
+            before = dict(storage.records)
+            inner(*args)
+            ids = before.keys() | storage.records.keys()
+            edited = {n for n in ids if before.get(n) is not storage.records.get(n)}
+            self._edited.update(dict.fromkeys(edited, self._world.now))
+
+        return noted
+
     def _note(self, name: str, arguments: dict[str, Any]) -> None:
         self.last = self._world.now
         if name == "heal_all":
             for who in [who for who in self._going if len(who) > 1]:
                 self._end(who, None)
+            self._listen(list(self.silent))
             return
         count = 2 if name in PAIR_BEGINS or name in PAIR_ENDS or name == "reset" else 1
         who = frozenset(int(n) for n in list(arguments.values())[:count])
-        switched_on = any(arguments[key] for key in SWITCHED.get(name, ())) or name not in SWITCHED
+        self._noted[who] = self._world.now
         if name in PAIR_ENDS:
             self._end(who, PAIR_ENDS[name])
         elif name in NODE_ENDS:
@@ -138,15 +182,53 @@ class Trouble:
                 self.booted[min(who)] = self._world.now
         elif name in MOMENTS:
             self._over[who] = self._world.now
-        elif switched_on:
+        elif self._measure(name, who, arguments) > HARMLESS.get(name, 0.0):
             self._going.setdefault(who, {}).setdefault(name, self._world.now)
-        else:
+        elif name in self._going.get(who, {}):
             self._end(who, name)
+        self._forget_blocks()
+        if len(who) > 1:
+            a, b = sorted(who)
+            self._listen([(a, b), (b, a)])
+        else:
+            self._listen([way for way in self.silent if who & {*way}])
+
+    def _measure(self, name: str, who: Who, arguments: dict[str, Any]) -> float:
+        """How much of a fault there is; 1 of one that has no measure."""
+        if name not in SWITCHED:
+            return 1.0
+        measure = float(sum(arguments[key] for key in SWITCHED[name]))
+        if name == "slow":
+            self._late_s[who] = max(self._late_s.get(who, 0.0), measure)
+        return measure
+
+    def _forget_blocks(self) -> None:
+        """The switch is in the process: it ends with it."""
+        for who in [who for who, going in self._going.items() if "block" in going]:
+            if not self._is_blocked(*map(NodeId, sorted(who))):
+                self._end(who, "block")
+
+    def _listen(self, ways: Sequence[tuple[int, int]]) -> None:
+        """Note which of these ways have fallen silent, and which are not any more."""
+        for way in ways:
+            source, target = map(NodeId, way)
+            if self._world.path.is_cut(source, target) or self._is_blocked(source, target):
+                self.silent.setdefault((source, target), self._world.now)
+            else:
+                self.silent.pop((source, target), None)
+
+    def _is_blocked(self, a: NodeId, b: NodeId) -> bool:
+        """A block by either end ends what both send."""
+        processes = self._world.processes
+        return any(
+            end in processes and processes[end].transport.blocks(other)
+            for end, other in ((a, b), (b, a))
+        )
 
     def _end(self, who: Who, kind: str | None) -> None:
         """``kind`` None: everything, except the switch of a transport."""
-        self._over[who] = self._world.now
         going = self._going.get(who, {})
+        self._over[who] = self._world.now
         for name in [kind] if kind is not None else [k for k in going if k != "block"]:
             since = going.pop(name, None)
             if name == "pause" and since is not None:

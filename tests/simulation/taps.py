@@ -56,3 +56,9 @@ class Tap:
             taken(messages)
 
         end._on_messages = listen
+
+
+def step_often(world: World, for_s: float, every_s: float = 0.1) -> None:
+    """Checkers look with steps, of which a quiet world has few."""
+    for number in range(round(for_s / every_s)):
+        world.scheduler.at(world.now + number * every_s, lambda: None)

@@ -245,7 +245,9 @@ def test_the_log_hash_is_that_of_the_seed() -> None:
 def test_nothing_stays_of_a_world_that_is_over() -> None:
     """2,000 of them took 4 GB: pykka's registry held every actor of every world."""
     world = agreed()
-    actors = [weakref.ref(link) for link in inside.links(world.processes[NodeId(1)])]
+    cast = inside.Seen().cast(world.processes[NodeId(1)])
+    actors = [weakref.ref(link) for link in cast.links.values()]
+    del cast
     del world
     gc.collect()
     assert len(actors) == 2

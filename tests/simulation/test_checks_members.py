@@ -1,0 +1,183 @@
+"""I1, I7: how long somebody without admission may still be seen, and how old the rows may be."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from tagmesh.actors.link import LinkActor
+from tagmesh.actors.storage import MAX_WAIT_S, StorageActor
+from tagmesh.protocol.config import TransportSettings
+from tagmesh.protocol.identity import NodeId, PeerIdentity
+from tagmesh.simulation.check import Violation
+from tagmesh.simulation.checkers import LOOK_S, SURVEY_S, Checkers
+from tagmesh.simulation.checks_members import WAY_S
+from tagmesh.simulation.rows import record_of
+from tagmesh.simulation.trouble import READ_S
+from tagmesh.simulation.world import CLUSTER, World
+from tests.simulation.histories import SETTLE_S, begin
+from tests.simulation.taps import step_often
+
+SEEN_S = 2 * (SURVEY_S + LOOK_S)
+"""An offence is seen by one survey and judged by a later one; both come with a step."""
+TRANSPORT = TransportSettings()
+STRANGER = NodeId(9)
+
+
+def joinable(seed: int = 1) -> tuple[World, Checkers]:
+    """A checked world that anybody may join (db_mode 0)."""
+    world = World(seed, 3, dynamic=True)
+    checkers = Checkers(world)
+    world.boot_all()
+    checkers.settle(SETTLE_S)
+    return world, checkers
+
+
+def storage_of(world: World, node: int) -> StorageActor:
+    actor = world.processes[NodeId(node)].system.context.supervisor.actor(("storage",))
+    assert isinstance(actor, StorageActor)
+    return actor
+
+
+# Connections of who is not admitted ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "reads", "allowed_s"),
+    [
+        (False, True, MAX_WAIT_S),
+        (False, False, MAX_WAIT_S + TRANSPORT.close_timeout_s),
+        (True, True, TRANSPORT.handshake_timeout_s),
+        (True, False, TRANSPORT.handshake_timeout_s + TRANSPORT.close_timeout_s),
+    ],
+)
+def test_a_connection_without_admission_that_stays_is_a_violation(
+    dynamic: bool, reads: bool, allowed_s: float
+) -> None:
+    """I1. Until it is judged, and its end is seen."""
+    world, _ = joinable() if dynamic else begin(1, nodes=3)
+    world.slow_reader(1, on=not reads)
+    identity = PeerIdentity(node_id=STRANGER, fingerprint="9", not_after_wall_s=math.inf)
+    begun = world.now
+    step_often(world, 20.0)
+    world.processes[NodeId(1)].transport.endpoint(identity, STRANGER, "node-9:0", dialled=False)
+    with pytest.raises(Violation, match="I1: node 1 still has a connection of node 9"):
+        world.run_for(60.0)
+    assert allowed_s + WAY_S < world.now - begun < allowed_s + WAY_S + SEEN_S
+
+
+def longest_s(world: World, node: int, other: int, within_s: float) -> float:
+    """How long the longest connection that ``node`` has with ``other`` lasts."""
+    begun: dict[object, float] = {}
+    longest, until = 0.0, world.now + within_s
+    while world.now < until:
+        world.run_for(0.01)
+        for end in world.processes[NodeId(node)].transport.endpoints():
+            if end.identity.node_id == other:
+                longest = max(longest, world.now - begun.setdefault(end, world.now))
+    return longest
+
+
+def test_a_hanging_database_and_a_process_that_reads_nothing_add_up() -> None:
+    """Seed 1249 (hanging storage, a slow reader, a stranger): after the second that a judgement
+    may take the stranger was turned away, but the node did not read that it had closed as well.
+    """
+    world, _ = begin(1, nodes=3)
+    world.storage.mode = "hanging"
+    world.slow_reader(1)
+    world.boot(STRANGER, provisioned=False)
+    lasted_s = longest_s(world, 1, STRANGER, 10.0)
+    assert MAX_WAIT_S + WAY_S < lasted_s < MAX_WAIT_S + TRANSPORT.close_timeout_s + WAY_S
+
+
+def test_a_judgement_that_takes_longer_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The neighbour: a stranger that waits for as long as the database hangs (seeds 3, 1279)."""
+    monkeypatch.setattr("tagmesh.actors.storage.MAX_WAIT_S", 60.0)
+    world, _ = begin(1, nodes=3)
+    world.storage.mode = "hanging"
+    world.boot(STRANGER, provisioned=False)
+    with pytest.raises(Violation, match="still has a connection of node 9"):
+        world.run_for(10.0)
+
+
+def test_a_stranger_may_take_the_time_of_a_handshake_to_say_hello() -> None:
+    """J-4. Seeds 1346 and 1491 (db_mode 0, slow readers): whoever reads nothing does not read the
+    HELLO of a newcomer either, and has its connection until handshake_timeout.
+    """
+    world, _ = joinable()
+    world.slow_reader(1)
+    world.boot(STRANGER, provisioned=False)
+    lasted_s = longest_s(world, 1, STRANGER, 20.0)
+    handshake_s = TRANSPORT.handshake_timeout_s
+    assert handshake_s < lasted_s < handshake_s + TRANSPORT.close_timeout_s + WAY_S
+
+
+# Actors and tables of who is not admitted ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_a_link_without_admission_is_a_violation_when_it_is_seen_again(dynamic: bool) -> None:
+    """I1. The roster and the actors change in one moment: nothing has to be waited for."""
+    world, _ = joinable() if dynamic else begin(1, nodes=3)
+    context = world.processes[NodeId(1)].system.context
+    name = ("link", CLUSTER, STRANGER)
+    begun = world.now
+    step_often(world, 20.0)
+    context.supervisor.start_child(name, lambda: LinkActor.start(context, record_of(STRANGER)))
+    with pytest.raises(Violation, match="node 1 still has the link of node 9"):
+        world.run_for(60.0)
+    assert world.now - begun < SEEN_S
+
+
+# Rows ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_row_that_changes_twice_between_two_looks_was_edited(removed: bool) -> None:
+    """I7. Seeds 1212, 1412, 1470 and 1563: a row was disabled and enabled (or removed and written)
+    within 0.4 s, and the nodes read in between. To the checker the rows were what they had been
+    for 26 s, and what the nodes knew was wrong.
+    """
+    world, checkers = begin(1, nodes=3)
+    step_often(world, 200.0)
+    for number in range(20):  # some of these fall between a read and a survey
+        world.run_for(4.0 + 0.17 * number)
+        (world.remove if removed else world.disable)(3)
+        world.until(lambda: not world.route(1, 3), within_s=READ_S)
+        world.run_for(0.1)
+        (world.provision if removed else world.enable)(3)
+    checkers.after_healing()
+
+
+def test_a_row_that_is_not_read_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I7, P9: the neighbour is a node that does not read again, whatever was edited before."""
+    world, checkers = begin(1, nodes=3)
+    world.disable(3)
+    world.run_for(0.1)
+    world.enable(3)
+    world.run_for(READ_S)
+    begun = world.now
+    step_often(world, 20.0)
+    rows = world.storage.load(NodeId(1))
+    old = SimpleNamespace(load=lambda _me: rows)
+    monkeypatch.setattr(world.processes[NodeId(1)].system.context, "roster", old)
+    world.disable(3)
+    with pytest.raises(Violation, match="I7: node 1 has not taken the row of node 3 into account"):
+        world.run_for(60.0)
+    assert READ_S < world.now - begun < READ_S + SURVEY_S + LOOK_S
+    assert checkers.trouble.edited_until() == begun
+
+
+def test_a_database_in_trouble_is_no_excuse_for_rows_read_before() -> None:
+    """J-3: the last good snapshot decides. Nothing was edited, so it is right."""
+    world, _ = begin(1, nodes=3)
+    world.run_for(20.0)
+    world.storage.mode = "failing"
+    actor = storage_of(world, 1)
+    records = {k: msgspec.structs.replace(r, enabled=False) for k, r in actor.rules.records.items()}
+    actor.rules.records = records
+    with pytest.raises(Violation, match="has not taken the row of node"):
+        world.run_for(60.0)

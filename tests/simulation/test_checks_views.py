@@ -1,0 +1,108 @@
+"""I2, I9: when nodes must hold the same of each other, and what the references are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagmesh.actors.node import NodeActor
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.topology import Topology
+from tagmesh.simulation.check import Violation
+from tagmesh.simulation.checkers import SURVEY_S
+from tagmesh.simulation.checks_views import AGREE_S, all_paths, distances
+from tagmesh.simulation.world import CLUSTER, World
+from tests.simulation.histories import begin
+
+DIGEST_S = 10.0
+LONG_S = 60.0
+
+
+def forget_what_was_said(world: World, node: int, origin: int) -> None:
+    """``node`` holds what ``origin`` said one message ago, as if the last one had been lost."""
+    actor = world.processes[NodeId(node)].system.context.supervisor.actor(("node", CLUSTER))
+    assert isinstance(actor, NodeActor)
+    states = actor.rules._states
+    said = states.of(NodeId(origin))
+    states.store(NodeId(origin), said._replace(sequence=said.sequence - 1), lambda _: False)
+
+
+@pytest.fixture
+def no_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost stays lost."""
+    monkeypatch.setattr(Topology, "_on_digest", lambda *_: [])
+
+
+def test_what_was_lost_comes_with_the_next_digest() -> None:
+    """T-11. Until then nodes that reach each other may hold different things."""
+    world, checkers = begin(1, nodes=3)
+    world.run_for(LONG_S)
+    world.reset(1, 3)
+    forget_what_was_said(world, 1, 3)
+    world.run_for(LONG_S)
+    checkers.after_healing()
+
+
+def test_what_is_lost_although_nothing_happened_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    world.run_for(LONG_S)
+    forget_what_was_said(world, 1, 3)
+    with pytest.raises(Violation, match="I2: node 1 holds"):
+        world.run_for(DIGEST_S / 2)
+
+
+@pytest.mark.usefixtures("no_digests")
+def test_what_does_not_come_with_the_next_digest_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    forget_what_was_said(world, 1, 3)
+    with pytest.raises(Violation, match=r"I2: node 1 holds .* of node 3, which says"):
+        world.run_for(DIGEST_S + AGREE_S + 4.0)
+
+
+@pytest.mark.usefixtures("no_digests")
+@pytest.mark.parametrize("where", ["slow", "lose"])
+def test_while_a_path_is_neither_whole_nor_dead_nothing_is_demanded(where: str) -> None:
+    """Nobody can say how late a message is there. Afterwards it must have come."""
+    world, _ = begin(1, nodes=3)
+    forget_what_was_said(world, 1, 3)
+    if where == "slow":
+        world.slow(2, 3, 0.3)
+    else:
+        world.lose(2, 3, 1e-9)
+    world.run_for(LONG_S)
+    world.heal(2, 3)
+    with pytest.raises(Violation, match="node 1 holds"):
+        world.run_for(LONG_S)
+
+
+@pytest.mark.usefixtures("no_digests")
+@pytest.mark.parametrize("who", ["pause", "slow reader"])
+def test_who_does_not_read_is_no_excuse_for_the_others(who: str) -> None:
+    """Its links are down before a digest has to have come."""
+    world, _ = begin(1, nodes=4)
+    world.pause(4) if who == "pause" else world.slow_reader(4)
+    world.run_for(LONG_S)
+    forget_what_was_said(world, 1, 3)
+    with pytest.raises(Violation, match="node 1 holds"):
+        world.run_for(LONG_S)
+
+
+def test_tables_that_were_right_are_looked_at_again_when_something_is_stored() -> None:
+    """I9: also when nothing was said for long."""
+    world, _ = begin(1, nodes=3)
+    world.run_for(LONG_S)
+    actor = world.processes[NodeId(1)].system.context.supervisor.actor(("node", CLUSTER))
+    assert isinstance(actor, NodeActor)
+    vars(vars(actor.rules)["_reach"])["_routes"][NodeId(3)] = (NodeId(2), NodeId(3))
+    with pytest.raises(Violation, match="I9: node 1 reaches node 3 in 2 hops"):
+        world.run_for(2 * SURVEY_S + 2.0)
+
+
+# The references -----------------------------------------------------------------------------------
+
+
+def test_distances_and_paths_of_a_ring() -> None:
+    ids = [NodeId(n) for n in range(1, 6)]
+    ring = {n: {ids[i - 1], ids[(i + 1) % 5]} for i, n in enumerate(ids)}
+    assert distances(ids[0], ring) == {1: 0, 2: 1, 5: 1, 3: 2, 4: 2}
+    assert all_paths(ids[0], ids[2], ring, 2) == [(2, 3)]
+    assert all_paths(ids[0], ids[2], ring, 3) == [(5, 4, 3)]
