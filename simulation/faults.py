@@ -159,9 +159,9 @@ def run(
     return world
 
 
-def busy(plan: FaultPlan) -> World:
+def busy(plan: FaultPlan, world: World | None = None) -> World:
     """`run` in a world whose nodes have capabilities, and applications that use them."""
-    world = plan.world()
+    world = world if world is not None else plan.world()
     outs = {
         node
         for fault in plan.faults

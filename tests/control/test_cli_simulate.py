@@ -39,6 +39,15 @@ def test_faults_can_be_left_out() -> None:
     assert "  #1 at" not in one.output
 
 
+def test_with_traffic_capabilities_are_at_work() -> None:
+    """Every second seed of ``make soak`` is replayed with it."""
+    plain = simulate("--seed", "4", "--only", "none", "--trace")
+    busy = simulate("--seed", "4", "--only", "none", "--trace", "--traffic")
+    assert busy.exit_code == 0
+    assert "records disabled>" in busy.output
+    assert "records disabled>" not in plain.output
+
+
 @pytest.mark.parametrize("only", ["x", "", "0,", "100000", "-1"])
 def test_a_fault_that_is_not_in_the_plan_is_a_usage_error(only: str) -> None:
     result = simulate("--seed", "2", "--only", only)

@@ -1,5 +1,7 @@
 """``make soak SEEDS=… MINUTES=…``: the swarm, with all its checks, for as many seeds as one likes.
 
+Every second seed has capabilities and applications that use them (`simulation.traffic`).
+
 Prints each seed that fails with the fewest faults found that still make it fail, and the command
 that replays it, and appends the same to ``--failures FILE``. Exit status 1 if there was one.
 """
@@ -16,8 +18,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tagmesh.simulation.faults import FaultPlan, run, shorten
+from tagmesh.simulation.faults import FaultPlan, busy, run, shorten
 
+TRAFFIC_EVERY = 2
+"""Of so many seeds one has traffic; it costs about as much as the faults alone."""
 DEFAULT_SEEDS = "1000-2999"
 FAILURES = Path("soak-failures.txt")
 TOLD_EVERY = 100
@@ -25,10 +29,15 @@ SHORTEN_LIMIT_S = 120.0
 """A failure that is slow to repeat is reported as short as it is by then."""
 
 
+def has_traffic(seed: int) -> bool:
+    """Whether applications are at work in this seed."""
+    return seed % TRAFFIC_EVERY == 0
+
+
 def failure_of(plan: FaultPlan) -> str | None:
     """What goes wrong with a plan, beginning with its kind; None = nothing."""
     try:
-        run(plan)
+        (busy if has_traffic(plan.seed) else run)(plan)
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the seed
         return f"{type(error).__name__} {getattr(error, 'invariant', '')}: {error}"
     return None
@@ -51,6 +60,7 @@ def report(seed: int, nodes: int | None) -> str | None:
     short = shorten(plan, same)
     numbers = ",".join(str(fault.number) for fault in short.faults)
     command = f"tagmesh simulate --seed {seed} --nodes {plan.nodes} --only {numbers or 'none'}"
+    command += " --traffic" if has_traffic(seed) else ""
     return f"seed {seed} failed; replay: {command} --trace\n{failure_of(short) or failure}\n{short}"
 
 

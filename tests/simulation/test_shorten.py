@@ -110,6 +110,7 @@ def test_soak_tells_how_to_replay_the_short_plan() -> None:
     assert told is not None
     first, second, *rest = told.splitlines()
     assert first.startswith("seed 0 failed; replay: tagmesh simulate --seed 0 --nodes 3 --only ")
+    assert first.endswith(" --traffic --trace")
     assert second.startswith("Violation I1: I1: node ")
     assert " remove " in rest[-1]
     assert report(0, 3) is None
