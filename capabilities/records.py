@@ -111,9 +111,14 @@ def pack_record(head: Head, value: bytes) -> bytes:
     return item
 
 
+def pack_head(head: Head) -> bytes:
+    """The bytes of a head alone; `read_head` reads them."""
+    return _pack(head)
+
+
 def tombstone(head: Head, expires_ms: int) -> bytes:
     """The packed tombstone of a record, with its version."""
-    return _pack(
+    return pack_head(
         Head(head.key, head.tag, head.epoch, head.counter, head.node, expires_ms, deleted=True)
     )
 

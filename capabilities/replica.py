@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.contract import Delivery, KeyedCapability, Outcome, Port
+from ..protocol.contract import Delivery, KeyedCapability, Outcome, Port, SyncReport
 from ..protocol.errors import CapabilityDisabled, Misuse, PeerViolation
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapState, Section
 from .background import Run
 from .backlog import Backlog
 from .observers import Observers
-from .records import read_head, read_record
+from .records import pack_head, read_head, read_record
 from .table import Broken, Table, keys_of
 from .timer import Timer
 from .write_behind import Store, WriteBehind
@@ -98,6 +98,7 @@ class Replica(KeyedCapability):
     def sections(self, tags: Sequence[str]) -> list[Section]:
         """See `KeyedCapability.sections`."""
         with self._lock:
+            self._table.written = set()
             return self._table.sections(tags)
 
     def section_items(self, tag: str, bucket: int) -> list[bytes]:
@@ -110,20 +111,25 @@ class Replica(KeyedCapability):
         return self._merge(map(bytes, items), None, tag)
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
-        """See `KeyedCapability.extra_keys`. Tombstones are no records that could be dropped."""
-        heads = map(read_head, self.section_items(tag, bucket))
-        mine = {head.key for head in heads if not head.deleted}
-        return sorted(mine - keys_of(items))
+        """See `KeyedCapability.extra_keys`: heads, so with their versions. Tombstones are
+        no records that could be dropped."""
+        with self._lock:
+            written = self._table.written
+            if written is None:
+                return []  # any of them may have been
+            heads = map(read_head, self._table.section(tag, bucket))
+            mine = {h.key: pack_head(h) for h in heads if not h.deleted and h.key not in written}
+        return sorted(mine[key] for key in mine.keys() - keys_of(items))
 
     def drop(self, tag: str, keys: Sequence[bytes]) -> list[bytes]:
         """See `KeyedCapability.drop`."""
         dropped = {}
         with self._lock:
-            for key in keys:
-                item = self._table.get(key)
-                if item is not None and (head := read_head(item)).tag == tag:
+            for head in map(read_head, keys):
+                item = self._table.get(head.key)
+                if item is not None and head.tag == tag and read_head(item) == head:
                     self._table.remove(head, item)
-                    dropped[key] = item
+                    dropped[head.key] = item
         self._changed(list(dropped), None)
         return list(dropped.values())
 
@@ -137,6 +143,12 @@ class Replica(KeyedCapability):
                     restored += self._table.take(((head, item),))
         self._changed(restored, None)
         return len(restored)
+
+    def sync_done(self, report: SyncReport) -> None:
+        """See `Capability.sync_done`."""
+        super().sync_done(report)
+        with self._lock:
+            self._table.written = None
 
     # For the side that faces the application -----------------------------------------------------
 

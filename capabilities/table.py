@@ -34,6 +34,8 @@ PLAIN_KEYS = {str, int, bytes}
 """Keys that need no closer look."""
 MAX_UNSUMMED = 64
 """Records noted per section before their hashes are added up."""
+MAX_WRITTEN_KEYS = 50_000
+"""Noted for a mirror step; with more writes than that during a sync nothing is dropped."""
 TOMBSTONE_MS = TOMBSTONE_S * 1000
 
 Broken = list[tuple[bytes, str]]
@@ -74,6 +76,8 @@ class Table:
         """Tombstones."""
         self.newest = 0
         """The highest counter seen."""
+        self.written: set[bytes] | None = None
+        """Keys that changed since somebody set this to an empty set; None = nobody knows."""
 
     def get(self, key: bytes) -> bytes | None:
         """The record of a packed key, which may be a tombstone."""
@@ -161,6 +165,10 @@ class Table:
             changed.append(key)
             self.size += 1
         self.newest = newest
+        if self.written is not None:
+            self.written.update(changed)
+            if len(self.written) > MAX_WRITTEN_KEYS:
+                self.written = None
         return changed
 
     def remove(self, head: Head, item: bytes) -> None:

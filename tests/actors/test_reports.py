@@ -11,6 +11,7 @@ from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import CapabilityStatus, PeerCapability
 from tagmesh.simulation import World
+from tests.capabilities.map_bench import lose
 
 NAME = "users"
 CLUSTER = ClusterId(1)
@@ -91,8 +92,7 @@ def test_a_plan_that_waits_is_told() -> None:
         users = world.capability(node, NAME)
         assert isinstance(users, ReplicatedMap)
         if node == 1:
-            keys = [k for s in users.sections(()) for k in users.extra_keys(s.tag, s.bucket, [])]
-            users.drop("", keys[:30])
+            lose(users, list(users.keys())[:30])
     supervisor = world.processes[NodeId(2)].system.context.supervisor
     supervisor.tell(("capability", CLUSTER, NAME), SyncWanted(SyncWish(mirror=True)))
     world.until(lambda: bool(told(world, 2).plans), within_s=60)

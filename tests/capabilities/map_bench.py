@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, TypeVar
 
 from tagmesh.capabilities.background import Run
-from tagmesh.capabilities.records import Key
+from tagmesh.capabilities.records import Key, read_head, unpack_key
 from tagmesh.capabilities.replicated_map import ReplicatedMap
 from tests.capabilities.fake_cluster import FakeCluster
 
@@ -35,3 +36,11 @@ def same_everywhere(cluster: FakeCluster[M]) -> dict[Key, Any]:
     assert all(some.sections([]) == maps[0].sections([]) for some in maps)
     assert all(contents(some) == contents(maps[0]) for some in maps)
     return contents(maps[0])
+
+
+def lose(some: ReplicatedMap, keys: Container[Key]) -> None:
+    """Be without these records, as if they had never come."""
+    for section in some.sections(()):
+        extra = some.extra_keys(section.tag, section.bucket, [])
+        chosen = [head for head in extra if unpack_key(read_head(head).key) in keys]
+        assert len(some.drop(section.tag, chosen)) == len(chosen)

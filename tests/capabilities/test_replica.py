@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tagmesh.capabilities import table
 from tagmesh.capabilities.backlog import MAX_MISSED_KEYS
-from tagmesh.capabilities.records import bucket_of, pack_key
+from tagmesh.capabilities.records import bucket_of, pack_key, read_head, tombstone, unpack_key
 from tagmesh.capabilities.replica import RETRY_S
 from tagmesh.capabilities.replicated_map import ReplicatedMap
+from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.identity import NodeId
 from tests.capabilities.fake_cluster import FakeCluster
@@ -226,15 +228,21 @@ def test_a_mirror_sync_drops_what_the_donor_does_not_have() -> None:
     assert sorted(heard) == [("extra", None, None), ("extra tagged", None, None)]
 
 
+def extra(some: ReplicatedMap, key: str = "extra", tag: str = "") -> list[bytes]:
+    """What a mirror step would drop of a key's section if the donor had nothing of it."""
+    return some.extra_keys(tag, bucket_of(pack_key(key)), [])
+
+
 def test_what_was_dropped_can_be_restored_exactly() -> None:
     cluster = apart()
     some = cluster[2]
     before = some.sections([])
-    key = pack_key("extra")
-    items = [msgspec.Raw(item) for item in cluster[1].section_items("", bucket_of(key))]
-    assert some.extra_keys("", bucket_of(key), items) == [key]
-    dropped = some.drop("", [key, pack_key("not there"), pack_key("extra tagged")])
-    assert len(dropped) == 1, "one is not there, one has another tag"
+    items = cluster[1].section_items("", bucket_of(pack_key("extra")))
+    keys = some.extra_keys("", bucket_of(pack_key("extra")), [msgspec.Raw(item) for item in items])
+    assert [unpack_key(read_head(key).key) for key in keys] == ["extra"]
+    others = [*extra(some, "extra tagged", tag="vip1"), tombstone(read_head(keys[0]), 1)]
+    dropped = some.drop("", [*keys, *others, *keys])
+    assert len(dropped) == 1, "one has another tag, one is another record, one has gone"
     assert not some.has("extra")
     assert some.restore("vip1", dropped) == 0
     assert some.restore("", dropped) == 1
@@ -245,7 +253,8 @@ def test_what_was_dropped_can_be_restored_exactly() -> None:
 def test_what_was_written_since_is_not_restored(how: str) -> None:
     cluster = apart()
     some = cluster[2]
-    dropped = some.drop("", [pack_key("extra")])
+    some.sections([])
+    dropped = some.drop("", extra(some))
     some.put("extra", "new")
     if how == "deleted":
         some.delete("extra")
@@ -253,10 +262,61 @@ def test_what_was_written_since_is_not_restored(how: str) -> None:
     assert contents(some).get("extra") == ("new" if how == "written" else None)
 
 
+@pytest.mark.parametrize("by", [1, 2])
+def test_what_was_written_during_a_sync_is_not_extra(by: int) -> None:
+    """The donor may not know of it yet, so that it lacks it says nothing."""
+    cluster = apart()
+    some = cluster[2]
+    some.sections([])
+    assert extra(some), "the donor never heard of it"
+    cluster.loss = 0.0
+    cluster.ports[NodeId(1)].skew_s = -60.0  # its counters are no measure of when they came
+    cluster[by].put("fresh", 1)
+    cluster.settle()
+    assert extra(some, "fresh") == []
+    some.sections([])
+    assert len(extra(some, "fresh")) == 1, "it was there when the next sync began"
+
+
+def test_what_was_written_since_a_mirror_was_planned_is_not_dropped() -> None:
+    """A plan may be confirmed ten minutes later."""
+    cluster = apart()
+    some = cluster[2]
+    some.sections([])
+    keys = extra(some)
+    some.put("extra", "new")
+    assert some.drop("", keys) == []
+    assert contents(some)["extra"] == "new"
+
+
+def test_after_too_many_writes_nothing_is_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "MAX_WRITTEN_KEYS", 3)
+    cluster = apart()
+    some = cluster[2]
+    some.sections([])
+    for number in range(3):
+        some.put(number, "x")
+    assert len(extra(some)) == 1
+    some.put(3, "x")
+    assert extra(some) == []
+
+
+def test_keys_are_noted_during_a_sync_only() -> None:
+    cluster = apart()
+    some = cluster[2]
+    assert extra(some) == [], "nobody asked for sections"
+    some.sections([])
+    assert extra(some)
+    some.sync_done(SyncReport(ok=True))
+    some.put("other", 1)
+    assert some._table.written is None
+
+
 def test_tombstones_are_nothing_a_mirror_step_could_drop() -> None:
     cluster = apart()
     cluster[2].delete("extra")
-    assert cluster[2].extra_keys("", bucket_of(pack_key("extra")), []) == []
+    cluster[2].sections([])
+    assert extra(cluster[2]) == []
 
 
 # Broken messages ---------------------------------------------------------------------------------
