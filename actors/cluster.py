@@ -218,9 +218,7 @@ class Cluster(Operations):
     def _register(self, capability: Capability, system: NodeSystem) -> None:
         worker = self._worker(capability, system)
         registration = system.register(self.cluster_id, capability, worker)
-        left = self.node.switches.enabled(self.cluster_id, capability.name)
-        if left is not None:  # its actor looks when it begins, in a later turn
-            registration.enabled = left
+        self.node.switches.restore(registration)  # its actor begins in a later turn
 
     def _worker(self, capability: Capability, system: NodeSystem) -> Worker:
         worker: Worker = InlineWorker()

@@ -6,11 +6,15 @@ import logging
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
+
+if TYPE_CHECKING:
+    from .registration import Registration
 
 logger = logging.getLogger("tagmesh.node")
 
@@ -30,7 +34,7 @@ class Switches:
     def load(self) -> None:
         """Read what was kept. A file that cannot be read counts as empty, and is logged."""
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(self._read(), type=_Kept)
         except FileNotFoundError:
             kept = {}
         except (OSError, ValueError) as error:
@@ -44,19 +48,31 @@ class Switches:
         with self._lock:
             return self._kept.get(str(cluster), {}).get(name)
 
+    def restore(self, registration: Registration) -> None:
+        """Switch a capability as it was left, before its actor looks."""
+        left = self.enabled(registration.cluster, registration.name)
+        if left is not None:
+            registration.enabled = left
+
     def keep(self, cluster: ClusterId, name: str, *, enabled: bool) -> None:
         """Note a switch; `Misuse` when it cannot be written, and so will be forgotten."""
         with self._lock:
             self._kept.setdefault(str(cluster), {})[name] = enabled
-            fresh = self._path.with_suffix(".new")
             try:
-                with fresh.open("wb") as file:
-                    file.write(msgspec.json.encode(self._kept))
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(self._path)
+                self._write(msgspec.json.encode(self._kept))
             except OSError as error:
                 raise Misuse(
                     f"{name} is switched {'on' if enabled else 'off'} until the next start only:"
                     f" cannot write {self._path}: {error.strerror}"
                 ) from error
+
+    def _read(self) -> bytes:
+        return self._path.read_bytes()
+
+    def _write(self, content: bytes) -> None:
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)

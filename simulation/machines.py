@@ -9,16 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from ..actors.registration import Registration
 from ..actors.system import NodeSystem
-from ..actors.worker import InlineWorker
 from ..protocol.config import Config, TransportSettings, read_config
-from ..protocol.contract import Capability
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.events import EventRecord
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import Incarnation, NodeId, NodeRecord, PeerIdentity, next_incarnation
-from ..protocol.messages import CapState, Message
+from ..protocol.messages import Message
 from ..storage import FixedRoster
 from ..storage.base import Roster
 from ..transport.loopback import LoopbackNetwork, LoopbackTransport
@@ -28,6 +25,7 @@ from .network import SimulatedPath
 from .replay import Recorder
 from .rows import CLUSTER, OwnView, SimulatedStorage, record_of
 from .runtime import EPOCH_WALL_S, Disk, Scheduler, SimulatedRuntime, StillBusy
+from .services import Services
 
 
 class Process:
@@ -50,7 +48,7 @@ class Process:
         return self.system.context.versions
 
 
-class Machines:
+class Machines(Services):
     """What a `World` is without its network faults. Everything random is drawn from ``seed``."""
 
     def __init__(
@@ -65,15 +63,14 @@ class Machines:
 
         ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
         """
+        super().__init__(nodes)
         self.seed = seed
-        self.ids = tuple(NodeId(n) for n in range(1, nodes + 1))
         self.random = random.Random(f"world {seed}")  # noqa: S311 - a seed, not a secret
         self.scheduler = Scheduler(seed)
         self.path = SimulatedPath(random.Random(f"path {seed}"), self._defer)  # noqa: S311
         self.network = LoopbackNetwork(self._defer, self.path)
         self.network.on_sent = self._sent
         self.storage = SimulatedStorage({n: record_of(n) for n in self.ids})
-        self.processes: dict[NodeId, Process] = {}
         self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
         self.history = History()
         self.sent: Counter[tuple[int, int, str]] = Counter()
@@ -89,7 +86,6 @@ class Machines:
         self._software: dict[NodeId, Versions] = {}
         """What is installed on each machine: the protocol versions it speaks; ours if not here."""
         self._leaving: dict[NodeId, Process] = {}
-        self._provided: list[Callable[[NodeId], Capability]] = []
         self._boots = 0
 
     @property
@@ -162,35 +158,8 @@ class Machines:
         process.system.context.events.subscribe(lambda record: self._heard(me, record))
         about = "" if shown == me else f" with the certificate of {shown}"
         self._note(f"boot {me}{about}{'' if provisioned else ', not provisioned'}")
-        for make in self._provided:
-            self._register(process, make(me))
+        self._equip(me, process)
         process.system.start(snapshot)
-
-    def provide(self, make: Callable[[NodeId], Capability]) -> None:
-        """Give every process that boots from now on a capability: ``make(node)`` in cluster 1."""
-        self._provided.append(make)
-
-    def capability(self, node: int, name: str) -> Capability:
-        """The object that the node's present process has."""
-        return self._registration(node, name).capability
-
-    def state(self, node: int, name: str) -> CapState:
-        """What the node's present process says of its capability."""
-        return self._registration(node, name).said.state
-
-    def _registration(self, node: int, name: str) -> Registration:
-        process = self.processes.get(self._known(node))
-        if process is None:
-            raise Misuse(f"node {node} does not run")
-        found = process.system.context.registrations.get((CLUSTER, name))
-        if found is None:
-            raise Misuse(f"node {node} has no capability {name!r}: provide() it before boot()")
-        return found
-
-    def _register(self, process: Process, capability: Capability) -> None:
-        runtime = process.system.context.runtime
-        worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
-        process.system.register(CLUSTER, capability, worker)
 
     def _process(self, me: NodeId, shown: NodeId, config: Config, roster: Roster) -> Process:
         self._boots += 1
@@ -225,13 +194,16 @@ class Machines:
     def crash(self, node: int, disk: Disk = "kept") -> None:
         """End a process as kill -9 does.
 
-        ``disk``: what the next boot finds of the incarnations: all, none, or all but the last.
+        ``disk``: what the next boot finds of the incarnations: all, none, or all but the last. A
+        disk that is lost has no switches of capabilities either.
         """
         process = self.processes.pop(self._known(node), None)
         if process is None:
             raise Misuse(f"node {node} does not run")
         self._note(f"crash {node}" + ("" if disk == "kept" else f", disk {disk}"))
         kept = self._incarnations[NodeId(node)]
+        if disk == "lost":
+            self._lose_switches(NodeId(node))
         if disk != "kept":
             del kept[-1 if disk == "rolled_back" else 0 :]
         self._end(process)
@@ -316,17 +288,6 @@ class Machines:
         ends_s = self._certificate_ends_s.get(shown.node_id, math.inf)
         versions = self._software.get(me, OUR_VERSIONS)
         return shown.not_after_wall_s != ends_s or process.versions != versions
-
-    def _known(self, node: int) -> NodeId:
-        if node not in self.ids and node not in self.processes:
-            raise Misuse(f"this world has nodes {self.ids[0]} … {self.ids[-1]}, not {node}")
-        return NodeId(node)
-
-    def _running(self, node: int) -> Process:
-        process = self.processes.get(self._known(node))
-        if process is None:
-            raise Misuse(f"node {node} does not run")
-        return process
 
     def _roster(self, me: NodeId, config: Config, *, provisioned: bool) -> Roster:
         if self.dynamic:

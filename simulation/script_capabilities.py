@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..actors.mail import Switch
 from ..protocol.identity import NodeId
 from .records import LETTERS, NAMES, NOTES, RECORDS, REGISTERED, Ledger, Notes, Post, Records
-from .rows import CLUSTER
 from .script_player import Player, command
 from .script_words import ScenarioError, Words
 
@@ -48,8 +46,7 @@ def switch(player: Player, words: Words) -> None:
     name = words.choice("capability", NAMES)
     on = words.choice("position", ["on", "off"]) == "on"
     for node in words.nodes():
-        supervisor = player.world.processes[node].system.context.supervisor
-        supervisor.tell(("capability", CLUSTER, name), Switch(on, "an operator"))
+        player.world.switch(node, name, on=on)
 
 
 @command("put KEY VALUE at NODE")

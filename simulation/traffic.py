@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ..actors.mail import Switch
 from ..protocol.contract import Capability
 from ..protocol.errors import Busy, CapabilityDisabled
 from ..protocol.identity import NodeId
@@ -31,7 +30,6 @@ from .records import (
     Watched,
     provide_all,
 )
-from .rows import CLUSTER
 
 if TYPE_CHECKING:
     from .check import Check
@@ -124,12 +122,9 @@ class Traffic:
 
     def switch(self, node: int, name: str, *, on: bool) -> None:
         """An operator switches a capability on or off."""
-        process = self.world.processes.get(NodeId(node))
-        if process is not None:
+        if node in self.world.processes:
             self._disturbed.add((node, name))
-            self.world.remark(f"{name} of node {node} is switched {'on' if on else 'off'}")
-            actor = ("capability", CLUSTER, name)
-            process.system.context.supervisor.tell(actor, Switch(on, "an operator"))
+            self.world.switch(node, name, on=on)
 
     def of(self, node: int, name: str, kind: type[C]) -> C:
         """The object of a capability that a node's process has."""
@@ -172,7 +167,7 @@ class Traffic:
         raise Violation(invariant, text, self.world)
 
     def _all_on(self) -> None:
-        """A node that did not run when it should have been switched on is on: it started anew."""
+        """Also where a node did not run when it should have been switched on (C-4)."""
         for node in self.world.members():
             for name in NAMES:
                 if self.world.state(node, name) is CapState.DISABLED:

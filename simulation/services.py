@@ -1,0 +1,128 @@
+"""What runs on the nodes of a simulated cluster: capabilities, their work, operators' switches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..actors.mail import Switch
+from ..actors.partitioning import WorkPartition
+from ..actors.switches import Switches
+from ..actors.worker import InlineWorker
+from ..protocol.errors import Misuse
+from ..protocol.identity import NodeId
+from .rows import CLUSTER
+
+if TYPE_CHECKING:
+    from ..actors.registration import Registration
+    from ..protocol.contract import Capability
+    from ..protocol.messages import CapState
+    from .machines import Process
+
+
+class SimulatedSwitches(Switches):
+    """Kept on the disk of a simulated machine."""
+
+    def __init__(self, disk: dict[NodeId, bytes], node_id: NodeId) -> None:
+        """``disk``: node → what its file holds."""
+        super().__init__("", node_id)
+        self._disk = disk
+        self._node = node_id
+
+    def _read(self) -> bytes:
+        if self._node not in self._disk:
+            raise FileNotFoundError
+        return self._disk[self._node]
+
+    def _write(self, content: bytes) -> None:
+        self._disk[self._node] = content
+
+
+class Services:
+    """The part of a `World` that is about capabilities; all of them are in cluster 1."""
+
+    def __init__(self, nodes: int) -> None:
+        self.ids = tuple(NodeId(n) for n in range(1, nodes + 1))
+        self.processes: dict[NodeId, Process] = {}
+        self.switched: dict[tuple[NodeId, str], tuple[float, bool]] = {}
+        """(node, capability) → when an operator switched it last, and whether on."""
+        self._provided: list[Callable[[NodeId], Capability]] = []
+        self._divided: dict[str, Callable[[NodeId], WorkPartition]] = {}
+        self._switches: dict[NodeId, bytes] = {}
+        """What each node's disk holds of them (C-4)."""
+
+    def provide(self, make: Callable[[NodeId], Capability]) -> None:
+        """Give every process that boots from now on a capability: ``make(node)``."""
+        self._provided.append(make)
+
+    def divide(self, name: str, make: Callable[[NodeId], WorkPartition]) -> None:
+        """Divide the work of a capability in every process that boots from now on (P-1)."""
+        self._divided[name] = make
+
+    def capability(self, node: int, name: str) -> Capability:
+        """The object that the node's present process has."""
+        return self._registration(node, name).capability
+
+    def state(self, node: int, name: str) -> CapState:
+        """What the node's present process says of its capability."""
+        return self._registration(node, name).said.state
+
+    def partition(self, node: int, name: str) -> WorkPartition:
+        """How the work of a capability is divided, as the node's present process sees it."""
+        found = self._registration(node, name).partition
+        if found is None:
+            raise Misuse(f"the work of {name!r} is not divided: divide() it before boot()")
+        return found
+
+    def switch(self, node: int, name: str, *, on: bool) -> None:
+        """An operator switches a capability on or off, also for later starts (C-1, C-2, C-4)."""
+        me, process = self._known(node), self._running(node)
+        self._registration(node, name)
+        process.system.context.supervisor.tell(
+            ("capability", CLUSTER, name), Switch(on, "an operator")
+        )
+        self._kept(me).keep(CLUSTER, name, enabled=on)
+        self.switched[me, name] = (process.runtime.monotonic(), on)
+        self.remark(f"{name} of node {node} is switched {'on' if on else 'off'}")
+
+    def _equip(self, me: NodeId, process: Process) -> None:
+        """Register what the node's machine has; its actors have not begun."""
+        switches = self._kept(me)
+        for make in self._provided:
+            capability, runtime = make(me), process.system.context.runtime
+            worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
+            switches.restore(process.system.register(CLUSTER, capability, worker))
+        for name, divide in self._divided.items():
+            process.system.divide(CLUSTER, name, divide(me))
+
+    def _lose_switches(self, me: NodeId) -> None:
+        """The disk is gone."""
+        self._switches.pop(me, None)
+        self.switched = {key: how for key, how in self.switched.items() if key[0] != me}
+
+    def _kept(self, me: NodeId) -> Switches:
+        switches = SimulatedSwitches(self._switches, me)
+        switches.load()
+        return switches
+
+    def _registration(self, node: int, name: str) -> Registration:
+        context = self._running(node).system.context
+        found = context.registrations.get((CLUSTER, name))
+        if found is None:
+            raise Misuse(f"node {node} has no capability {name!r}: provide() it before boot()")
+        return found
+
+    def _known(self, node: int) -> NodeId:
+        if node not in self.ids and node not in self.processes:
+            raise Misuse(f"this world has nodes {self.ids[0]} … {self.ids[-1]}, not {node}")
+        return NodeId(node)
+
+    def _running(self, node: int) -> Process:
+        process = self.processes.get(self._known(node))
+        if process is None:
+            raise Misuse(f"node {node} does not run")
+        return process
+
+    def remark(self, text: str) -> None:
+        """Add to the history something that was done to the world or seen in it."""
+        raise NotImplementedError
