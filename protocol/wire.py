@@ -6,8 +6,8 @@ message is refused: no sender makes one, and it would be a life sign that costs 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, cast
 
 import msgspec
 
@@ -24,7 +24,9 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_typed = msgspec.msgpack.Decoder(list[AnyMessage])
+_typed = cast(  # every one of the union is a `Message`
+    "msgspec.msgpack.Decoder[list[Message]]", msgspec.msgpack.Decoder(list[AnyMessage])
+)
 _loose = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _head = msgspec.msgpack.Decoder(_Head)
 _by_number = {number_of(kind): msgspec.msgpack.Decoder(kind) for kind in MESSAGES}
@@ -39,11 +41,10 @@ class Decoded(NamedTuple):
     unknown: list[int]
 
 
-def encode(messages: Iterable[Message]) -> bytes:
+def encode(messages: Sequence[Message]) -> bytes:
     """The body of one frame (without its length)."""
-    batch = list(messages)
-    assert 1 <= len(batch) <= MAX_MESSAGES_PER_FRAME, f"a frame of {len(batch)} messages"
-    return _encoder.encode(batch)
+    assert 1 <= len(messages) <= MAX_MESSAGES_PER_FRAME, f"a frame of {len(messages)} messages"
+    return _encoder.encode(messages)
 
 
 def decode(body: bytes | bytearray | memoryview) -> Decoded:
@@ -58,7 +59,7 @@ def decode(body: bytes | bytearray | memoryview) -> Decoded:
         limit = f"1 … {MAX_MESSAGES_PER_FRAME}"
         raise PeerViolation(f"frame claims {count} messages; allowed: {limit}")
     try:
-        return Decoded(list(_typed.decode(body)), [])
+        return Decoded(_typed.decode(body), [])
     except _MALFORMED:
         pass
     try:

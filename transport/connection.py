@@ -85,6 +85,8 @@ class TlsConnection:
         self._frame_since_s: float | None = None
         self._queue = SendQueue(settings.send_queue_bytes, settings.max_frame_bytes)
         self._out: bytes | memoryview = b""
+        self._wrote_s = 0.0
+        """The turn of the loop, by its time, that has written already."""
         self._corked = False
         self._paused = False
         self._broken = False
@@ -114,11 +116,18 @@ class TlsConnection:
             return False
         if not messages:
             return True
+        turn_s = self._loop.now()  # as old as the turn
+        if not self._out and turn_s != self._wrote_s:
+            self._wrote_s = turn_s
+            if framed := self._queue.straight(messages):
+                self._session.send(framed)
+                self._out = self._session.output()
+                self._flush()
+                return True
         if not self._queue.offer(messages, len(self._out)):
             return False
-        if not self._out and (not self._corked or self._queue.queued_bytes >= MAX_CHUNK_BYTES):
-            self._flush()
-            self._cork()
+        if not self._out:
+            self._write_soon()
         return True
 
     def close(self, cause: str) -> None:
@@ -230,6 +239,8 @@ class TlsConnection:
             return
         if self._session.ending is not None:
             self._end_of_session(self._session.ending)
+        elif not self._session.owes:
+            return
         elif self._out:
             self._out = bytes(self._out) + self._session.output()
             if len(self._out) > MAX_UNREAD_REPLY_BYTES:
@@ -297,9 +308,12 @@ class TlsConnection:
         while room and (chunk := self._queue.take(room)):
             self._session.send(chunk)
             room -= len(chunk)
-        if room == MAX_CHUNK_BYTES and self._close_cause is not None and not self._shutdown_said:
-            self._shutdown_said = True
-            self._session.shutdown()
+        if room == MAX_CHUNK_BYTES:
+            if self._close_cause is not None and not self._shutdown_said:
+                self._shutdown_said = True
+                self._session.shutdown()
+            elif not self._session.owes:
+                return b""
         return self._session.output()
 
     def _break(self) -> None:
@@ -309,8 +323,11 @@ class TlsConnection:
         self._queue.clear()
         self._writer.stop()
 
-    def _cork(self) -> None:
-        if not self._corked and self._ending is None:
+    def _write_soon(self) -> None:
+        """With what else is sent in this turn of the loop, at its end, unless it is enough now."""
+        if self._queue.queued_bytes >= MAX_CHUNK_BYTES:
+            self._flush()
+        elif not self._corked:
             self._corked = True
             self._loop.run_callback(self._guarded, self._uncork)
 

@@ -41,11 +41,9 @@ class FrameReader:
         afterwards. What is incomplete is kept in a buffer that grows in place, so neither many
         small pieces nor one large frame cost more than one copy of each byte.
         """
-        return self._receive(memoryview(data))
+        return self._go_on(memoryview(data)) if self._kept else self._cut(memoryview(data))
 
-    def _receive(self, data: memoryview) -> list[memoryview]:
-        if not self._kept:
-            return self._cut(data)
+    def _go_on(self, data: memoryview) -> list[memoryview]:
         if len(self._kept) < HEADER_BYTES:
             missing = HEADER_BYTES - len(self._kept)
             self._kept += data[:missing]
@@ -73,7 +71,8 @@ class FrameReader:
                 break
             bodies.append(data[body : body + length])
             start = body + length
-        self._kept = bytearray(data[start:])
+        if start < end:
+            self._kept = bytearray(data[start:])
         return bodies
 
     def _length(self, data: memoryview | bytearray, start: int) -> int:

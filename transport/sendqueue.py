@@ -55,6 +55,15 @@ class SendQueue:
         self.queued_bytes = 0
         """Bytes waiting, frame lengths included."""
 
+    def straight(self, messages: Sequence[Message]) -> bytes:
+        """The frame of ``messages`` when nothing waits that they must come after, and they fit one
+        chunk: they need not wait. Empty: `offer` them."""
+        if self.queued_bytes or len(messages) > _ENCODE_AT_ONCE:
+            return b""
+        body = wire.encode(messages)
+        fits = HEADER_BYTES + len(body) <= min(MAX_CHUNK_BYTES, self._data_limit_bytes)
+        return frame(body) if fits else b""
+
     def offer(self, messages: Sequence[Message], taken_bytes: int = 0) -> bool:
         """Queue all of ``messages``, or none and return False when they do not fit now.
 

@@ -21,6 +21,7 @@ from ..protocol.errors import Misuse, Reason
 from ..protocol.identity import NodeId, PeerIdentity
 from .base import Ending
 from .certificates import Credentials, check_own, fingerprint, judge, read_credentials
+from .records import Records
 from .verdicts import HARMLESS_ALERTS, of_alert, of_openssl, of_x509_error
 
 MAX_WRITE_BYTES = 64 * 1024
@@ -155,6 +156,9 @@ class TlsSession:
     ) -> None:
         self.identity: PeerIdentity | None = None
         self.ending: Ending | None = None
+        self.owes = True
+        """Reading may have made bytes to write that no `output` has fetched yet."""
+        self._records = Records()
         self._notes = _Notes(context.trust_domain, accepted, expected)
         self._tls = SSL.Connection(context.context, None)
         self._tls.set_app_data(self._notes)
@@ -173,8 +177,16 @@ class TlsSession:
         if self.ending is not None or not ciphertext:
             return chunks
         tls = self._tls
+        one = self._records.one(ciphertext)
         try:
             tls.bio_write(ciphertext)
+            if one and self.identity is not None:
+                # all there is: what made no content (a key update) raises, and is answered
+                self.owes, owed = True, self.owes
+                chunks.append(tls.recv(_RECORD_BYTES))
+                self.owes = owed
+                return chunks
+            self.owes = True
             if self.identity is None and not self._handshake():
                 return chunks
             while True:
@@ -217,6 +229,7 @@ class TlsSession:
 
     def output(self) -> bytes:
         """The ciphertext to be written to the socket now."""
+        self.owes = False
         parts = []
         try:
             while True:

@@ -355,6 +355,14 @@ def test_a_peer_cannot_make_us_hoard_answers_it_does_not_read(
     while pair.left.connection.send([text(250)] * 100):
         gevent.sleep(0)
     session = pair.left.connection._session  # type: ignore[attr-defined]
+    receive = session.receive
+
+    def receive_and_owe(ciphertext: bytes) -> list[bytes]:
+        chunks: list[bytes] = receive(ciphertext)
+        session.owes = True
+        return chunks
+
+    monkeypatch.setattr(session, "receive", receive_and_owe)
     monkeypatch.setattr(session, "output", lambda: b"x" * 10 * 1024)
     asked = 0
     while not pair.left.endings:
