@@ -53,7 +53,7 @@ class LinkChecks(Check):
 
     def _needs_trouble(self, node: NodeId, peer: NodeId, cause: str) -> None:
         """There was some, at most so long ago that it is still being noticed."""
-        edited = self.trouble.edited_until(node, peer)
+        edited = self.trouble.edited_until(node, peer, by=(node, peer))
         quiet_s = self.world.now - max(self.trouble.until(node, peer), edited)
         if quiet_s > self._over_s(node, peer):
             told = f"for {quiet_s:.1f} s" if quiet_s < self.world.now else "ever"

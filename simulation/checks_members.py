@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..actors.peer import PeerActor
-from ..actors.storage import MAX_WAIT_S, StorageActor
+from ..actors.storage import MAX_WAIT_S, MIN_REFRESH_GAP_S, StorageActor
 from ..protocol.config import TransportSettings
 from ..protocol.events import Event, EventRecord
 from ..protocol.identity import NodeId, NodeRecord
@@ -20,9 +20,9 @@ from .trouble import READ_S, Trouble
 if TYPE_CHECKING:
     from .world import Process, World
 
-CONNECTION = "a connection"
-WAY_S = 0.5
-"""Until the other end has answered the end of a connection."""
+OPEN, CLOSING = "an open connection", "a closing connection"
+SLACK_S = 0.1
+"""What simulated calls and mails take."""
 
 
 _View = dict[NodeId, bool]
@@ -54,11 +54,10 @@ class MemberChecks(Check):
         self._rows = {n: r.enabled for n, r in self.world.roster.records.items()}
         self._ever |= self._rows.keys()
         offences: dict[tuple[object, ...], float] = {}
+        allowed_s = self._allowed_s()
         for node, process in self.running():
             cast = self.seen.cast(process)
             view = self._view(cast)
-            if not view and self.world.now - self.trouble.until(node) < WAY_S:
-                continue  # it is starting
             for peer in cast.peers.values():
                 if peer.rules.established != self._genuine.get(peer):
                     self._impostor(node, peer)
@@ -69,22 +68,22 @@ class MemberChecks(Check):
                 self._rows_taken(node, view)
             for what in self._barred(node, process, cast, view):
                 since_s = offences[what] = self._offences.get(what, self.world.now)
-                if self.world.now - since_s > (self._end_s(node) if what[1] == CONNECTION else 0.0):
+                if self.world.now - since_s > allowed_s.get(what[1], 0.0):
                     text = f"node {what[0]} still has {what[1]} of node {what[2]}"
                     self.fail("I1", f"{text}, which its rows do not admit")
         self._offences = offences
 
-    def _end_s(self, node: NodeId) -> float:
-        """How long a connection without admission may last: it is judged, and it ends.
+    def _allowed_s(self) -> Mapping[object, float]:
+        """How long a connection without admission may be open, and then take to close.
 
         A database that does not answer holds the judgement up for `MAX_WAIT_S`; without rows
-        (db_mode 0) a stranger may take its time to say HELLO. Who reads nothing does not see that
-        the other end has closed it too.
+        (db_mode 0) a stranger may take its time to say HELLO. Who reads nothing, or is on a dead
+        path, does not see that the other end has closed it too.
         """
         transport = TransportSettings()
-        judged_s = transport.handshake_timeout_s if self.world.dynamic else MAX_WAIT_S
-        reads = self.trouble.since("slow_reader", node) is None
-        return judged_s + WAY_S + (0.0 if reads else transport.close_timeout_s)
+        rows_s = MIN_REFRESH_GAP_S + MAX_WAIT_S
+        judged_s = transport.handshake_timeout_s if self.world.dynamic else rows_s
+        return {OPEN: judged_s + SLACK_S, CLOSING: transport.close_timeout_s + SLACK_S}
 
     def _view(self, cast: Cast) -> _View:
         """Each node in the roster as this process knows it: is it enabled?"""
@@ -127,8 +126,11 @@ class MemberChecks(Check):
             self.fail("I1", f"node {node} knows of node {stranger}, which never had a row")
 
     def _rows_taken(self, node: NodeId, view: _View) -> None:
-        age_s = self.world.now - max(self.trouble.edited_until(), self.trouble.until(node))
-        if node not in self._rows or view == self._rows or age_s <= READ_S:
+        if node not in self._rows or view == self._rows:
+            return
+        edited = self.trouble.edited_until(by=(node,))
+        age_s = self.world.now - max(edited, self.trouble.booted.get(node, 0.0))
+        if age_s <= READ_S:
             return
         changed = sorted(set(view.items()) ^ set(self._rows.items()))
         text = f"node {node} has not taken the row of node {changed[0][0]} into account"
@@ -145,7 +147,8 @@ class MemberChecks(Check):
             yield node, "the peer actor", peer, cast.peers[peer]
         for end in process.transport.endpoints():
             if end.identity.node_id not in admitted:
-                yield node, CONNECTION, end.identity.node_id, end
+                what = CLOSING if inside.is_closing(end) else OPEN
+                yield node, what, end.identity.node_id, end
         if cast.node is not None:
             for other in sorted(self.seen.tables(cast.node).origins - admitted - {node}):
                 yield node, "the adjacency", other, None

@@ -103,6 +103,11 @@ def spoken(peer: PeerActor) -> tuple[int, Versions] | None:
     return greeting.protocol, (greeting.hello.protocol_min, greeting.hello.protocol_max)
 
 
+def is_closing(endpoint: Endpoint) -> bool:
+    """Has this end been closed, and waits for the other to agree?"""
+    return endpoint._close_cause is not None
+
+
 def kept_bytes(endpoint: Endpoint) -> int:
     """What is kept of a frame that is not complete."""
     return endpoint._frames.pending_bytes
@@ -201,6 +206,7 @@ __all__ = [
     "held",
     "held_bytes",
     "held_messages",
+    "is_closing",
     "kept_bytes",
     "passing_bytes",
     "priorities",

@@ -50,6 +50,10 @@ class Trouble:
         """When anything was done to them the last time."""
         self._late_s: dict[Who, float] = {}
         self._edited: dict[int, float] = {}
+        self._unread: dict[int, dict[int, float]] = {}
+        """Reader → node → the last moment in which the one could not read what the other's row
+        has become.
+        """
         self.silent: dict[tuple[int, int], float] = {}
         """(source, target) → since when nothing gets through that way."""
         self.last = 0.0
@@ -66,10 +70,19 @@ class Trouble:
             setattr(world.storage, name, self._noting_rows(getattr(world.storage, name)))
 
     def look(self) -> None:
-        """Call often. What was edited just before nobody could read it is not known meanwhile."""
-        if self._world.storage.mode != "ok":
-            now = self._world.now
-            self._edited.update((n, now) for n, at in self._edited.items() if now - at <= READ_S)
+        """Call often. Who cannot read rows does not know what was edited just before, or since."""
+        now = self._world.now
+        for reader in self._world.ids:
+            if not self._reads_rows(reader):
+                unread = self._unread.setdefault(reader, {})
+                for node, at in self._edited.items():
+                    if now - max(at, unread.get(node, at)) <= READ_S:
+                        unread[node] = now
+
+    def _reads_rows(self, node: NodeId) -> bool:
+        process = self._world.processes.get(node)
+        runs = process is not None and not process.runtime.paused
+        return runs and self._world.storage.mode == "ok"
 
     def until(self, *who: int) -> float:
         """The last moment in which these nodes, or the path between them, were in trouble.
@@ -82,14 +95,15 @@ class Trouble:
         """The same of the path between two nodes alone."""
         return self._until(frozenset((a, b)))
 
-    def edited_until(self, *nodes: int) -> float:
+    def edited_until(self, *nodes: int, by: Sequence[int]) -> float:
         """When the row of any of these (none given: of anybody) was edited the last time.
 
-        The present moment while nobody can read that; −inf when it never was.
+        The last look while one of ``by`` cannot read that; −inf when it never was.
         """
-        return max(
-            (self._edited.get(n, -math.inf) for n in nodes or self._edited), default=-math.inf
-        )
+        edited = {n: at for n, at in self._edited.items() if n in nodes or not nodes}
+        unread = [self._unread.get(reader, {}) for reader in by]
+        times = (max(at, rows.get(n, at)) for n, at in edited.items() for rows in unread)
+        return max(times, default=-math.inf)
 
     def since(self, kind: str, *who: int) -> float | None:
         """Since when this kind of trouble has been going on; None = it is not."""

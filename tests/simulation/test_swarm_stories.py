@@ -10,6 +10,8 @@ are with its tests:
 68, 91, 197, 1156          ``test_checks_links``: half-dead paths, links just made
 1408, 1533                 ``test_checks_links``: rows edited while nobody could read them
 1249, 1346, 1491           ``test_checks_members``: judgements, and readers that are slow
+1628, 1674                 ``test_checks_members``: connections whose other end does not answer
+1716, 1804                 ``test_checks_members``: rows edited while one node was away
 1212, 1412, 1470, 1563     ``test_checks_members``: rows that changed twice between two looks
 2                          nothing is left of it: the seed is clean in every stored version
 =========================  ======================================================================

@@ -171,16 +171,23 @@ def test_a_way_back_that_ails_is_not_whole(other: str) -> None:
 
 def test_a_row_is_edited_when_it_is_written() -> None:
     world, trouble = troubled()
-    assert trouble.edited_until() == trouble.edited_until(3) == -math.inf
+    assert trouble.edited_until(by=(1,)) == trouble.edited_until(3, by=(1,)) == -math.inf
     world.disable(3)
     world.run_for(1.0)
     world.enable(3)
     world.run_for(1.0)
     world.remove(2)
     world.storage.lose_last_write()
-    assert trouble.edited_until(3) == 2.0
-    assert trouble.edited_until(2) == trouble.edited_until(1, 2) == trouble.edited_until() == 3.0
-    assert trouble.edited_until(1) == -math.inf
+    assert trouble.edited_until(3, by=(1,)) == 2.0
+    assert trouble.edited_until(2, by=(1,)) == trouble.edited_until(1, 2, by=(1,)) == 3.0
+    assert trouble.edited_until(by=(1,)) == 3.0
+    assert trouble.edited_until(1, by=(1,)) == -math.inf
+
+
+def look_for(world: World, trouble: Trouble, seconds: int) -> None:
+    for _ in range(seconds):
+        world.run_for(1.0)
+        trouble.look()
 
 
 @pytest.mark.parametrize("mode", ["failing", "hanging", "stale"])
@@ -191,15 +198,35 @@ def test_what_nobody_could_read_stays_edited(mode: Mode) -> None:
     world.run_for(READ_S)
     world.disable(2)
     world.storage.mode = mode
-    for _ in range(20):
-        world.run_for(1.0)
-        trouble.look()
+    look_for(world, trouble, 20)
     world.disable(3)
-    world.run_for(1.0)
-    trouble.look()
-    assert trouble.edited_until(1) == 1.0
-    assert trouble.edited_until(2) == trouble.edited_until(3) == world.now
+    look_for(world, trouble, 1)
+    assert trouble.edited_until(1, by=(1,)) == 1.0
+    assert trouble.edited_until(2, by=(1,)) == trouble.edited_until(3, by=(1,)) == world.now
     world.storage.mode = "ok"
-    world.run_for(1.0)
-    trouble.look()
-    assert trouble.edited_until(2) == trouble.edited_until(3) == world.now - 1.0
+    look_for(world, trouble, 1)
+    assert trouble.edited_until(2, by=(1,)) == trouble.edited_until(3, by=(1,)) == world.now - 1.0
+
+
+@pytest.mark.parametrize("how", ["pause", "crash"])
+def test_what_one_could_not_read_stays_edited_for_that_one(how: str) -> None:
+    """Until it can; the others have known it for long."""
+    world, trouble = troubled()
+    edited = world.now
+    (world.pause if how == "pause" else world.crash)(1)
+    world.disable(3)
+    look_for(world, trouble, 20)
+    assert trouble.edited_until(3, by=(2,)) == edited
+    assert trouble.edited_until(3, by=(1,)) == trouble.edited_until(3, by=(1, 2)) == world.now
+    world.storage.mode = "hanging"
+    if how == "pause":
+        world.resume(1)
+    look_for(world, trouble, 20)
+    assert trouble.edited_until(3, by=(2,)) == edited
+    assert trouble.edited_until(3, by=(1,)) == world.now
+    world.storage.mode = "ok"
+    if how == "crash":
+        world.boot(1)
+    begun = world.now
+    look_for(world, trouble, 20)
+    assert trouble.edited_until(3, by=(1,)) == begun
