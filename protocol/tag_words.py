@@ -1,0 +1,250 @@
+"""The words of sharing tags: epochs, claims and their order, who has a tag, what the rules ask.
+
+Each activation of a tag is an *epoch*. A node that has the tag says so with a *claim*; of all
+claims ever made on a tag the highest counts (H-21). The order is total and the same everywhere:
+
+1. the higher number;
+2. the lower priority value of the owner's row, then the lower node id: so two sides of a partition
+   that activate under the same number have different epochs, one of which is the higher one;
+3. the higher incarnation: the later life of an owner that lost its storage;
+4. released beats not released: nobody but the owner gives an epoch up;
+5. what else could differ, so that two claims that mean different things are never equal.
+
+A claim holds for one life of its owner. What a dead life claimed is still the highest claim, which
+keeps the numbers growing, but nobody has the tag by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .effects import Effect
+from .identity import ClusterId, Incarnation, NodeId
+from .tag_messages import Claim, Mode
+
+MAX_EPOCH_NUMBER = 2**63 - 1
+"""What the databases can store."""
+DIGEST_BYTES = 16
+
+Rank = tuple[Any, ...]
+
+
+class Owner(NamedTuple):
+    """A node in one life of it."""
+
+    node_id: NodeId
+    incarnation: Incarnation
+
+
+class Epoch(msgspec.Struct, frozen=True, array_like=True):
+    """One activation of a tag. Carried by everything that is written under it (H-24)."""
+
+    number: int
+    owner: NodeId
+    priority: int
+    """As in the claim: with it epochs can be ordered by whoever has not heard the claim."""
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Orders epochs: the higher one counts."""
+        return self.number, -self.priority, -self.owner
+
+    def __str__(self) -> str:
+        return f"{self.number} of node {self.owner}"
+
+
+def epoch_of(claim: Claim) -> Epoch:
+    """The epoch that is claimed, or given up."""
+    return Epoch(claim.number, NodeId(claim.owner), claim.priority)
+
+
+def rank_of(claim: Claim) -> Rank:
+    """Orders the claims of one tag: the higher one counts (H-21). Reasons make no difference."""
+    return (
+        *epoch_of(claim).rank,
+        claim.incarnation,
+        claim.released,
+        claim.mode,
+        claim.successor or (0, 0),
+    )
+
+
+def is_stale(epoch: Epoch, known: Claim | None) -> bool:
+    """Whether something written under ``epoch`` comes too late, ``known`` being the highest claim.
+
+    What its owner wrote before it gave the epoch up is still good until somebody claims the next.
+    """
+    return known is not None and epoch.rank < epoch_of(known).rank
+
+
+class Token(msgspec.Struct, frozen=True):
+    """Says under which epoch a node is active; `TagRules.valid` says whether it still is."""
+
+    cluster_id: ClusterId
+    tag: str
+    epoch: Epoch
+
+
+class TagView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the view of a cluster says that matters to one tag. Replaced whole, never changed."""
+
+    lives: Mapping[NodeId, int] = {}
+    """The other nodes that are reachable, each with its incarnation."""
+    fit: frozenset[NodeId] = frozenset()
+    """The nodes, me included, whose capabilities with data of the tag are OK, as seen here."""
+    others: int = 0
+    """Enabled nodes of the roster beside me, reachable or not."""
+
+
+class Holding(NamedTuple):
+    """Who has a tag, as seen from here."""
+
+    node_id: NodeId | None
+    """None = nobody."""
+    why: str
+    """Of nobody: what became of the last owner; else why it has the tag."""
+
+
+def holding(claim: Claim | None, lives: Mapping[NodeId, int]) -> Holding:
+    """Who has the tag when ``claim`` is the highest and these lives are reachable, mine included.
+
+    Whether *I* have it, I know better: see `TagRules.holding`.
+    """
+    if claim is None:
+        return Holding(None, "nobody has claimed it yet")
+    node, life = NodeId(claim.owner), lives.get(NodeId(claim.owner))
+    if claim.released:
+        return Holding(None, f"node {node} released it: {claim.reason}")
+    if life is None:
+        return Holding(None, f"node {node} had it last and is unreachable")
+    if life != claim.incarnation:
+        return Holding(None, f"node {node} had it last and restarted")
+    return Holding(node, claim.reason)
+
+
+def digest_of_claims(claims: Iterable[Claim]) -> bytes:
+    """Equal at two nodes that know the same claims; the order does not matter (H-22)."""
+    ranks = sorted((claim.tag, rank_of(claim)) for claim in claims)
+    return hashlib.sha256(msgspec.msgpack.encode(ranks)).digest()[:DIGEST_BYTES]
+
+
+def digest_of_members(members: Iterable[NodeId]) -> bytes:
+    """Equal at two nodes whose rosters enable the same nodes."""
+    return hashlib.sha256(msgspec.msgpack.encode(sorted(members))).digest()[:DIGEST_BYTES]
+
+
+class TagRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of one sharing tag: its highest claim (H-20), and the lease on it."""
+
+    tag: str
+    number: int
+    """Of the epoch; 0 = nobody has claimed the tag yet."""
+    owner: Owner | None
+    """None = nobody yet."""
+    released: bool
+    """Given up by its owner; so is a tag that nobody has claimed yet."""
+    mode: Mode = "manual"
+    """How it was claimed."""
+    left_s: float = 0.0
+    """Of the lease, when the row was read, by the clock of the store; 0 = over, or no lease."""
+    paused: bool = False
+    """Nobody takes the tag over by himself."""
+    preferred: tuple[NodeId, ...] = ()
+    """Who should have it, the best first."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of a tag's history."""
+
+    epoch: Epoch
+    owner: NodeId | None
+    """None: the epoch was given up."""
+    reason: str
+    wall_s: float
+    """Seconds since the epoch, when it was heard here; for people."""
+
+
+# Effects of the table of claims -------------------------------------------------------------------
+
+
+class ClaimHeard(Effect, frozen=True):
+    """A claim that another node told is the highest now: tell the tag's rules, and keep it."""
+
+    claim: Claim
+
+
+class NumberHeard(Effect, frozen=True):
+    """A claim that does not count here has a higher number: the tag's next epoch is above it."""
+
+    tag: str
+    number: int
+
+
+# Effects of a tag ---------------------------------------------------------------------------------
+
+
+class StoreEpoch(Effect, frozen=True):
+    """Store that I own the epoch after ``seen`` (B3: before anybody hears of it).
+
+    To be answered by `TagRules.stored`, `store_lost` or `store_failed` with the same ``attempt``.
+    """
+
+    attempt: int
+    seen: int
+
+
+class StoreRelease(Effect, frozen=True):
+    """Store that I have given up this epoch. No answer: at worst it is stored as mine."""
+
+    number: int
+
+
+class KeepClaim(Effect, frozen=True):
+    """Note a claim that I made without the store, by force, when it can be asked. No answer."""
+
+    claim: Claim
+
+
+class Spread(Effect, frozen=True):
+    """Tell every node, by `ClaimTable.claim`."""
+
+    claim: Claim
+
+
+class Activated(Effect, frozen=True):
+    """I have the tag (H-24). Comes in turn with `Deactivated`."""
+
+    token: Token
+    reason: str
+
+
+class Deactivated(Effect, frozen=True):
+    """I no longer have the tag."""
+
+    token: Token
+    reason: str
+
+
+class Answered(Effect, frozen=True):
+    """Whoever waits for an activation or a hand-over to end: it has ended."""
+
+    refusal: str = ""
+    """Why it came to nothing, and what to do; empty = it is done."""
+
+
+class LeaveLease(Effect, frozen=True):
+    """Mode lease: give the lease up, by `LeaseRules.give_up`."""
+
+    reason: str
+    successor: NodeId | None = None
+
+
+class LookAtLease(Effect, frozen=True):
+    """Mode lease: the highest claim is another one now, for `LeaseRules.look`."""
+
+    number: int
+    successor: NodeId | None
