@@ -306,8 +306,9 @@ class CapabilityActor(ClusterActor):
         self.context.supervisor.start_child(name, lambda: DonorActor.start(*made))
 
     def _session_over(self, over: SessionOver) -> None:
-        self.context.supervisor.stop_child(self._joiner)
-        self._joined()
+        if over.session == self._joining:  # else there may be another session by now
+            self.context.supervisor.stop_child(self._joiner)
+            self._joined()
         self.apply(self.rules.session_ended(over.session, over.report, self.now))
 
     # Effects ----------------------------------------------------------------------------------

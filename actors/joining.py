@@ -65,6 +65,8 @@ class JoinerActor(ClusterActor):
         self._registration = registration
         self._session = session
         self._capability = registration.capability
+        self._told = wish.compare is None
+        """Somebody wants to hear of it."""
         self.rules = Joiner(
             here(context.views[registration.cluster], registration.name),
             Wish(
@@ -74,6 +76,7 @@ class JoinerActor(ClusterActor):
                 tags=wish.tags,
                 mirror=wish.mirror,
                 dry_run=wish.dry_run,
+                first_bucket=wish.compare.first_bucket if wish.compare is not None else None,
             ),
             sync_settings(context.config.cluster(registration.cluster)),
             choose,
@@ -190,6 +193,8 @@ class JoinerActor(ClusterActor):
 
     def _progressed(self, effect: Progressed) -> None:
         progress = self._registration.progress = effect.progress
+        if not self._told:
+            return
         self.context.events.publish(
             Announce(
                 kind=Event.SYNC_PROGRESS,

@@ -18,6 +18,8 @@ not OK, no donor   DECLARE  → OK without a donor (`fallback`: S-27, S-28)
 OK without data    DONOR    session, but it stays OK: what there is to give, it gives (S-27)
 OK without data    DONE     it has data, if the donor had
 OK without data    FAILED   tried again
+OK                 COMPARE  session with one node, but it stays OK (`verifying`)
+OK                 COMPARED only what it repaired is told
 =================  =======  ====================================================================
 
 Whoever wants a sync has a session, or a time to try again, or no donor and therefore waits for one
@@ -33,14 +35,11 @@ node gave it, and ends with a sync from a node that has data.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-import msgspec
-
+from .capability_told import Told
 from .capability_words import (
-    POSITION_INTERVAL_S,
     Answer,
     CancelDonating,
     CancelJoining,
@@ -60,9 +59,10 @@ from .effects import Announce, Count, Effect
 from .events import Event
 from .fallback import LACKING, WANTING, Declaration, Fallback
 from .identity import NodeId
-from .messages import MAX_TEXT_CHARS, CapabilityState, CapState
+from .messages import CapabilityState, CapState
 from .rounds import Rounds
 from .sync_words import Candidate, Why
+from .verifying import Comparison, Verifying
 
 DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PENDING
 SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
@@ -91,23 +91,16 @@ class CapabilityRules:
         self.deadline: float | None = None
         """When `tick` wants to be called; None = only a change around can change anything."""
         wants = policy.wants
-        self.published = CapabilityState(
-            name, DISABLED, wants.version_min, wants.version_max, position
-        )
-        """What the other nodes are told."""
         self.rounds = Rounds(wants, view, draw)
-        self._reason = ""
-        self._position = position
+        self._told = Told(name, wants, position, starts << 32)
         self._began_with = position
         """Position when it was switched on: what it has of its own."""
-        self._told_at = -math.inf
-        self._adopted = 0
-        self._generation = starts << 32
         self._was_ok = False
         """Since it was switched on."""
         self._wish: SyncWish | None = None
         self._session: int | None = None
         self._sessions = starts << 32
+        self._verifying = Verifying(policy.verify_interval_s, draw)
         self._fallback = Fallback(
             wants=wants,
             interval_s=policy.seed_fallback_interval_s,
@@ -115,6 +108,11 @@ class CapabilityRules:
             newest_decides=policy.newest_decides,
         )
         self._effects: list[Effect] = []
+
+    @property
+    def published(self) -> CapabilityState:
+        """What the other nodes are told."""
+        return self._told.published
 
     # What happens -------------------------------------------------------------------------
 
@@ -140,16 +138,18 @@ class CapabilityRules:
         if session != self._session:
             return [Count("S-20")]
         self._session = None
+        if self._compares:
+            return self._fire(Trigger.COMPARED, now, report)
         return self._fire(Trigger.DONE if report.ok else Trigger.FAILED, now, report)
 
     def moved(self, position: int, now: float) -> list[Effect]:
         """The data has another position, see `Capability.position`."""
-        self._position = position
+        self._told.position = position
         return self._flush(now)
 
     def adopted(self, view: int, now: float) -> list[Effect]:
         """This partition view is followed: what was lost by it, was let go (P-3)."""
-        self._adopted = view
+        self._told.view = view
         return self._flush(now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -163,6 +163,8 @@ class CapabilityRules:
 
     def choose(self, excluded: frozenset[NodeId]) -> Candidate | None:
         """For the session under way: the best donor there is now without these (S-22)."""
+        if self._wish is not None and self._wish.compare is not None:
+            return self.rounds.find(self._wish.compare.node_id, excluded)
         return self.rounds.choose(excluded)
 
     def explain(self) -> list[Verdict]:
@@ -172,7 +174,7 @@ class CapabilityRules:
     # Reactions, as in the table -------------------------------------------------------------
 
     def _switch_on(self, _now: float) -> None:
-        self._began_with = self._position
+        self._began_with = self._told.position
         if self.policy.auto_sync:
             self._want(EVERYTHING, "switched on")
         elif self.policy.startup_sync:
@@ -183,7 +185,7 @@ class CapabilityRules:
     def _switch_off(self, _now: float, reason: str) -> None:
         if self._session is not None:
             self._effects.append(CancelJoining(self._session, Why.DISABLED))
-        if self._wish is not None:
+        if self._wish is not None and not self._compares:
             self._end(SyncReport(ok=False, reason=Why.DISABLED))
         self._effects.append(DropWaiting())
         self._session = self._wish = None
@@ -192,6 +194,9 @@ class CapabilityRules:
         self._enter(DISABLED, reason)
 
     def _requested(self, now: float, wish: SyncWish) -> None:
+        if self._compares and self._session is not None:
+            self._effects.append(CancelJoining(self._session, Why.SUPERSEDED))
+            self._session = None
         if self._session is not None:  # without data, and fetching what others have
             self._requested_twice(now, wish)
         else:
@@ -219,6 +224,16 @@ class CapabilityRules:
     def _fetch(self, _now: float) -> None:
         self._wish = EVERYTHING
         self._start()
+
+    def _compare(self, _now: float, comparison: Comparison) -> None:
+        self._wish = SyncWish(compare=comparison)
+        self._start()
+
+    def _compared(self, _now: float, report: SyncReport) -> None:
+        self._wish = None
+        if report.items:
+            text = f"{report.sections} sections differed, {report.items} records compared"
+            self._announce(Event.REPAIRED, text, report.donor)
 
     def _synced(self, now: float, report: SyncReport) -> None:
         assert self._wish is not None
@@ -265,7 +280,13 @@ class CapabilityRules:
         self._sessions += 1
         self._session = self._sessions
         self._effects.append(StartSession(self._session, self._wish))
-        self._announce(Event.SYNC_STARTED, "", self.rounds.started())
+        if not self._compares:
+            self._announce(Event.SYNC_STARTED, "", self.rounds.started())
+
+    @property
+    def _compares(self) -> bool:
+        """The session under way is one that nobody asked for or waits for."""
+        return self._wish is not None and self._wish.compare is not None
 
     def _satisfied(self, report: SyncReport) -> None:
         self._wish = None
@@ -283,13 +304,13 @@ class CapabilityRules:
 
     def _become_ok(self, reason: str) -> None:
         self._was_ok = True
-        self._generation += 1
+        self._told.generation += 1
         self._enter(OK, reason)
 
     def _enter(self, state: CapState, reason: str) -> None:
         self.state = state
         self.rounds.serving = state is OK
-        self._reason = reason[:MAX_TEXT_CHARS]
+        self._told.because(reason)
 
     def _answer(self, answer: Answer) -> None:
         self._effects.append(RequestAnswered(answer))
@@ -314,35 +335,27 @@ class CapabilityRules:
         elif declaration := self._fallback.consider(self._said(now), self.rounds.view, now):
             self.TABLE[self.state, Trigger.DECLARE](self, now, declaration)
             self._fallback.reset()
+        self._verifying.see(self.rounds.comparable(), now)
+        if self._session is None and (comparison := self._verifying.due(now)):
+            self.TABLE[self.state, Trigger.COMPARE](self, now, comparison)
         return self._flush(now)
 
     def _flush(self, now: float) -> list[Effect]:
         """The effects of one input: first what peers and application hear of the state."""
         effects, self._effects = self._effects, []
-        before, self.published = self.published, self._said(now)
-        if self.published != before:
-            self._told_at = now
+        before = self.published
+        if self._told.publish(self._said(now), now):
             effects = [*self._changes(before), *effects]
-        waits = [self.rounds.retry_at, self._fallback.deadline]
-        if self.state in LACKING and self.published.position != self._position:
-            waits.append(self._told_at + POSITION_INTERVAL_S)
+        waits = [self.rounds.retry_at, self._fallback.deadline, self._told.deadline(self.state)]
+        if self._session is None:
+            waits.append(self._verifying.deadline)
         self.deadline = min((at for at in waits if at is not None), default=None)
         return effects
 
     def _said(self, now: float) -> CapabilityState:
-        """What is to be published now. A position alone is no news, unless S-28 needs it."""
-        said = msgspec.structs.replace(
-            self.published,
-            state=self.state,
-            without_data=self.state is OK and self.rounds.without_data,
-            reason=self._reason,
-            view=self._adopted,
-            generation=self._generation,
-        )
-        due = self.state in LACKING and now >= self._told_at + POSITION_INTERVAL_S
-        if due or said != self.published:
-            said = msgspec.structs.replace(said, position=self._position)
-        return said
+        """What is to be published now."""
+        without_data = self.state is OK and self.rounds.without_data
+        return self._told.said(self.state, now, without_data=without_data)
 
     def _changes(self, before: CapabilityState) -> list[Effect]:
         after = self.published
@@ -380,6 +393,8 @@ class CapabilityRules:
         (SYNCING, Trigger.FAILED): _gave_up,
         (OK, Trigger.DONE): _fetched,
         (OK, Trigger.FAILED): _try_later,
+        (OK, Trigger.COMPARE): _compare,
+        (OK, Trigger.COMPARED): _compared,
         **dict.fromkeys([(s, Trigger.DECLARE) for s in sorted(LACKING)], _declare),
     }
     """The table at the top, for the machine. No other pair can happen."""

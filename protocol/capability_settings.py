@@ -8,9 +8,9 @@ from typing import Any
 
 from .capability_words import Policy
 from .cluster_settings import ClusterSettings
-from .contract import Capability, is_name
+from .contract import Capability, KeyedCapability, is_name
 from .donors import Wants
-from .kinds import flag, integer, text
+from .kinds import duration, flag, integer, text
 from .messages import MAX_NAME_CHARS
 from .settings import Reader, setting, shown
 
@@ -37,6 +37,13 @@ class CapabilitySettings:
         example=True,
     )
     enabled: bool = setting(flag(), True, "switched on at the start")
+    verify_interval_s: float = setting(
+        duration(0.0),
+        "60s",
+        "pause between two comparisons with another node's records, of capabilities whose records"
+        " have keys; 0s = never",
+        key="verify_interval",
+    )
     module: str | None = setting(
         text(),
         None,
@@ -91,6 +98,7 @@ def policy_of(
 ) -> Policy:
     """What follows for the capability's machine."""
     given = settings.auto_sync
+    keyed = isinstance(capability, KeyedCapability)
     return Policy(
         startup_sync=capability.startup_sync,
         auto_sync=capability.startup_sync if given is None else given,
@@ -98,4 +106,5 @@ def policy_of(
         seed_fallback_interval_s=cluster.seed_fallback_interval_s,
         newest_decides=cluster.newest_decides,
         quorum_share=cluster.quorum_share,
+        verify_interval_s=settings.verify_interval_s if keyed else 0.0,
     )

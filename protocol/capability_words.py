@@ -14,6 +14,7 @@ from .donors import Wants
 from .effects import Effect
 from .messages import CapabilityState, CapState
 from .sync_words import check_tags
+from .verifying import Comparison
 
 POSITION_INTERVAL_S = 1.0
 """A node that is not OK tells a position that moved at most so often; an OK one never by itself."""
@@ -31,6 +32,10 @@ class Trigger(Enum):
     """The session under way ended well."""
     FAILED = "failed"
     """The session under way ended, and no donor is left."""
+    COMPARE = "compare"
+    """It is time to compare the records with another node's (`verifying`)."""
+    COMPARED = "compared"
+    """That session is over, well or not."""
     DECLARE = "declare"
     """S-27 or S-28 says so."""
 
@@ -47,6 +52,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     newest_decides: bool = True
     """S-28 is switched on."""
     quorum_share: float = 0.5
+    verify_interval_s: float = 0.0
+    """See `verifying`; 0 = never."""
 
 
 class SyncWish(msgspec.Struct, frozen=True):
@@ -56,6 +63,8 @@ class SyncWish(msgspec.Struct, frozen=True):
     """None = everything. `Misuse` when a session cannot carry them."""
     mirror: bool = False
     dry_run: bool = False
+    compare: Comparison | None = None
+    """With one node alone, while this one stays OK; of the tags all."""
 
     def __post_init__(self) -> None:
         check_tags(self.tags)

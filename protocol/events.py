@@ -34,6 +34,8 @@ class Event(StrEnum):
     """A sync is complete and verified."""
     SYNC_FAILED = "sync_failed"
     """A sync ended otherwise; it is tried again."""
+    REPAIRED = "repaired"
+    """A comparison with another node found records that differ, and took the newer ones."""
     SYNCED_WITHOUT_DATA = "synced_without_data"
     """A capability declared itself OK without a donor: a seed, or the one with the newest data."""
 

@@ -315,6 +315,8 @@ class SyncRequest(Routed, frozen=True, tag=50):
     """What I have already: sections that are the same at the donor are left out."""
     only: Annotated[list[tuple[Tag, Bucket]], msgspec.Meta(max_length=MAX_SECTIONS)]
     """Second try after a failed verification: these sections and no others; none = all."""
+    buckets: Annotated[list[Bucket], msgspec.Meta(max_length=BUCKETS)] = []
+    """Only of these; none = all."""
 
 
 class SyncAnswer(Routed, frozen=True, tag=51):

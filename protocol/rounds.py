@@ -93,6 +93,17 @@ class Rounds:
         tried = {stint for stint, _ in self._tried.values()}
         return [peer for peer in self.donors() if peer.stint not in tried]
 
+    def comparable(self) -> list[Peer]:
+        """Whose data can be compared with that of this node: nobody's unless it is OK and has
+        some."""
+        complete = self.serving and not self.without_data
+        return candidates(self.view, self._wants) if complete else []
+
+    def find(self, node: NodeId, excluded: frozenset[NodeId]) -> Candidate | None:
+        """For a comparison: this node, as long as it could be a donor and is not among these."""
+        lives = [peer.life for peer in self.comparable() if peer.node_id == node]
+        return Candidate(*lives[0]) if lives and node not in excluded else None
+
     def choose(self, excluded: frozenset[NodeId]) -> Candidate | None:
         """For the session under way: the best donor there is now without these (S-22)."""
         for peer in self.untried():

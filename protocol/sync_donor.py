@@ -208,11 +208,11 @@ class Donor:
         except Misuse as misuse:
             self._abort(Why.DONOR_APPLICATION, str(misuse))
             return
-        here = {(s.tag, s.bucket): s for s in sections if self._serves(s.tag)}
+        here = {(s.tag, s.bucket): s for s in sections if self._serves(s.tag, s.bucket)}
         there = {(section.tag, section.bucket): section for section in self.request.have}
-        asked = [section for section in self.request.only if self._serves(section[0])]
+        asked = [section for section in self.request.only if self._serves(*section)]
         differ = [key for key, section in here.items() if there.get(key) != section]
-        gone = [key for key in there if key not in here and self._serves(key[0])]
+        gone = [key for key in there if key not in here and self._serves(*key)]
         sections_to_send = sorted(set(asked if self.request.only else [*differ, *gone]))
         counts = [here[key].count if key in here else 0 for key in sections_to_send]
         if len({tag for tag, _ in sections_to_send}) > MAX_TAGS:
@@ -297,8 +297,9 @@ class Donor:
             and message.incarnation == self.request.incarnation
         )
 
-    def _serves(self, tag: str) -> bool:
-        return not self.request.tags or tag in self.request.tags
+    def _serves(self, tag: str, bucket: int) -> bool:
+        tags, buckets = self.request.tags, self.request.buckets
+        return (not tags or tag in tags) and (not buckets or bucket in buckets)
 
     def _send_on(self) -> None:
         """Whatever may be done now: chunks, the next question to the application, the end."""

@@ -48,7 +48,7 @@ from .identity import NodeId
 from .messages import Routed, Section, SyncId, SyncRequest
 from .sync_account import Account
 from .sync_extras import Extras
-from .sync_sections import SectionKey, check_sections, nameable
+from .sync_sections import SectionKey, check_sections, nameable, portion
 from .sync_try import Try
 from .sync_words import (
     PROGRESS_INTERVAL_S,
@@ -95,6 +95,8 @@ class Joiner:
         """The application's sections before the present donor's records came."""
         self._extras: Extras | None = None
         """When the sync is to be mirrored."""
+        self._buckets: list[int] = []
+        """Asked for; none = all."""
         self._account = Account()
         self._progress_at = 0.0
         self._effects: list[Effect] = []
@@ -198,6 +200,8 @@ class Joiner:
         except Misuse:
             self._fail(now, Why.APPLICATION)
             return
+        if self.wish.first_bucket is not None:
+            sections, self._buckets = portion(sections, self.wish.first_bucket)
         # those left unnamed are sent whole, so the largest are named
         largest = sorted(sections, key=lambda s: (-s.count, s.tag, s.bucket))
         have = largest[: nameable(section.tag for section in largest)]
@@ -254,9 +258,9 @@ class Joiner:
         wish = self.wish
         session = SyncId(self.here.node_id, self.here.incarnation, next(self._counters))
         head = self.here.head(donor.node_id)
-        request = SyncRequest(
-            *head, session, wish.version_min, wish.version_max, list(wish.tags), have, only
-        )
+        versions = wish.version_min, wish.version_max
+        tags = list(wish.tags)
+        request = SyncRequest(*head, session, *versions, tags, have, only, self._buckets)
         self._try = Try(self.here, self.settings, donor, request, self._extras, now)
         self._effects += self._try.start()
         self._enter(JoinerState.REQUESTED, now)

@@ -61,6 +61,21 @@ def nameable(tags: Iterable[str]) -> int:
     return sum(1 for size in islice(sizes, MAX_SECTIONS) if size <= MAX_NAMED_BYTES)
 
 
+def portion(sections: Sequence[Section], first: int) -> tuple[list[Section], list[int]]:
+    """The sections of as many buckets, from ``first`` on, as can be named in a request, and these
+    buckets; none = all. Of the first bucket there may be more than can be named."""
+    homes: list[list[Section]] = [[] for _ in range(BUCKETS)]
+    for section in sections:
+        homes[section.bucket].append(section)
+    order = [(first + step) % BUCKETS for step in range(BUCKETS)]
+    ends = list(accumulate(len(homes[bucket]) for bucket in order))
+    named = nameable(section.tag for bucket in order for section in homes[bucket])
+    if named == ends[-1]:
+        return list(sections), []
+    buckets = order[: max(bisect_right(ends, named), 1)]
+    return [section for bucket in buckets for section in homes[bucket]], sorted(buckets)
+
+
 class Totals:
     """Records and the sum of their hashes, per tag, of closed sections."""
 

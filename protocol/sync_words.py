@@ -188,6 +188,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     mirror: bool = False
     """Drop what the donor does not have (S-26)."""
     dry_run: bool = False
+    first_bucket: int | None = None
+    """Compare what can be named in one request, beginning here; None = everything."""
 
     def __post_init__(self) -> None:
         check_tags(self.tags)

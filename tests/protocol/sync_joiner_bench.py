@@ -51,11 +51,18 @@ class Bench:
         dry_run: bool = False,
         tags: tuple[str, ...] = (),
         local: Sequence[Section] = (),
+        first_bucket: int | None = None,
     ) -> None:
         self.donors = list(donors)
         self.local = list(local)
         wish = Wish(
-            keyed=keyed, version_min=1, version_max=2, tags=tags, mirror=mirror, dry_run=dry_run
+            keyed=keyed,
+            version_min=1,
+            version_max=2,
+            tags=tags,
+            mirror=mirror,
+            dry_run=dry_run,
+            first_bucket=first_bucket,
         )
         self.now = T0
         self.effects: list[Effect] = []

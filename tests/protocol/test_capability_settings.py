@@ -13,7 +13,7 @@ from tagmesh.protocol.capability_settings import (
     read_capabilities,
 )
 from tagmesh.protocol.cluster_settings import ClusterSettings
-from tagmesh.protocol.contract import Capability
+from tagmesh.protocol.contract import Capability, KeyedCapability
 from tagmesh.protocol.settings import Reader
 
 
@@ -47,8 +47,8 @@ NAME = "allowed: 1 to 64 printable ASCII characters"
         ({7: {}}, f"[capability.7] -: cannot be the name of a capability; {NAME}"),
         (
             {"x": {"autosync": True}},
-            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, enabled, module;"
-            " did you mean 'auto_sync'?",
+            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, enabled,"
+            " verify_interval, module; did you mean 'auto_sync'?",
         ),
         (
             {"x": {"enabled": "yes"}},
@@ -80,6 +80,10 @@ class Plain(Capability):
     sync_condition = "same_sip_addr"
 
 
+class Keyed(KeyedCapability):
+    name = "keyed"
+
+
 class Synced(Plain):
     startup_sync = True
 
@@ -109,3 +113,11 @@ def test_what_the_module_wants_of_donors_and_the_cluster_of_time() -> None:
     assert (wants.condition, wants.version_min, wants.version_max) == ("same_sip_addr", 2, 3)
     assert policy.seed_fallback_interval_s == 9.0
     assert (policy.newest_decides, policy.quorum_share) == (False, 0.1)
+
+
+def test_only_records_that_have_keys_can_be_compared() -> None:
+    cluster = ClusterSettings(id=1)
+    assert policy_of(Plain(), CapabilitySettings(), cluster).verify_interval_s == 0.0
+    assert policy_of(Keyed(), CapabilitySettings(), cluster).verify_interval_s == 60.0
+    never = CapabilitySettings(verify_interval_s=0.0)
+    assert policy_of(Keyed(), never, cluster).verify_interval_s == 0.0

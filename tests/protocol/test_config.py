@@ -132,6 +132,7 @@ neighbours = [{ node_id = 2, url = "bins:b" }]
 cluster = 2
 auto_sync = false
 enabled = false
+verify_interval = "5s"
 module = "replicated-map"
 [admin]
 http = "127.0.0.1:8888"

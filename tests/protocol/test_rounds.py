@@ -150,3 +150,18 @@ def test_descent(had_data: bool, donor_is_empty: bool, without_data: bool) -> No
     found.view_changed(view(peer(2, hops=0)))
     found.succeeded(had_data=had_data, donor=NodeId(2))
     assert found.without_data == without_data
+
+
+def test_data_is_compared_with_that_of_every_ok_node_once_it_is_complete_here() -> None:
+    found = rounds(view(peer(2, life=7), peer(3, PENDING), peer(4, EMPTY)))
+    assert found.comparable() == []
+    found.serving = True
+    found.failed("busy", 0.0)
+    assert [p.node_id for p in found.comparable()] == [2, 4]
+    chosen = found.find(NodeId(2), frozenset())
+    assert chosen is not None
+    assert (chosen.node_id, chosen.incarnation) == (2, 7)
+    assert found.find(NodeId(2), frozenset({NodeId(2)})) is None
+    assert found.find(NodeId(3), frozenset()) is None
+    found.without_data = True
+    assert found.comparable() == []

@@ -130,6 +130,11 @@ def test_tags_that_are_not_wanted_are_left_out() -> None:
     assert bench.asked == [C]
 
 
+def test_buckets_that_are_not_wanted_are_left_out() -> None:
+    asked = msgspec.structs.replace(request(), buckets=[2, 3])
+    assert Bench(asked=asked).sending().asked == [B]
+
+
 def test_a_second_try_gets_what_it_names_and_no_more() -> None:
     only = [C, A, C, ("", 200)]
     bench = Bench(asked=request(only=only, have=[section(A, DATA[A])])).sending()

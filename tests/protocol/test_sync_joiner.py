@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tagmesh.protocol.contract import SyncReport
-from tagmesh.protocol.messages import MAX_SECTIONS, Section, SyncAck, SyncRequest, SyncStop
+from tagmesh.protocol.messages import (
+    BUCKETS,
+    MAX_SECTIONS,
+    Section,
+    SyncAck,
+    SyncRequest,
+    SyncStop,
+)
 from tagmesh.protocol.sync_words import (
     PROGRESS_INTERVAL_S,
     Apply,
@@ -55,6 +62,23 @@ def test_of_too_many_sections_the_largest_are_named() -> None:
     named = bench.requests[0].have
     assert len(named) == MAX_SECTIONS
     assert min(s.count for s in named) == 200
+
+
+def test_a_comparison_names_all_sections_of_the_buckets_it_asks_for() -> None:
+    local = [section((f"tag {t}", b), [b"\x01"]) for t in range(40) for b in range(BUCKETS)]
+    bench = Bench(local=local, first_bucket=9)
+    bench.sections()
+    (asked,) = bench.requests
+    assert 9 in asked.buckets
+    assert {s.bucket for s in asked.have} == set(asked.buckets)
+    assert len(asked.have) == 40 * len(asked.buckets)
+    bench.get(answer())
+    bench.get(chunk(0, A))
+    bench.get(end(1, A | B))
+    bench.take(0)
+    (_, again) = bench.requests
+    assert (again.have, again.only) == ([], []), "nobody knows what is missing"
+    assert again.buckets == asked.buckets
 
 
 def test_without_a_donor_it_fails_at_once() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tagmesh.protocol import wire
 from tagmesh.protocol.errors import Misuse, PeerViolation
 from tagmesh.protocol.messages import (
+    BUCKETS,
     MAX_BATCH_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_SECTIONS,
@@ -34,6 +35,7 @@ from tagmesh.protocol.sync_sections import (
     Totals,
     check_sections,
     nameable,
+    portion,
 )
 from tagmesh.protocol.sync_words import MAX_PACKET_BYTES, MIN_PACKET_BYTES
 from tests.protocol.sync_script import request
@@ -287,3 +289,31 @@ def test_as_many_sections_are_named_as_fit_every_nodes_frames(tag: str) -> None:
     assert len(wire.encode([asked])) < MIN_FRAME_BYTES
     asked = request(only=[(tag, 255)] * count)
     assert len(wire.encode([asked])) < MIN_FRAME_BYTES
+
+
+def filled(tags: int, buckets: Sequence[int]) -> list[Section]:
+    return [Section(f"tag {t:04}", b, 1, digest_of(1)) for t in range(tags) for b in buckets]
+
+
+def test_all_buckets_are_compared_at_once_when_they_can_be_named() -> None:
+    sections = filled(2, range(BUCKETS))
+    assert portion(sections, 77) == (sections, [])
+    assert portion([], 77) == ([], [])
+
+
+def test_of_very_many_sections_those_of_some_buckets_are_compared() -> None:
+    sections = filled(100, range(BUCKETS))
+    some, buckets = portion(sections, BUCKETS - 2)
+    assert {254, 255, 0, 1} <= set(buckets)
+    assert buckets == sorted(buckets)
+    assert len(some) == 100 * len(buckets) <= nameable(s.tag for s in some)
+    assert {s.bucket for s in some} == set(buckets)
+    seen = {bucket for first in range(0, BUCKETS, 8) for bucket in portion(sections, first)[1]}
+    assert seen == set(range(BUCKETS))
+
+
+def test_a_bucket_with_more_sections_than_can_be_named_is_compared_alone() -> None:
+    sections = filled(MAX_SECTIONS, [3, 4])
+    some, buckets = portion(sections, 3)
+    assert buckets == [3]
+    assert len(some) == MAX_SECTIONS

@@ -70,7 +70,7 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(
         m.SyncRequest, *routed, syncs, formats, formats, st.lists(tags, max_size=3),
         st.lists(st.builds(m.Section, tags, buckets, u63, digests), max_size=5),
-        st.lists(st.tuples(tags, buckets), max_size=5),
+        st.lists(st.tuples(tags, buckets), max_size=5), st.lists(buckets, max_size=5),
     ),
     st.builds(m.SyncAnswer, *routed, syncs, texts, u63, formats, st.lists(tags, max_size=3), u63),
     st.builds(m.SyncChunk, *routed, syncs, u63, st.integers(0, 2**32 - 1), bulk),
