@@ -241,8 +241,7 @@ class CapabilityActor(ClusterActor):
         self._reached = dict(view.incarnations)
         around = capability_view(view, self.registration.name)
         self.apply(self.rules.view_changed(around, self.now))
-        if self.registration.partition is not None:
-            self.registration.partition.see(around)
+        self.registration.divide(around)
         for name in self._sessions():
             self._tell(name, ViewChanged())
 
@@ -376,8 +375,9 @@ class CapabilityActor(ClusterActor):
         self._notice(lambda: self.registration.capability.sync_done(report))
 
     def _say(self) -> None:
-        """The other nodes, and who sends from here, hear of my state."""
+        """The other nodes, who sends from here, and who divides the work, hear of my state."""
         self.registration.port.current_state = self.registration.said.state
+        self.registration.divide(capability_view(self._view, self.registration.name))
         self.flows.see(self._view, enabled=self.rules.state is not CapState.DISABLED)
         self._tell(("node", self.registration.cluster), CapabilitiesChanged())
 

@@ -11,6 +11,7 @@ from ..protocol.messages import CapabilityState, CapState
 
 if TYPE_CHECKING:
     from ..protocol.contract import Capability, Progress, SyncReport
+    from ..protocol.donors import CapabilityView
     from ..protocol.identity import ClusterId, NodeId
     from ..protocol.streams import InStream
     from .application import Application
@@ -52,3 +53,8 @@ class Registration:
     def name(self) -> str:
         """Of the capability."""
         return self.capability.name
+
+    def divide(self, around: CapabilityView) -> None:
+        """Divide its work anew, if it is divided: my state or another's changed (P-1, P-4)."""
+        if self.partition is not None:
+            self.partition.see(around)

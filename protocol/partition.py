@@ -129,8 +129,10 @@ class Partition:
         self._two_phase = two_phase
         self._quorum_share = quorum_share
         self._weigh = weigh
+        self._owned: frozenset[int] = frozenset()
+        """Slots that the view gives to this node."""
         self._mine: frozenset[int] = frozenset()
-        """Slots that belong to this node, as soon as it may take them."""
+        """The same while it may work at all: its own, as soon as it may take them."""
         self._letting_go = 0
         """`Lost` that the application has not confirmed."""
         self._adopted = 0
@@ -172,9 +174,7 @@ class Partition:
         self._consented &= parts
         self._consented |= {_part(p) for p in present if p.said.view == self.view.id}
         self._clear = self._consented == parts
-        working = around.quorum(self._quorum_share)
-        owners = enumerate(self.view.owners)
-        self._mine = frozenset(s for s, o in owners if o == self._me and working)
+        self._mine = self._owned if around.quorum(self._quorum_share) else frozenset()
         return self._move(frozenset() if anew else self.held & self._mine)
 
     def let_go(self) -> list[Effect]:
@@ -208,6 +208,8 @@ class Partition:
             self._consented.clear()  # a slot may come from somebody whose view has me in it
         shares = tuple((m.node_id, m.weight) for m in members)
         self.view = PartitionView(_view_id(members), members, _owners(shares))
+        owners = enumerate(self.view.owners)
+        self._owned = frozenset(slot for slot, owner in owners if owner == self._me)
 
     def _member(self, record: NodeRecord, incarnation: int, said: CapabilityState) -> Member:
         weight = self._weigh(record)

@@ -1,4 +1,4 @@
-"""C-2, I5, I7, S-23: what the capabilities of `records` themselves saw to be wrong."""
+"""C-2, C-4, I5, I7, S-23: what the capabilities of `records` themselves saw to be wrong."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ class DeliveryChecks(Check):
     def __init__(self, world: World, trouble: Trouble, ledger: Ledger) -> None:
         super().__init__(world, trouble)
         self._ledger = ledger
+
+    def booted(self, node: NodeId) -> None:
+        """C-4: what an operator switched is as he left it."""
+        for registration in self.world.processes[node].system.context.registered(CLUSTER):
+            at_s, on = self.world.switched.get((node, registration.name), (-1.0, True))
+            if at_s < self.world.now and registration.enabled is not on:
+                how = "on" if on else "off"
+                self.fail("C-4", f"{registration.name} of node {node} was switched {how}")
 
     def look(self) -> None:
         """What went wrong first."""

@@ -13,7 +13,7 @@ from ..actors.actor import Inbox, ReplyFuture
 from ..actors.capability import CapabilityActor
 from ..actors.context import Name
 from ..actors.joining import JoinerActor
-from ..actors.lane import size_of
+from ..actors.lane import Lane, size_of
 from ..actors.link import LinkActor
 from ..actors.node import NodeActor
 from ..actors.peer import PeerActor
@@ -194,6 +194,18 @@ def passing_bytes(process: Process) -> Mapping[tuple[NodeId, str], int]:
     return {flow: sum(size_of(item.message) for item in waiting) for flow, waiting in held.items()}
 
 
+def lanes(process: Process) -> Iterator[tuple[Endpoint, Lane]]:
+    """The connections in use, with what was sent on each."""
+    for lane in process.system.context.lanes.values():
+        if isinstance(lane._connection, Endpoint):
+            yield lane._connection, lane
+
+
+def far_end(endpoint: Endpoint) -> Endpoint | None:
+    """The other end of its connection."""
+    return endpoint._far
+
+
 __all__ = [
     "HEADER_BYTES",
     "Cast",
@@ -202,12 +214,14 @@ __all__ = [
     "Seen",
     "Tables",
     "capabilities",
+    "far_end",
     "flap_hold_s",
     "held",
     "held_bytes",
     "held_messages",
     "is_closing",
     "kept_bytes",
+    "lanes",
     "passing_bytes",
     "priorities",
     "sessions",

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..capabilities.records import Head, read_head
+from ..actors.partitioning import Slots, WorkPartition
+from ..capabilities.records import Head, Key, pack_key, read_head
 from ..capabilities.replicated_map import ReplicatedMap
 from ..protocol.contract import Capability, SyncReport
 from ..protocol.identity import NodeId
@@ -48,6 +49,8 @@ class Ledger:
         self.first: dict[tuple[int, str], int] = {}
         """(node, capability) → the first object's number."""
         self.notes = itertools.count(1)
+        self.written: dict[bytes, tuple[tuple[int, int, int], bool]] = {}
+        """By key, the newest version that an application wrote, and whether it was deleted."""
         self._snapshots: dict[tuple[int, str], deque[Snapshot]] = {}
 
     def snapshot(self, node: int, name: str, life: int, content: dict[Any, Any]) -> None:
@@ -142,6 +145,20 @@ class Post(Watched):
         self.heard[source, life] = number
 
 
+class Duty(WorkPartition):
+    """The part of the work that a node's application believes to be its own."""
+
+    def __init__(self) -> None:
+        super().__init__(on_gained=self._gain, on_lost=self._lose)
+        self.slots: set[int] = set()
+
+    def _gain(self, slots: Slots) -> None:
+        self.slots.update(slots)
+
+    def _lose(self, slots: Slots) -> None:
+        self.slots.difference_update(slots)
+
+
 class Notes(Watched):
     """A set that only grows; what comes while records are on their way has to wait (S-23)."""
 
@@ -151,17 +168,20 @@ class Notes(Watched):
     def __init__(self, node: NodeId, ledger: Ledger) -> None:
         super().__init__(node, ledger)
         self.notes: dict[int, None] = {}
+        self.last = 0
+        """The newest one of this object."""
 
     def position(self) -> int:
         """See `Capability.position`."""
         return len(self.notes)
 
-    def add(self) -> None:
-        """A new note, for all who hear it."""
-        note = next(self.ledger.notes)
+    def add(self) -> bool:
+        """A new note, for all who hear it; whether everybody will."""
+        note = self.last = next(self.ledger.notes)
         self.notes[note] = None
-        self.broadcast([self.node, note])
+        accepted = all(self.broadcast([self.node, note]).values())
         self.port.changed()
+        return accepted
 
     def on_message(self, message: Any, source: NodeId) -> None:
         """See `Capability.on_message`."""
@@ -196,6 +216,11 @@ class Records(ReplicatedMap, Watched):
         ReplicatedMap.__init__(self, RECORDS, run=lambda function: function())
         Watched.__init__(self, node, ledger)
 
+    def on_state(self, state: CapState, reason: str) -> None:
+        """See `Capability.on_state`."""
+        ReplicatedMap.on_state(self, state, reason)
+        Watched.on_state(self, state, reason)
+
     def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
         """See `Capability.on_batch`."""
         self.came(source)
@@ -220,6 +245,16 @@ class Records(ReplicatedMap, Watched):
         if missing:
             self.says("I5", f"lacks {sorted(missing)} after a sync from {report.donor}")
 
+    def wrote(self, key: Key) -> None:
+        """An application wrote a key here, and was told that it is done."""
+        packed = pack_key(key)
+        item = self._item(packed)
+        assert item is not None, "a delete leaves a tombstone"
+        head = read_head(item)
+        newest = (head.epoch, head.counter, head.node), head.deleted
+        written = self.ledger.written
+        written[packed] = max(newest, written.get(packed, newest))
+
 
 def provide_all(world: World) -> Ledger:
     """Every process that boots from now on has all of them."""
@@ -228,6 +263,7 @@ def provide_all(world: World) -> Ledger:
     world.provide(lambda node: Post(node, ledger, reliable=True))
     world.provide(lambda node: Notes(node, ledger))
     world.provide(lambda node: Records(node, ledger))
+    world.divide(NOTES, lambda _node: Duty())
     return ledger
 
 
@@ -237,6 +273,7 @@ __all__ = [
     "NOTES",
     "RECORDS",
     "REGISTERED",
+    "Duty",
     "Ledger",
     "Notes",
     "Post",

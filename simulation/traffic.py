@@ -15,8 +15,11 @@ from ..protocol.contract import Capability
 from ..protocol.errors import Busy, CapabilityDisabled
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapState
+from ..protocol.partition import SLOTS
 from .check import Violation
 from .checks_delivery import DeliveryChecks
+from .checks_flow import FlowChecks
+from .checks_partition import PartitionChecks
 from .checks_sync import SyncChecks
 from .records import (
     LETTERS,
@@ -24,6 +27,7 @@ from .records import (
     NOTES,
     RECORDS,
     REGISTERED,
+    Duty,
     Notes,
     Post,
     Records,
@@ -66,7 +70,12 @@ class Traffic:
 
     def checks(self, trouble: Trouble) -> list[Check]:
         """What is checked while it goes on."""
-        return [DeliveryChecks(self.world, trouble, self.ledger), SyncChecks(self.world, trouble)]
+        return [
+            DeliveryChecks(self.world, trouble, self.ledger),
+            SyncChecks(self.world, trouble),
+            FlowChecks(self.world, trouble),
+            PartitionChecks(self.world, trouble),
+        ]
 
     def timeline(self, phase_s: float) -> list[tuple[float, Callable[[], None]]]:
         """(virtual second, what to do then), sorted."""
@@ -118,7 +127,8 @@ class Traffic:
             else:
                 records.put(key, self.world.scheduler.steps)
         except (Busy, CapabilityDisabled):
-            pass
+            return
+        records.wrote(key)
 
     def switch(self, node: int, name: str, *, on: bool) -> None:
         """An operator switches a capability on or off."""
@@ -138,6 +148,7 @@ class Traffic:
         """Everybody is OK in time (I6), every letter arrives that must, the maps are equal (I5)."""
         self._all_on()
         self._until(self._all_ok, SYNCED_S, "I6", self._who_is_not_ok)
+        self._until(self._all_at_work, QUIET_S, "P-1", lambda: "the work is not divided")
         self._until(self._all_posted, QUIET_S, "I5", lambda: "somebody may not send to somebody")
         for node in self.world.members():
             self.of(node, RECORDS, Records).put(f"last of {node}", node)
@@ -147,7 +158,14 @@ class Traffic:
         self._nothing_lost()
 
     def _nothing_lost(self) -> None:
-        """Reliable letters between nodes that were there all the time came, all of them (I5)."""
+        """Of nodes that were there all the time all reliable letters came, and what they wrote is
+        everywhere, or something newer (I5)."""
+        whole = self._whole(RECORDS)
+        tables = {node: self.of(node, RECORDS, Records).versions() for node in whole}
+        for key, (version, deleted) in self.ledger.written.items():
+            for node, table in tables.items():
+                if version[2] in whole and not deleted and table.get(key, (0, 0, 0)) < version:
+                    self._fail("I5", f"node {node} has lost what was written: {key!r} {version}")
         whole = self._whole(REGISTERED)
         for node in whole:
             post = self.of(node, REGISTERED, Post)
@@ -195,7 +213,8 @@ class Traffic:
             for other in members
             if other != node
         ]
-        return all(accepted)
+        noted = [self.of(node, NOTES, Notes).add() for node in members]
+        return all([*accepted, *noted])
 
     def _all_arrived(self) -> bool:
         return not self._what_is_missing()
@@ -248,4 +267,13 @@ class Traffic:
         """What was written in the end has come to everybody."""
         members = self.world.members()
         maps = [self.of(node, RECORDS, Records) for node in members]
-        return all(records.has(f"last of {node}") for records in maps for node in members)
+        notes = [self.of(node, NOTES, Notes) for node in members]
+        return all(records.has(f"last of {node}") for records in maps for node in members) and all(
+            other.last in one.notes for one in notes for other in notes
+        )
+
+    def _all_at_work(self) -> bool:
+        """All follow one view, and each slot is somebody's work (P-1, P-3)."""
+        duties = [self.world.partition(node, NOTES) for node in self.world.members()]
+        held = [slot for duty in duties if isinstance(duty, Duty) for slot in duty.slots]
+        return len({duty.view.id for duty in duties}) == 1 and sorted(held) == list(range(SLOTS))

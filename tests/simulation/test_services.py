@@ -65,3 +65,15 @@ def test_what_a_node_does_not_have_cannot_be_asked_for() -> None:
     world.boot(2)
     with pytest.raises(Misuse, match="is not divided: divide"):
         world.partition(2, NAME)
+
+
+def test_who_is_switched_off_works_on_nothing_from_that_moment() -> None:
+    """P-4. Found by the swarm: a node worked on until its own word of it had gone round, 50 ms."""
+    world = booted()
+    key = next(k for k in range(100) if world.partition(2, NAME).works_on(k))
+    world.switch(2, NAME, on=False)
+    world.run_for(0.001)
+    assert not world.partition(2, NAME).works_on(key)
+    assert world.partition(2, NAME).my_index() == (None, 1)
+    world.run_for(1)
+    assert world.partition(1, NAME).works_on(key)
