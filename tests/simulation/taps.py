@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from tagmesh.protocol.effects import Announce
 from tagmesh.protocol.messages import Message, Ping
 from tagmesh.simulation import World
 from tagmesh.simulation.world import CLUSTER
@@ -56,6 +58,12 @@ class Tap:
             taken(messages)
 
         end._on_messages = listen
+
+
+def announce(world: World, node: int, **what: Any) -> None:
+    """Tell the applications of ``node`` something, whether it is so or not."""
+    events = world.processes[world.ids[node - 1]].system.context.events
+    events.publish(Announce(**what), CLUSTER)
 
 
 def step_often(world: World, for_s: float, every_s: float = 0.1) -> None:

@@ -1,15 +1,25 @@
-"""I10, I16: limits of inboxes and of steps."""
+"""I8, I10, I16: limits of inboxes, queues, connections and steps."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 
 from tagmesh.actors.mail import TraceRoute
 from tagmesh.actors.peer import PAUSE_AT
+from tagmesh.protocol.events import Event
+from tagmesh.protocol.identity import NodeId, PeerIdentity
 from tagmesh.simulation.check import Violation
-from tagmesh.simulation.checks_bounds import PEER_SLACK, STEPS_FREE_S, STEPS_PER_SQUARE_S
+from tagmesh.simulation.checks_bounds import (
+    PEER_SLACK,
+    STEPS_FREE_S,
+    STEPS_PER_SQUARE_S,
+    BoundChecks,
+)
 from tagmesh.simulation.world import CLUSTER, World
 from tests.simulation.histories import begin
+from tests.simulation.taps import announce, end_of
 
 MOST_STEPS = STEPS_FREE_S + STEPS_PER_SQUARE_S * 3**2
 """Of a world of 3 nodes in a second."""
@@ -59,3 +69,33 @@ def test_an_inbox_over_its_limit_is_a_violation() -> None:
         supervisor.tell(("peer", world.ids[1]), "mail")
     with pytest.raises(Violation, match=r"I10: .* wait at actor \('peer', 2\) of node 1"):
         world.run_for(20.0)
+
+
+def test_a_queue_over_its_limit_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    limit = world.processes[NodeId(1)].system.context.config.transport.send_queue_bytes
+    vars(end_of(world, 1, 2))["_queue"].queued_bytes = limit + 1
+    text = f"I10: {limit + 1} bytes wait for node 2 at node 1; the limit is {limit}"
+    with pytest.raises(Violation, match=text):
+        world.run_for(5.0)
+
+
+def test_a_connection_that_is_left_over_is_a_violation() -> None:
+    """After healing each pair has one; whoever dialled besides has none."""
+    world, checkers = begin(1, nodes=3)
+    world.run_for(1.0)
+    check = BoundChecks(world, checkers.trouble)
+    check.healed()
+    identity = PeerIdentity(node_id=NodeId(2), fingerprint="2", not_after_wall_s=math.inf)
+    transport = world.processes[NodeId(1)].transport
+    transport.endpoint(identity, NodeId(2), "node-2:0", dialled=False)
+    text = r"I10: node 1 holds connections with \[2, 2, 3\], not with \[2, 3\]"
+    with pytest.raises(Violation, match=text):
+        check.healed()
+
+
+def test_a_change_that_is_none_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    announce(world, 1, kind=Event.LINK_CHANGED, node_id=NodeId(2), before="Up", after="Up")
+    with pytest.raises(Violation, match="I8: node 1 hears of a change that is none"):
+        world.run_for(5.0)

@@ -11,6 +11,7 @@ import pytest
 from tagmesh.actors.link import LinkActor
 from tagmesh.actors.storage import MAX_WAIT_S, MIN_REFRESH_GAP_S, StorageActor
 from tagmesh.protocol.config import TransportSettings
+from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import NodeId, PeerIdentity
 from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checkers import LOOK_S, SURVEY_S, Checkers
@@ -19,7 +20,7 @@ from tagmesh.simulation.rows import record_of
 from tagmesh.simulation.trouble import READ_S
 from tagmesh.simulation.world import CLUSTER, World
 from tests.simulation.histories import SETTLE_S, begin
-from tests.simulation.taps import step_often
+from tests.simulation.taps import announce, step_often
 
 SEEN_S = 2 * (SURVEY_S + LOOK_S)
 """An offence is seen by one survey and judged by a later one; both come with a step."""
@@ -156,6 +157,13 @@ def test_a_link_without_admission_is_a_violation_when_it_is_seen_again(dynamic: 
     with pytest.raises(Violation, match="node 1 still has the link of node 9"):
         world.run_for(60.0)
     assert world.now - begun < SEEN_S
+
+
+def test_who_has_no_row_and_is_announced_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    announce(world, 1, kind=Event.NODE_UP, node_id=STRANGER, incarnation=1, cause="answers")
+    with pytest.raises(Violation, match="I7: node 1 announces node 9, which it bars"):
+        world.run_for(5.0)
 
 
 # Rows ---------------------------------------------------------------------------------------------
