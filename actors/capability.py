@@ -97,7 +97,7 @@ class CapabilityActor(ClusterActor):
             ),
             capability_view(self._view, name),
             context.runtime.random.random,
-            registration.application.position(),
+            registration.application.position,
             next(registration.starts),
         )
         self.flows = Flows(
@@ -193,8 +193,7 @@ class CapabilityActor(ClusterActor):
             case Followed():
                 self.apply(self.rules.adopted(message.view, self.now))
             case PositionMoved():
-                moved = self.registration.application.position()
-                self.apply(self.rules.moved(moved, self.now))
+                self.apply(self.rules.moved(self.now))
             case _:
                 return self._asked(message)
         return None

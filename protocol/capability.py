@@ -78,10 +78,10 @@ class CapabilityRules:
         policy: Policy,
         view: CapabilityView,
         draw: Callable[[], float],
-        position: int = 0,
+        position: Callable[[], int] = int,
         starts: int = 0,
     ) -> None:
-        """``draw`` gives numbers in [0, 1) for the jitter; ``position`` as in `Capability`.
+        """``draw`` gives numbers in [0, 1) for the jitter; ``position``: see `Capability.position`.
 
         ``starts``: machines of this capability that this life of the node has had before, so that
         no session and no generation has a number twice.
@@ -93,7 +93,7 @@ class CapabilityRules:
         wants = policy.wants
         self.rounds = Rounds(wants, view, draw)
         self._told = Told(name, wants, position, starts << 32)
-        self._began_with = position
+        self._began_with = 0
         """Position when it was switched on: what it has of its own."""
         self._was_ok = False
         """Since it was switched on."""
@@ -142,9 +142,8 @@ class CapabilityRules:
             return self._fire(Trigger.COMPARED, now, report)
         return self._fire(Trigger.DONE if report.ok else Trigger.FAILED, now, report)
 
-    def moved(self, position: int, now: float) -> list[Effect]:
+    def moved(self, now: float) -> list[Effect]:
         """The data has another position, see `Capability.position`."""
-        self._told.position = position
         return self._flush(now)
 
     def adopted(self, view: int, now: float) -> list[Effect]:
@@ -174,7 +173,7 @@ class CapabilityRules:
     # Reactions, as in the table -------------------------------------------------------------
 
     def _switch_on(self, _now: float) -> None:
-        self._began_with = self._told.position
+        self._began_with = self._told.position()
         if self.policy.auto_sync:
             self._want(EVERYTHING, "switched on")
         elif self.policy.startup_sync:

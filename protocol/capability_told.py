@@ -7,6 +7,7 @@ by nodes that are not OK, because S-28 needs it, at most once in `POSITION_INTER
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,13 +20,15 @@ from .messages import MAX_TEXT_CHARS, CapabilityState, CapState
 class Told:
     """Of one capability. Times are seconds of a monotonic clock."""
 
-    def __init__(self, name: str, wants: Wants, position: int, generation: int) -> None:
+    def __init__(
+        self, name: str, wants: Wants, position: Callable[[], int], generation: int
+    ) -> None:
         """``generation``: see `CapabilityState`; it only grows."""
         versions = wants.version_min, wants.version_max
-        self.published = CapabilityState(name, CapState.DISABLED, *versions, position)
+        self.published = CapabilityState(name, CapState.DISABLED, *versions, position())
         """What they are told."""
         self.position = position
-        """Of the data as it is now."""
+        """Of the data as it is now: it moves without a word."""
         self.view = 0
         """The partition view that is followed."""
         self.generation = generation
@@ -49,7 +52,7 @@ class Told:
         )
         due = state in LACKING and now >= self._at + POSITION_INTERVAL_S
         if due or said != self.published:
-            said = msgspec.structs.replace(said, position=self.position)
+            said = msgspec.structs.replace(said, position=self.position())
         return said
 
     def publish(self, said: CapabilityState, now: float) -> bool:
@@ -61,5 +64,5 @@ class Told:
 
     def deadline(self, state: CapState) -> float | None:
         """When the position is news; None = not by itself."""
-        waits = state in LACKING and self.published.position != self.position
+        waits = state in LACKING and self.published.position != self.position()
         return self._at + POSITION_INTERVAL_S if waits else None

@@ -94,10 +94,8 @@ class Rounds:
         return [peer for peer in self.donors() if peer.stint not in tried]
 
     def comparable(self) -> list[Peer]:
-        """Whose data can be compared with that of this node: nobody's unless it is OK and has
-        some."""
-        complete = self.serving and not self.without_data
-        return candidates(self.view, self._wants) if complete else []
+        """Whose data can be compared with that of this node: nobody's unless it is OK."""
+        return candidates(self.view, self._wants) if self.serving else []
 
     def find(self, node: NodeId, excluded: frozenset[NodeId]) -> Candidate | None:
         """For a comparison: this node, as long as it could be a donor and is not among these."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from ..capabilities.records import TOMBSTONE_S
 from .checkers import Checkers
 from .fault_kinds import FASTEST, KINDS, Draw, Kind
 from .players import Player
@@ -162,13 +163,9 @@ def run(
 def busy(plan: FaultPlan, world: World | None = None) -> World:
     """`run` in a world whose nodes have capabilities, and applications that use them."""
     world = world if world is not None else plan.world()
-    outs = {
-        node
-        for fault in plan.faults
-        if KINDS[fault.kind].rows or fault.kind == "clock"
-        for node in fault.nodes
-    }
-    return run(plan, world, traffic=Traffic(world, outs))
+    outs = {node for fault in plan.faults if KINDS[fault.kind].rows for node in fault.nodes}
+    wrong_year = any(f.kind == "clock" and abs(f.value) > TOMBSTONE_S for f in plan.faults)
+    return run(plan, world, traffic=Traffic(world, outs, wrong_year=wrong_year))
 
 
 def shorten(plan: FaultPlan, fails: Callable[[FaultPlan], bool]) -> FaultPlan:

@@ -77,6 +77,8 @@ class Machines(Services):
         """(source, target, message type) → messages given to a connection."""
         self.dynamic = dynamic
         self._settings = dict(settings or {})
+        self.capability_settings: dict[str, Mapping[str, object]] = {}
+        """Tables ``[capability."name"]`` of the processes that boot from now on."""
         self.recorder = Recorder()
         self._incarnations: dict[NodeId, list[Incarnation]] = {}
         """What each node's disk holds: the incarnations it had, the last one at the end."""
@@ -302,7 +304,7 @@ class Machines(Services):
             cluster["me"] = {"url": str(record_of(me).url)}
             first = {"node_id": 1, "url": str(record_of(self.ids[0]).url)}
             cluster["neighbours"] = [first] if me != 1 else []
-        return read_config({**raw, "cluster": [cluster]})
+        return read_config({**raw, "cluster": [cluster], "capability": self.capability_settings})
 
     def _heard(self, node: NodeId, record: EventRecord) -> None:
         self.events.setdefault(node, []).append(record)

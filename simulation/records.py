@@ -231,10 +231,11 @@ class Records(ReplicatedMap, Watched):
         self.ledger.snapshot(self.node, self.name, self.life, self.versions())
         return super().sections(tags)
 
-    def versions(self) -> dict[bytes, tuple[int, int, int]]:
-        """The version of each record, tombstones too, by packed key."""
+    def versions(self, *, tombstones: bool = True) -> dict[bytes, tuple[int, int, int]]:
+        """The version of each record by packed key."""
         heads: list[Head] = [read_head(item) for item in self._all()]
-        return {h.key: (h.epoch, h.counter, h.node) for h in heads}
+        shown = [head for head in heads if tombstones or not head.deleted]
+        return {h.key: (h.epoch, h.counter, h.node) for h in shown}
 
     def sync_done(self, report: SyncReport) -> None:
         """See `Capability.sync_done`: nothing is older here than the donor had it (I5)."""

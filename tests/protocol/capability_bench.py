@@ -64,7 +64,8 @@ class Bench:
         self, policy: Policy = SYNCED_AT_START, around: CapabilityView = ALONE, position: int = 0
     ) -> None:
         self.now = 100.0
-        self.rules = CapabilityRules(NAME, policy, around, lambda: 0.0, position)
+        self.position = position
+        self.rules = CapabilityRules(NAME, policy, around, lambda: 0.0, lambda: self.position)
         self.all: list[Effect] = []
         self.last: list[Effect] = []
 
@@ -76,6 +77,10 @@ class Bench:
     def enable(self) -> Bench:
         self.do(self.rules.enable(self.now))
         return self
+
+    def move(self, position: int) -> list[Effect]:
+        self.position = position
+        return self.do(self.rules.moved(self.now))
 
     def see(self, *peers: Any, **row: Any) -> Bench:
         self.do(self.rules.view_changed(view(*peers, **row), self.now))

@@ -20,13 +20,12 @@ from tagmesh.protocol.capability_words import (
     Trigger,
 )
 from tagmesh.protocol.contract import SyncReport
-from tagmesh.protocol.donors import CapabilityView, Peer, Rejection
+from tagmesh.protocol.donors import CapabilityView, Rejection
 from tagmesh.protocol.effects import Announce, Count
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.fallback import SETTLE_S
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_TEXT_CHARS, CapState
-from tagmesh.protocol.sync_words import Candidate
 from tests.protocol.capability_bench import (
     ALONE,
     BY_HAND,
@@ -43,75 +42,6 @@ DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PEN
 SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
 EMPTY = said(without_data=True)
 EVERYTHING = SyncWish()
-
-
-# Comparing --------------------------------------------------------------------------------------
-
-
-COMPARING = Policy(startup_sync=True, auto_sync=True, verify_interval_s=60.0)
-
-
-def comparing(*more: Peer) -> Bench:
-    """OK, and in the middle of a comparison with node 2."""
-    bench = Bench(COMPARING, view(peer(2), *more)).enable().ended()
-    bench.tick_at_deadline()
-    (start,) = bench.of(StartSession)
-    assert start.wish.compare is not None
-    assert start.wish.compare.node_id == 2
-    return bench
-
-
-def test_a_comparison_leaves_it_ok_and_tells_nobody() -> None:
-    bench = comparing(peer(3, hops=2))
-    assert bench.state is OK
-    assert bench.last == bench.of(StartSession)
-    assert bench.rules.choose(frozenset()) == Candidate(NodeId(2), 1)
-    assert bench.rules.choose(frozenset({NodeId(2)})) is None, "with this one or with nobody"
-
-
-def test_what_a_comparison_repaired_is_told_to_who_listens() -> None:
-    bench = comparing().ended()
-    assert bench.events() == [Event.REPAIRED]
-    assert bench.of(SyncOver) == [], "it is nobody's sync"
-    assert bench.state is OK
-
-
-@pytest.mark.parametrize("reason", ["busy", "unreachable"])
-def test_a_comparison_that_fails_is_followed_by_the_next_one(reason: str) -> None:
-    bench = comparing()
-    bench.ended(ok=False, reason=reason)
-    assert bench.last == []
-    assert bench.rules.explain()[0].accepted, "nothing is held against that node"
-    bench.tick_at_deadline()
-    assert len(bench.of(StartSession)) == 1
-
-
-def test_a_sync_that_somebody_asks_for_ends_a_comparison() -> None:
-    bench = comparing()
-    session = bench.session
-    assert bench.request(mirror=True) is Answer.TAKEN
-    assert bench.of(CancelJoining) == [CancelJoining(session, "superseded")]
-    assert [start.wish.mirror for start in bench.of(StartSession)] == [True]
-    assert bench.state is SYNCING
-    assert bench.do(bench.rules.session_ended(session, SyncReport(ok=True), bench.now)) == [
-        Count("S-20")
-    ]
-
-
-def test_switching_off_ends_a_comparison_too() -> None:
-    bench = comparing()
-    bench.do(bench.rules.disable("maintenance", bench.now))
-    assert len(bench.of(CancelJoining)) == 1
-    assert bench.of(SyncOver) == []
-    assert bench.rules.deadline is None
-
-
-def test_who_is_not_ok_or_has_no_data_compares_nothing() -> None:
-    bench = Bench(COMPARING, view(peer(2, PENDING))).enable()
-    assert bench.state is PENDING
-    empty = Bench(COMPARING, view(peer(2, EMPTY))).enable().ended()
-    assert empty.rules.published.without_data
-    assert empty.rules.deadline is None
 
 
 # Switching on and off --------------------------------------------------------------------------
@@ -341,17 +271,17 @@ def test_a_machine_that_is_started_again_in_the_same_life_repeats_no_number() ->
 def test_a_position_is_told_with_a_change_of_state_and_otherwise_only_where_it_decides() -> None:
     bench = Bench(BY_HAND, ALONE, position=3).enable()
     assert bench.rules.published.position == 3
-    bench.do(bench.rules.moved(4, bench.now))
+    bench.move(4)
     assert bench.last == [], "told a moment ago"
     assert bench.rules.deadline == bench.now + POSITION_INTERVAL_S
-    bench.do(bench.rules.moved(5, bench.now))
+    bench.move(5)
     (told,) = bench.tick_at_deadline().of(StateChanged)
     assert told.state.position == 5
     assert bench.of(TellState) == bench.of(Announce) == []
     ok = synced()
     for position in range(100):
         ok.now += 1.0
-        assert ok.do(ok.rules.moved(position, ok.now)) == []
+        assert ok.move(position) == []
     assert ok.rules.deadline is None
 
 

@@ -92,7 +92,7 @@ def test_who_had_data_of_its_own_is_none() -> None:
 
 def test_what_came_with_the_sync_is_no_data_of_its_own() -> None:
     bench = Bench(around=view(peer(2, EMPTY))).enable()
-    bench.do(bench.rules.moved(40, bench.now))
+    bench.move(40)
     assert bench.ended().rules.published.without_data
 
 
@@ -151,3 +151,14 @@ def test_it_decides_for_others_that_wait_even_if_nobody_asked_it() -> None:
     bench = Bench(BY_HAND, view(peer(2, PENDING)), position=9).enable().tick_at_deadline()
     assert bench.state is OK
     assert bench.of(SyncOver) == [], "no request of this node ended"
+
+
+def test_the_newest_data_is_that_of_now_not_of_the_start() -> None:
+    """S-28: what was written while it was OK counts when it is switched off and on."""
+    bench = Bench().enable()
+    bench.do(bench.rules.disable("maintenance", bench.now))
+    bench.position = 12
+    bench.enable()
+    assert bench.rules.published.position == 12
+    bench.see(peer(2)).ended()
+    assert not bench.rules.published.without_data, "it had data of its own"

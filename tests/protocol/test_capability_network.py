@@ -50,7 +50,7 @@ class Node:
         self.wakes_at: float | None = None
         self.open_requests = 0
         self.rules = CapabilityRules(
-            NAME, POLICY, self.view(), cluster.random.random, position=len(records)
+            NAME, POLICY, self.view(), cluster.random.random, lambda: len(self.records)
         )
 
     def view(self) -> CapabilityView:
@@ -175,7 +175,7 @@ class Cluster:
                 self.ask(node, session, refused | {NodeId(donor.me)})
                 return
             node.records |= donor.records
-            self.perform(node, node.rules.moved(len(node.records), self.now))
+            self.perform(node, node.rules.moved(self.now))
             if under_way():
                 self.end(node, SyncReport(ok=True, donor=NodeId(donor.me)))
 
@@ -233,7 +233,7 @@ class Cluster:
                 node = self.alive.get(other)
                 if node is not None:
                     node.records.add(record)
-                    self.perform(node, node.rules.moved(len(node.records), self.now))
+                    self.perform(node, node.rules.moved(self.now))
 
     def recover(self) -> None:
         """Faults end."""

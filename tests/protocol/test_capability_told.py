@@ -12,7 +12,7 @@ OK, PENDING = CapState.OK, CapState.PENDING
 
 def told(state: CapState, now: float = 10.0) -> Told:
     """Somebody who has said this state."""
-    made = Told("dialogs", Wants("any", 2, 3), position=5, generation=7)
+    made = Told("dialogs", Wants("any", 2, 3), lambda: 5, generation=7)
     assert say(made, state, now)
     return made
 
@@ -22,7 +22,7 @@ def say(made: Told, state: CapState, now: float, *, without_data: bool = False) 
 
 
 def test_it_begins_as_disabled() -> None:
-    said = Told("dialogs", Wants("any", 2, 3), position=5, generation=7).published
+    said = Told("dialogs", Wants("any", 2, 3), lambda: 5, generation=7).published
     assert (said.name, said.state, said.position) == ("dialogs", CapState.DISABLED, 5)
     assert (said.version_min, said.version_max) == (2, 3)
 
@@ -40,7 +40,7 @@ def test_whatever_changes_is_news_once() -> None:
 
 def test_a_position_of_a_node_that_is_ok_waits_for_other_news() -> None:
     made = told(OK)
-    made.position = 6
+    made.position = lambda: 6
     assert made.deadline(OK) is None
     assert not say(made, OK, 1e6)
     made.because("asked")
@@ -51,7 +51,7 @@ def test_a_position_of_a_node_that_is_ok_waits_for_other_news() -> None:
 def test_a_position_of_a_node_that_waits_is_told_now_and_then() -> None:
     made = told(PENDING)
     assert made.deadline(PENDING) is None
-    made.position = 6
+    made.position = lambda: 6
     due = made.deadline(PENDING)
     assert due == 10.0 + POSITION_INTERVAL_S
     assert not say(made, PENDING, due - 0.001)
