@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..protocol.contract import Outcome
 from ..protocol.effects import Count
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapState, Packets, Taken
+from ..protocol.payloads import Joined
 from ..protocol.streams import Acknowledge, Deliver, Ends, InStream, OutStream
-from .port import CapabilityPort, Verdict, verdict_of
+from .outbox import Verdict, verdict_of
+from .port import CapabilityPort
 
 if TYPE_CHECKING:
     from .context import Context
@@ -107,8 +109,8 @@ class Flows:
 
     def drop(self) -> None:
         """Give up everything that waits."""
-        for node, payloads in self._port.collect().items():
-            self._released(node, sum(map(len, payloads)))
+        for node, pieces in self._port.collect().items():
+            self._released(node, _size(pieces))
         for node, stream in self._out.items():
             self._released(node, stream.clear())
 
@@ -116,16 +118,17 @@ class Flows:
 
     def flush(self) -> None:
         """Take over what the application has sent."""
-        for node, payloads in self._port.collect().items():
+        for node, pieces in self._port.collect().items():
             stream = self._out.get(node)
             if stream is None:
                 stream = self._out[node] = self._new_stream(node)
             if not self._port.verdicts.get(node, _GONE).accepted:
-                self._context.drops["R-3"] += len(payloads)
-                self._released(node, sum(map(len, payloads)))
+                self._context.drops["R-3"] += sum(piece.count for piece in pieces)
+                self._released(node, _size(pieces))
                 continue
-            taken = stream.offer_many(payloads)
-            assert taken, "the port bounds what waits by the same limit"
+            for piece in pieces:
+                taken = stream.offer(piece.payloads, piece.count)
+                assert taken, "the port bounds what waits by the same limit"
             self._pump(node)
 
     def lane_open(self, peer: NodeId) -> None:
@@ -226,6 +229,10 @@ class Flows:
     def _count(self, effects: object) -> None:
         for effect in effects:  # type: ignore[attr-defined]  # a list of counts
             self._context.drops[effect.rule] += 1
+
+
+def _size(pieces: Iterable[Joined]) -> int:
+    return sum(len(piece.payloads) for piece in pieces)
 
 
 _GONE = verdict_of(Outcome.UNREACHABLE)

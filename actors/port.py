@@ -1,9 +1,9 @@
 """A registered capability's way into the cluster: what application threads call.
 
 A message is packed at the call, so a mistake in it is the caller's, and what is sent is the message
-as it was then. It waits here until the node's hub takes it, all that waits at once: producers wake
-the hub once per burst. What may be sent where is read from verdicts that the capability actor
-replaces whenever it changes, so a call answers at once.
+as it was then. It waits in an `Outbox` until the node's hub takes it, all that waits at once:
+producers wake the hub once per burst. What may be sent where is read from verdicts that the
+capability actor replaces whenever it changes, so a call answers at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,31 +19,14 @@ from ..protocol.capability_words import SyncWish
 from ..protocol.contract import Outcome, Result
 from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
-from ..protocol.messages import MAX_PAYLOAD_BYTES, CapState
+from ..protocol.messages import CapState
+from ..protocol.payloads import UNPACKABLE, Joined, checked, encode, pack, pack_many
+from .outbox import LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from .runtime import Runtime
 
-_pack = msgspec.msgpack.Encoder().encode
-_STRANGER = Result(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
-
-
-class Verdict(NamedTuple):
-    """What becomes of a message for one destination, as things stand."""
-
-    accepted: bool
-    first: Result
-    """When nothing waits for that destination."""
-    behind: Result
-    """When something does."""
-
-
-def verdict_of(outcome: Outcome, route: Sequence[NodeId] = (), detail: str = "") -> Verdict:
-    """The verdict with this outcome for a message that nothing waits before."""
-    result = Result(outcome, tuple(route), detail)
-    accepted = outcome is Outcome.SENT
-    behind = Result(Outcome.QUEUED, tuple(route)) if accepted else result
-    return Verdict(bool(result), result, behind)
+_STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
 
 
 class Commands(msgspec.Struct, frozen=True):
@@ -75,12 +58,9 @@ class CapabilityPort:
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._boxes: dict[NodeId, list[bytes]] = {}
-        self._waiting_bytes: dict[NodeId, int] = {}
-        self._told_busy: set[NodeId] = set()
+        self._outboxes: dict[int, Outbox] = {}
         self._awake = False
-        self.verdicts: Mapping[NodeId, Verdict] = {}
-        """Of every other enabled node; replaced as a whole by the capability actor."""
+        self._verdicts: Mapping[NodeId, Verdict] = {}
         self.current_state = CapState.UNSYNCED
         self.closed = False
         """The node has stopped: the capability may be registered with another one."""
@@ -88,17 +68,32 @@ class CapabilityPort:
     # Called by applications, from any thread -----------------------------------------------------
 
     def send(self, node: int, message: Any, timeout: float = 0.0) -> Result:
-        """See `Port.send`."""
-        return self._put(NodeId(node), [pack(message)], timeout)
+        """See `Port.send`. Called for every message, so all that most of them need stands here."""
+        try:
+            payload = encode(message)
+        except UNPACKABLE:
+            payload = pack(message)  # it tells what is wrong
+        outbox = self._outboxes.get(node)
+        if outbox is None or not outbox.open or len(payload) > LOOSE_BYTES:
+            return self._put(node, [Joined(1, checked(payload))], timeout)
+        outbox.loose.append(payload)
+        waiting = len(outbox.loose)
+        result = outbox.result if waiting == 1 else outbox.verdict.behind
+        if waiting > MAX_LOOSE:
+            with self._lock:
+                outbox.join()
+        if not self._awake:
+            self._wake()
+        return result
 
     def send_many(self, node: int, messages: Iterable[Any], timeout: float = 0.0) -> Result:
         """See `Port.send_many`."""
-        return self._put(NodeId(node), [pack(message) for message in messages], timeout)
+        return self._put(node, pack_many(list(messages)), timeout)
 
     def broadcast(self, message: Any, timeout: float = 0.0) -> dict[NodeId, Result]:
         """See `Port.broadcast`."""
-        payloads = [pack(message)]
-        return {node: self._put(node, payloads, timeout) for node in self.verdicts}
+        pieces = [Joined(1, pack(message))]
+        return {node: self._put(node, pieces, timeout) for node in self.verdicts}
 
     def request_sync(
         self, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
@@ -135,41 +130,49 @@ class CapabilityPort:
         """See `Port.wall`."""
         return self._runtime.wall()
 
-    def _put(self, node: NodeId, payloads: list[bytes], timeout: float) -> Result:
-        verdict = self.verdicts.get(node)
-        if verdict is None:
-            return _STRANGER
-        if not verdict.accepted:
-            return verdict.first
-        size = sum(map(len, payloads))
+    def _put(self, node: int, pieces: Sequence[Joined], timeout: float) -> Result:
+        outbox = self._outboxes.get(node)
+        if outbox is None:
+            return _STRANGER.first
+        if not outbox.verdict.accepted:
+            return outbox.verdict.first
+        size = sum([len(piece.payloads) for piece in pieces])
         with self._lock:
-            waiting = self._waiting_bytes.get(node, 0)
-            if waiting + size > self._limit_bytes:
-                if timeout <= 0 or not self._wait_for_room(node, size, timeout):
-                    return self._busy(node, size, waiting)
-                waiting = self._waiting_bytes.get(node, 0)
-            self._waiting_bytes[node] = waiting + size
-            self._boxes.setdefault(node, []).extend(payloads)
-            asleep, self._awake = not self._awake, True
-        if asleep:
-            self._runtime.call_soon(self._commands.flush)
-        return verdict.behind if waiting else verdict.first
+            waiting = outbox.count()
+            fits = waiting + size <= self._limit_bytes
+            if not fits and not self._wait_for_room(outbox, size, timeout):
+                return self._busy(node, outbox, size, waiting)
+            result = outbox.put(pieces, size)
+        if not self._awake:
+            self._wake()
+        return result
 
-    def _busy(self, node: NodeId, size: int, waiting: int) -> Result:
+    def _wake(self) -> None:
+        """Have the hub take what waits. Whoever finds ``_awake`` set relies on that it will."""
+        self._awake = True
+        try:
+            self._runtime.call_soon(self._commands.flush)
+        except BaseException:  # Ctrl-C
+            self._runtime.call_soon(self._commands.flush)
+            raise
+
+    def _busy(self, node: int, outbox: Outbox, size: int, waiting: int) -> Result:
         if size > self._limit_bytes:
             raise Misuse(
                 f"{size} bytes at once can never be accepted for one node; at most"
                 f" {self._limit_bytes} may wait (setting outbox): send less at once"
             )
-        self._told_busy.add(node)
+        outbox.told_busy = True
         return Result(Outcome.BUSY, detail=f"{waiting} bytes wait for node {node}")
 
-    def _wait_for_room(self, node: NodeId, size: int, timeout: float) -> bool:
+    def _wait_for_room(self, outbox: Outbox, size: int, timeout: float) -> bool:
         """Wait, without the lock, until ``size`` bytes fit; in the hub nobody may wait."""
+        if timeout <= 0:
+            return False
         if self._runtime.in_hub():
             raise Misuse("a call with a timeout would stop the node's hub: use on_room instead")
         deadline = time.monotonic() + timeout
-        while self._waiting_bytes.get(node, 0) + size > self._limit_bytes:
+        while outbox.count() + size > self._limit_bytes:
             left = deadline - time.monotonic()
             if left <= 0 or not self._room.wait(left):
                 return False
@@ -177,41 +180,45 @@ class CapabilityPort:
 
     # Called by the capability actor, in the hub --------------------------------------------------
 
-    def collect(self) -> dict[NodeId, list[bytes]]:
-        """Everything accepted since the last call, per destination, in order."""
+    @property
+    def verdicts(self) -> Mapping[NodeId, Verdict]:
+        """Of every other enabled node; replaced as a whole by the capability actor."""
+        return self._verdicts
+
+    @verdicts.setter
+    def verdicts(self, verdicts: Mapping[NodeId, Verdict]) -> None:
         with self._lock:
-            boxes, self._boxes = self._boxes, {}
-            self._awake = False
-        return boxes
+            for node in self._outboxes.keys() - verdicts.keys():
+                self._outboxes[node].judge(_STRANGER)
+            for node, verdict in verdicts.items():
+                if node in self._outboxes:
+                    self._outboxes[node].judge(verdict)
+                else:
+                    self._outboxes[node] = Outbox(self._limit_bytes, verdict)
+        self._verdicts = verdicts
+
+    def collect(self) -> dict[NodeId, list[Joined]]:
+        """Everything accepted since the last call, per destination, in order."""
+        self._awake = False  # before looking: what comes later wakes again
+        with self._lock:
+            taken = {NodeId(node): outbox.take() for node, outbox in self._outboxes.items()}
+        return {node: pieces for node, pieces in taken.items() if pieces}
 
     def waiting_bytes(self, node: NodeId) -> int:
         """What was accepted for a node and has not been sent."""
-        return self._waiting_bytes.get(node, 0)
+        outbox = self._outboxes.get(node)
+        if outbox is None:
+            return 0
+        with self._lock:
+            return outbox.count()
 
     def released(self, node: NodeId, size: int) -> bool:
         """``size`` bytes wait no longer; True when somebody was told `BUSY` and may try again."""
+        outbox = self._outboxes[node]
         with self._lock:
-            waiting = self._waiting_bytes[node] - size
-            self._waiting_bytes[node] = waiting
-            if waiting > self._limit_bytes // 2:
+            outbox.released(size)
+            if outbox.count() > self._limit_bytes // 2:
                 return False
             self._room.notify_all()
-            told = node in self._told_busy
-            self._told_busy.discard(node)
+            told, outbox.told_busy = outbox.told_busy, False
         return told
-
-
-def pack(message: Any) -> bytes:
-    """The payload of a message; `Misuse` for what cannot be carried."""
-    try:
-        payload = _pack(message)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Misuse(
-            f"a {type(message).__name__} cannot be sent as it is ({error}): use numbers, texts,"
-            " bytes, lists and dicts of such"
-        ) from error
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Misuse(
-            f"a message of {len(payload)} bytes is longer than {MAX_PAYLOAD_BYTES}: split it"
-        )
-    return payload

@@ -54,7 +54,7 @@ class Result(msgspec.Struct, frozen=True):
     detail: str = ""
 
     def __bool__(self) -> bool:
-        return self.outcome in (Outcome.SENT, Outcome.QUEUED)
+        return self.outcome in _ACCEPTED
 
     @property
     def code(self) -> int:
@@ -62,6 +62,7 @@ class Result(msgspec.Struct, frozen=True):
         return _CODES[self.outcome]
 
 
+_ACCEPTED = (Outcome.SENT, Outcome.QUEUED)
 _CODES = {
     Outcome.SENT: 1,
     Outcome.QUEUED: 1,

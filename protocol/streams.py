@@ -40,20 +40,15 @@ dropped, and counted like all that R-9 drops.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from itertools import accumulate
 
 import msgspec
 
 from .effects import Count, Effect
 from .identity import ClusterId, NodeId
 from .messages import MAX_BATCH_BYTES, MAX_NODES, Packets, Taken
-from .payloads import array_header
+from .payloads import BATCH_BYTES, array_header
 
-BATCH_BYTES = 32 * 1024
-"""Messages are joined up to this; a longer one has a batch of its own."""
 STREAM_BYTES = 4 * 1024 * 1024
 """Messages that may wait for one destination."""
 UNACKNOWLEDGED_BYTES = 4 * 1024 * 1024
@@ -117,7 +112,7 @@ class OutStream:
         self._reliable = reliable
         self._limit_bytes = limit_bytes
         self._tail: list[bytes] = [b""]  # the place of the array's header, then what waits
-        self._tail_bytes = 0
+        self._tail_bytes = self._tail_count = 0
         self._closed: deque[_Batch] = deque()
         """Joined, not sent."""
         self._closed_bytes = 0
@@ -145,53 +140,32 @@ class OutStream:
         """Messages of a reliable stream that were sent and not acknowledged."""
         return self._unacknowledged_bytes
 
-    def offer(self, payload: bytes) -> bool:
-        """Let one message wait; False when as much waits as may."""
-        size = len(payload)
+    def offer(self, payloads: bytes, count: int = 1) -> bool:
+        """Let ``count`` joined messages wait (`payloads.Joined`); False when as much waits as may.
+
+        They share a batch with those around them, as far as it holds them.
+        """
+        size = len(payloads)
         tail = self._tail_bytes + size
         if self._closed_bytes + tail > self._limit_bytes:
             return False
-        if tail > BATCH_BYTES and tail > size:
+        if tail > BATCH_BYTES and self._tail_count:
             self._close()
             tail = size
-        self._tail.append(payload)
+        self._tail.append(payloads)
+        self._tail_count += count
         self._tail_bytes = tail
         return True
-
-    def offer_many(self, payloads: Sequence[bytes]) -> bool:
-        """Let several wait, all of them, or none and return False."""
-        size = sum(map(len, payloads))
-        if self.waiting_bytes + size > self._limit_bytes:
-            return False
-        if self._tail_bytes + size > BATCH_BYTES:
-            self._fill_batches(payloads)
-        else:
-            self._tail += payloads
-            self._tail_bytes += size
-        return True
-
-    def _fill_batches(self, payloads: Sequence[bytes]) -> None:
-        ends = list(accumulate(map(len, payloads)))
-        begin = done_bytes = 0
-        while begin < len(payloads):
-            end = bisect_right(ends, done_bytes + BATCH_BYTES - self._tail_bytes, begin)
-            if end == begin and self._tail_bytes:
-                self._close()
-                continue
-            end = max(end, begin + 1)  # one that is longer than a batch stands alone
-            self._tail += payloads[begin:end]
-            self._tail_bytes += ends[end - 1] - done_bytes
-            begin, done_bytes = end, ends[end - 1]
 
     def _close(self) -> None:
         """The tail becomes a batch."""
         tail, self._tail = self._tail, [b""]
-        count = len(tail) - 1
+        count = self._tail_count
         tail[0] = array_header(count)
         self._closed.append(_Batch(self._next, count, b"".join(tail), self._tail_bytes))
         self._next += count
         self._closed_bytes += self._tail_bytes
-        self._tail_bytes = 0
+        self._tail_bytes = self._tail_count = 0
 
     def clear(self) -> int:
         """Give up everything that waits or is unacknowledged; the bytes that wait no longer."""
@@ -200,7 +174,8 @@ class OutStream:
         for queue in (self._closed, self._sent, self._again):
             queue.clear()
         self._tail = [b""]
-        self._tail_bytes = self._closed_bytes = self._unacknowledged_bytes = 0
+        self._tail_bytes = self._tail_count = 0
+        self._closed_bytes = self._unacknowledged_bytes = 0
         self.deadline = None
         return freed
 

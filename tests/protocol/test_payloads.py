@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tagmesh import Misuse
 from tagmesh.protocol.errors import PeerViolation
-from tagmesh.protocol.messages import MAX_BATCH, MAX_BATCH_BYTES
-from tagmesh.protocol.payloads import BadPayloads, array_header, unpack_payloads
+from tagmesh.protocol.messages import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
+from tagmesh.protocol.payloads import (
+    BATCH_BYTES,
+    BadPayloads,
+    Joined,
+    array_header,
+    pack,
+    pack_many,
+    unpack_payloads,
+)
 
 MEMORY_BYTES = 16 * 1024**2
-pack = msgspec.msgpack.encode
+encode = msgspec.msgpack.encode
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
     | st.binary(max_size=20) | st.text(max_size=20),
@@ -27,8 +37,8 @@ values = st.recursive(
 
 @given(st.lists(values, min_size=1, max_size=40))
 def test_what_is_packed_one_by_one_is_unpacked_at_once(messages: list[Any]) -> None:
-    payloads = array_header(len(messages)) + b"".join(map(pack, messages))
-    assert payloads == pack(messages)
+    payloads = array_header(len(messages)) + b"".join(map(encode, messages))
+    assert payloads == encode(messages)
     assert unpack_payloads(payloads, len(messages)) == messages
 
 
@@ -44,14 +54,56 @@ def test_no_batch_is_made_that_a_peer_must_refuse(count: int) -> None:
         array_header(count)
 
 
+@given(st.lists(st.one_of(values, st.integers(1, 40_000).map(bytes)), max_size=1200))
+def test_many_are_packed_as_each_of_them_is(messages: list[Any]) -> None:
+    """Joined as far as a batch holds them."""
+    joined = pack_many(messages)
+    assert b"".join(piece.payloads for piece in joined) == b"".join(map(pack, messages))
+    assert sum(piece.count for piece in joined) == len(messages)
+    assert all(len(piece.payloads) <= BATCH_BYTES or piece.count == 1 for piece in joined)
+
+
+@pytest.mark.parametrize(("count", "size", "pieces"), [(512, 100, 1), (600, 60, 2), (100, 1024, 2)])
+def test_small_ones_are_packed_in_few_calls(count: int, size: int, pieces: int) -> None:
+    assert len(pack_many([bytes(size)] * count)) == pieces
+
+
+@pytest.mark.parametrize("message", [object(), 2**70, {1: {2: lambda: None}}])
+def test_what_msgpack_cannot_carry_is_a_mistake(message: object) -> None:
+    with pytest.raises(Misuse, match="cannot be sent as it is"):
+        pack(message)
+    with pytest.raises(Misuse, match=f"a {type(message).__name__} cannot be sent as it is"):
+        pack_many([1, message, 2])
+
+
+def test_a_message_that_can_be_sent_alone_can_be_sent_with_others() -> None:
+    """However deeply it is nested."""
+    nested: list[Any] = []
+    deepest = nested
+    with suppress(Misuse):
+        while pack_many([nested]):
+            deepest, nested = nested, [nested]
+    assert b"".join(piece.payloads for piece in pack_many([deepest, 1])) == pack(deepest) + pack(1)
+
+
+def test_the_longest_message_fits_and_one_byte_more_does_not() -> None:
+    longest = b"x" * (MAX_PAYLOAD_BYTES - 3)
+    assert len(pack(longest)) == MAX_PAYLOAD_BYTES
+    assert pack_many([1, longest]) == [Joined(1, b"\x01"), Joined(1, pack(longest))]
+    with pytest.raises(Misuse, match="split it"):
+        pack(longest + b"x")
+    with pytest.raises(Misuse, match="split it"):
+        pack_many([longest + b"x"])
+
+
 BAD = {
     "nothing": b"",
     "no array": b"\x01",
     "a map": b"\x81\x01\x02",
-    "too few": pack([1]),
-    "too many": pack([1, 2, 3]),
-    "cut": pack([1, "text"])[:-1],
-    "trailing byte": pack([1, 2]) + b"\x00",
+    "too few": encode([1]),
+    "too many": encode([1, 2, 3]),
+    "cut": encode([1, "text"])[:-1],
+    "trailing byte": encode([1, 2]) + b"\x00",
     "reserved byte": b"\x92\x01\xc1",
     "invalid UTF-8": b"\x92\x01\xa1\xff",
     "extension type": b"\x92\x01\xd4\x05\x00",
@@ -91,9 +143,9 @@ def test_the_biggest_batch_takes_bounded_memory() -> None:
         tracemalloc.stop()
 
 
-def test_timestamps_are_plain_msgpack() -> None:
+def test_timestamps_are_plain_msgencode() -> None:
     when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert unpack_payloads(pack([when]), 1) == [when]
+    assert unpack_payloads(encode([when]), 1) == [when]
 
 
 @given(st.binary(max_size=60), st.integers(1, 20))

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.protocol.messages import MAX_BATCH_BYTES, MAX_NODES, MAX_PAYLOAD_BYTES, Packets, Taken
-from tagmesh.protocol.payloads import array_header
+from tagmesh.protocol.payloads import BATCH_BYTES, array_header, unpack_payloads
 from tagmesh.protocol.streams import (
-    BATCH_BYTES,
     MAX_MESSAGE_NUMBER,
     STREAM_BYTES,
     Acknowledge,
@@ -66,20 +65,14 @@ sizes = st.lists(
 )
 
 
-@given(st.lists(st.tuples(sizes, st.booleans()), max_size=4))
-def test_batches_are_full_and_in_order(groups: list[tuple[list[int], bool]]) -> None:
-    """However messages are offered: no batch exceeds its bytes unless it is one message, and no
-    batch could have held the first message of the next."""
-    stream = OutStream(OUT, 1, limit_bytes=4 * STREAM_BYTES)
-    offered = []
-    for lengths, at_once in groups:
-        payloads = [text(length) for length in lengths]
-        if at_once:
-            assert stream.offer_many(payloads)
-        else:
-            assert all(map(stream.offer, payloads))
-        offered += payloads
-    assert stream.waiting_bytes == sum(map(len, offered))
+@given(sizes)
+def test_batches_are_full_and_in_order(lengths: list[int]) -> None:
+    """No batch exceeds its bytes unless it is one message, and no batch could have held the first
+    message of the next."""
+    stream = OutStream(OUT, 1)
+    offered = [text(length) for length in lengths]
+    assert all(map(stream.offer, offered))
+    assert stream.waiting_bytes == sum(lengths)
     batches = take_all(stream)
     ends = [*accumulate(batch.count for batch in batches)]
     assert [batch.number for batch in batches] == [0, *ends][: len(batches)]
@@ -93,14 +86,27 @@ def test_batches_are_full_and_in_order(groups: list[tuple[list[int], bool]]) -> 
     assert all(decode(encode([batch])).messages == [batch] for batch in batches)
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_the_smallest_messages_fill_a_batch(at_once: bool) -> None:
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 150)), max_size=20))
+def test_joined_messages_stay_together_and_are_counted(pieces: list[tuple[int, int]]) -> None:
     stream = OutStream(OUT, 1)
-    payloads = [b"\x07"] * (BATCH_BYTES + 1)
-    if at_once:
-        stream.offer_many(payloads)
-    else:
-        assert all(map(stream.offer, payloads))
+    offered = []
+    for count, size in pieces:
+        message = pack(b"x" * size)
+        assert stream.offer(message * count, count)
+        offered += [b"x" * size] * count
+    batches = take_all(stream)
+    assert [m for batch in batches for m in unpack_payloads(batch.payloads, batch.count)] == offered
+    assert [batch.number for batch in batches] == [
+        sum(batch.count for batch in batches[:place]) for place in range(len(batches))
+    ]
+    assert all(len(batch.payloads) <= BATCH_BYTES + 5 for batch in batches)
+
+
+def test_the_smallest_messages_fill_a_batch() -> None:
+    stream = OutStream(OUT, 1)
+    assert stream.offer(b"\x07" * (BATCH_BYTES - 1), BATCH_BYTES - 1)
+    assert stream.offer(b"\x07")
+    assert stream.offer(b"\x07")
     assert [batch.count for batch in take_all(stream)] == [BATCH_BYTES, 1]
 
 
@@ -126,35 +132,24 @@ def test_a_destination_that_lives_anew_does_not_miss_what_the_old_one_was_sent()
 # The limit of what waits --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_no_more_waits_than_may(at_once: bool) -> None:
+def test_no_more_waits_than_may() -> None:
     """I10. The caller hears it, and what was accepted before is kept."""
     stream = OutStream(OUT, 1)
     kib = text(1024)
-    if at_once:
-        assert stream.offer_many([kib] * (STREAM_BYTES // 1024))
-        assert not stream.offer_many([pack(1)])
-    else:
-        assert all(stream.offer(kib) for _ in range(STREAM_BYTES // 1024))
+    assert all(stream.offer(kib) for _ in range(STREAM_BYTES // 1024))
     assert not stream.offer(pack(1))
     assert stream.waiting_bytes == STREAM_BYTES
     take(stream)
-    assert stream.offer_many([kib] * (BATCH_BYTES // 1024))
+    assert not stream.offer(kib * (BATCH_BYTES // 1024 + 1), BATCH_BYTES // 1024 + 1)
+    assert stream.offer(kib * (BATCH_BYTES // 1024), BATCH_BYTES // 1024)
     assert sum(batch.count for batch in take_all(stream)) == STREAM_BYTES // 1024
-
-
-def test_several_at_once_are_all_accepted_or_none() -> None:
-    stream = OutStream(OUT, 1, limit_bytes=10)
-    assert not stream.offer_many([pack(n) for n in range(11)])
-    assert stream.waiting_bytes == 0
-    assert stream.offer_many([pack(n) for n in range(10)])
 
 
 def test_given_up_messages_take_no_numbers() -> None:
     """At most once: the receiver must not take them for lost."""
     stream = sender(waiting=2)
     take(stream)
-    assert stream.offer_many([text(BATCH_BYTES), text(10)])
+    assert all(map(stream.offer, [text(BATCH_BYTES), text(10)]))
     assert stream.next_batch() is not None
     assert stream.clear() == BATCH_BYTES + 10
     assert (stream.waiting_bytes, stream.next_batch()) == (0, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tagmesh.protocol.messages import Taken
+from tagmesh.protocol.payloads import BATCH_BYTES
 from tagmesh.protocol.streams import (
-    BATCH_BYTES,
     MAX_MESSAGE_NUMBER,
     MAX_RESEND_S,
     MAX_UNACKNOWLEDGED,
@@ -77,7 +77,7 @@ def test_the_pause_doubles_up_to_a_limit_and_starts_anew_with_success() -> None:
 def test_no_more_is_unacknowledged_than_may_be() -> None:
     stream = OutStream(OUT, 1, reliable=True, limit_bytes=2 * UNACKNOWLEDGED_BYTES)
     count = UNACKNOWLEDGED_BYTES // BATCH_BYTES
-    stream.offer_many([text(BATCH_BYTES)] * (count + 1))
+    assert all(stream.offer(text(BATCH_BYTES)) for _ in range(count + 1))
     assert len(take_all(stream)) == count
     stream.receive(taken(1, stream=1), 0.0)
     assert len(take_all(stream)) == 1

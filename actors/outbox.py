@@ -1,0 +1,128 @@
+"""What waits for one destination until the hub takes it: in order, and bounded.
+
+Most messages are small, and one thread sends them. Taking a lock for each would cost about as much
+as packing it, so they are put into ``loose`` without one: `list.append` is one step for every
+other thread, and so are taking a part of a list and deleting it. The rest is done under the lock
+of the port, once for `MAX_LOOSE` messages: they are joined, and counted by bytes.
+
+The limit holds although nobody counts loose messages: there is a reserve for them. While less than
+that is left, ``open`` is False and every message is counted under the lock. A thread may have
+looked at ``open`` just before it became False, and puts one message more; then it meets the lock.
+So the reserve is enough for `LOOSE_RESERVE_BYTES` / `LOOSE_BYTES` − `MAX_LOOSE` threads at that
+same point at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..protocol.contract import Outcome, Result
+from ..protocol.identity import NodeId
+from ..protocol.payloads import Joined
+
+LOOSE_BYTES = 2048
+"""Longer messages are never loose."""
+MAX_LOOSE = 32
+"""Loose messages; one more, and they are joined."""
+LOOSE_RESERVE_BYTES = 192 * 1024
+
+
+class Verdict(NamedTuple):
+    """What becomes of a message for one destination, as things stand."""
+
+    accepted: bool
+    first: Result
+    """When nothing waits for that destination."""
+    behind: Result
+    """When something does."""
+
+
+def verdict_of(outcome: Outcome, route: Sequence[NodeId] = (), detail: str = "") -> Verdict:
+    """The verdict with this outcome for a message that nothing waits before."""
+    result = Result(outcome, tuple(route), detail)
+    accepted = outcome is Outcome.SENT
+    behind = Result(Outcome.QUEUED, tuple(route)) if accepted else result
+    return Verdict(bool(result), result, behind)
+
+
+class Outbox:
+    """Of one destination. Everything but looking, and appending to ``loose``, needs the lock."""
+
+    __slots__ = (
+        "_joined",
+        "_limit_bytes",
+        "_waiting_bytes",
+        "loose",
+        "open",
+        "result",
+        "told_busy",
+        "verdict",
+    )
+    result: Result
+    """What the sender of the first loose message is told."""
+    verdict: Verdict
+
+    def __init__(self, limit_bytes: int, verdict: Verdict) -> None:
+        self.loose: list[bytes] = []
+        """Packed messages, not counted, each of at most `LOOSE_BYTES`; the same list for ever."""
+        self.open = False
+        """Small messages may be put into ``loose``."""
+        self.told_busy = False
+        """Somebody was, and wants to know when there is room."""
+        self._limit_bytes = limit_bytes
+        self._waiting_bytes = 0
+        self._joined: list[Joined] = []
+        self.judge(verdict)
+
+    def judge(self, verdict: Verdict) -> None:
+        """This is what becomes of messages now."""
+        self.verdict = verdict
+        self._settle()
+
+    def count(self) -> int:
+        """Bytes that were accepted and are not sent, all of them."""
+        return self._waiting_bytes + sum(map(len, self.loose))
+
+    def put(self, pieces: Sequence[Joined], size_bytes: int) -> Result:
+        """Accept messages, behind all others, that fit: see `count`."""
+        result = self.verdict.behind if self.loose else self.result
+        if len(pieces) == 1 and pieces[0].count == 1 and size_bytes <= LOOSE_BYTES:
+            self.loose.append(pieces[0].payloads)
+            if len(self.loose) > MAX_LOOSE:
+                self.join()
+        else:
+            self.join()
+            self._joined += pieces
+            self._waiting_bytes += size_bytes
+            self._settle()
+        return result
+
+    def take(self) -> list[Joined]:
+        """What was accepted since the last call, in order. It counts until it is `released`."""
+        self.join()
+        pieces, self._joined = self._joined, []
+        return pieces
+
+    def released(self, size_bytes: int) -> None:
+        """So much of what was taken waits no longer."""
+        self._waiting_bytes -= size_bytes
+        self._settle()
+
+    def join(self) -> None:
+        """Count the loose messages. They go from one list to the other in two steps without a call
+        in between, where Ctrl-C could end it."""
+        count = len(self.loose)
+        if not count:
+            return
+        piece = Joined(count, b"".join(self.loose[:count]))
+        size = len(piece.payloads)
+        self._joined += [piece]
+        del self.loose[:count]
+        self._waiting_bytes += size
+        self._settle()
+
+    def _settle(self) -> None:
+        verdict, waiting = self.verdict, self._waiting_bytes
+        self.result = verdict.behind if waiting else verdict.first
+        self.open = verdict.accepted and waiting + LOOSE_RESERVE_BYTES <= self._limit_bytes
