@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -19,13 +19,13 @@ from ..protocol.contract import (
     KeyedCapability,
     Quarantined,
 )
-from ..protocol.messages import U63
+from ..protocol.identity import NodeId
+from ..protocol.messages import U63, Packets
 from ..protocol.payloads import BadPayloads, unpack_payloads
 from .worker import attempt
 
 if TYPE_CHECKING:
     from ..protocol.contract import Capability
-    from ..protocol.identity import NodeId
     from ..protocol.sync_pieces import Piece
 
 logger = logging.getLogger("tagmesh.capabilities")
@@ -34,6 +34,13 @@ _LOGGED = 10
 """The first mistakes of a capability have a line each, then every power of two."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+
+
+class Delivery(NamedTuple):
+    """A batch for the application, but for the first ``skip`` of its messages."""
+
+    packets: Packets
+    skip: int
 
 
 class Application:
@@ -54,14 +61,18 @@ class Application:
             logger.exception("capability %s has no position", self.capability.name)
             return 0
 
-    def deliver(self, payloads: bytes, count: int, skip: int, source: NodeId) -> None:
-        """Hand over the messages of a batch but for the first ``skip``."""
-        if not self.open:
-            return
+    def deliver(self, batches: Sequence[Delivery]) -> None:
+        """Hand over the messages of batches, in order."""
+        for packets, skip in batches:
+            if not self.open:
+                return
+            self._deliver(packets, skip, NodeId(packets.source))
+
+    def _deliver(self, packets: Packets, skip: int, source: NodeId) -> None:
         try:
-            messages = unpack_payloads(payloads, count)
+            messages = unpack_payloads(packets.payloads, packets.count)
         except BadPayloads as error:
-            self.set_aside(source, "message", payloads, error)
+            self.set_aside(source, "message", packets.payloads, error)
             return
         del messages[:skip]
         if self.capability.on_batch is not None:

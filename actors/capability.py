@@ -7,6 +7,7 @@ capability whose records carry no versions are held, bounded, until it is over (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..protocol.capability import CapabilityRules
@@ -31,7 +32,6 @@ from ..protocol.messages import (
     Routed,
     SyncAck,
     SyncAnswer,
-    SyncChunk,
     SyncEnd,
     SyncId,
     SyncRequest,
@@ -42,12 +42,13 @@ from ..protocol.mirror import MirrorSettings
 from ..protocol.sync_admission import AbortDonor, Admission, Offer, PassOn, StartDonor
 from ..protocol.sync_words import SendRouted
 from .actor import ClusterActor, ReplyFuture
+from .application import Delivery
 from .context import Context
 from .donating import DonorActor
 from .flows import Flows
 from .intake import Intake
 from .joining import JoinerActor, here
-from .lane import Lane, size_of
+from .lane import Bulk, Lane, size_of
 from .mail import (
     BulkArrived,
     CapabilitiesChanged,
@@ -171,8 +172,7 @@ class CapabilityActor(ClusterActor):
         """One case per mail."""
         match message:
             case BulkArrived():
-                for bulk in message.messages:
-                    self._bulk(message.lane, bulk)
+                self._bulk(message.lane, message.messages)
             case Flush():
                 self.flows.flush()
             case Delivered():
@@ -254,18 +254,19 @@ class CapabilityActor(ClusterActor):
 
     # Messages ---------------------------------------------------------------------------------
 
-    def _bulk(self, lane: Lane, bulk: Packets | SyncChunk) -> None:
-        if isinstance(bulk, SyncChunk):
-            # at most a window of chunks is on its way, so they need no credit of the lane
-            self._to_session(bulk)
-            skip = None
-        else:
-            skip = self.flows.received(bulk)
-        if skip is None:
+    def _bulk(self, lane: Lane, bulks: Sequence[Bulk]) -> None:
+        batches: list[Delivery] = []
+        for bulk in bulks:
+            if isinstance(bulk, Packets):
+                skip = self.flows.received(bulk)
+                if skip is not None:
+                    batches.append(Delivery(bulk, skip))
+                    continue
+            else:
+                # at most a window of chunks is on its way, so they need no credit of the lane
+                self._to_session(bulk)
             lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
-            return
-        assert isinstance(bulk, Packets), "chunks are no batches"
-        if not self._intake.take(lane, bulk, skip):
+        if batches and not self._intake.take(lane, batches):
             self._tell(self._joiner, EndSession(OVERFLOW))
 
     def _routed(self, message: Routed) -> None:

@@ -1,17 +1,17 @@
 """Messages on their way to the application; during a sync they may have to wait (S-23).
 
-What a batch used of its connection's credit is given back when the application has dealt with it,
-or when it is held: what is held is bounded by number and bytes instead.
+All batches that a turn of the hub brought are handed over at once, so that a worker is woken once,
+and says once that it is ready. What they used of their connection's credit is given back when the
+application has dealt with them, or when they are held: what is held is bounded by number and bytes
+instead.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..protocol.identity import NodeId
-from ..protocol.messages import Packets
+from .application import Delivery
 from .lane import Lane, size_of
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ class Intake:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._delivered = delivered
-        self._held: deque[tuple[Packets, int]] = deque()
-        """With the messages at the beginning that are not to be delivered."""
+        self._held: list[Delivery] = []
         self._held_messages = 0
         self._held_bytes = 0
         self.holding = False
         """Messages wait for the end of a sync."""
 
-    def take(self, lane: Lane, packets: Packets, skip: int) -> bool:
-        """Hand a batch over, or hold it. False: no more may be held, so all are handed over."""
-        size = size_of(packets)
+    def take(self, lane: Lane, batches: Sequence[Delivery]) -> bool:
+        """Hand batches over, or hold them. False: no more may be held, so all are handed over."""
+        size = sum([size_of(packets) for packets, _ in batches])
         if not self.holding:
-            self._hand_over(packets, skip, lambda: self._delivered(lane, size))
+            self._hand_over(batches, lambda: self._delivered(lane, size))
             return True
-        lane.consumed(packets.cluster_id, packets.capability, size)
-        self._held.append((packets, skip))
-        self._held_messages += packets.count - skip
+        first = batches[0].packets
+        lane.consumed(first.cluster_id, first.capability, size)
+        self._held += batches
+        self._held_messages += sum([packets.count - skip for packets, skip in batches])
         self._held_bytes += size
         if self._held_messages <= self._max_messages and self._held_bytes <= self._max_bytes:
             return True
@@ -58,26 +58,24 @@ class Intake:
 
     def release(self) -> None:
         """Hand over what was held, in order."""
-        held, self._held = self._held, deque()
+        held, self._held = self._held, []
         self._held_messages = self._held_bytes = 0
-        for packets, skip in held:
-            self._hand_over(packets, skip, _nothing)
+        if held:
+            self._hand_over(held, _nothing)
 
     def drop(self) -> None:
         """Forget what is held."""
         self._held.clear()
         self._held_messages = self._held_bytes = 0
 
-    def _hand_over(self, packets: Packets, skip: int, then: Callable[[], None]) -> None:
+    def _hand_over(self, batches: Sequence[Delivery], then: Callable[[], None]) -> None:
         deliver = self._registration.application.deliver
 
         def done(error: BaseException | None) -> None:
             assert error is None, "the application's mistakes are set aside"
             then()
 
-        self._registration.worker.submit(
-            lambda: deliver(packets.payloads, packets.count, skip, NodeId(packets.source)), done
-        )
+        self._registration.worker.submit(lambda: deliver(batches), done)
 
 
 def _nothing() -> None:

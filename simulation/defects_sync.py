@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..actors.application import Application
+from ..actors.application import Application, Delivery
 from ..actors.flows import Flows
 from ..actors.intake import Intake
 from ..actors.joining import JoinerActor
@@ -70,9 +70,9 @@ def livefirst(replace: Replace) -> None:
     """Nothing is ever held."""
     take = Intake.take
 
-    def at_once(self: Intake, lane: Any, packets: Packets, skip: int) -> bool:
+    def at_once(self: Intake, lane: Any, batches: Sequence[Delivery]) -> bool:
         self.holding = False
-        return take(self, lane, packets, skip)
+        return take(self, lane, batches)
 
     replace(Intake, "take", at_once)
 
@@ -121,7 +121,7 @@ def wrongsource(replace: Replace) -> None:
         held = self._held
         for place, (packets, skip) in enumerate(held):
             other = self._registration.port.node_id
-            held[place] = (msgspec.structs.replace(packets, source=other), skip)
+            held[place] = Delivery(msgspec.structs.replace(packets, source=other), skip)
         release(self)
 
     replace(Intake, "release", released)
@@ -142,11 +142,9 @@ def lateflag(replace: Replace) -> None:
         self._enabled = True
         return received(self, packets)
 
-    def hand_over(
-        self: Application, payloads: bytes, count: int, skip: int, source: NodeId
-    ) -> None:
+    def hand_over(self: Application, batches: Sequence[Delivery]) -> None:
         self.open = True
-        deliver(self, payloads, count, skip, source)
+        deliver(self, batches)
 
     replace(Flows, "received", take)
     replace(Application, "deliver", hand_over)
