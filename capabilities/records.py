@@ -13,7 +13,8 @@ one of the tag under which it was written, 0 without one.
 Expiry is part of the record: when ``expires_ms`` has passed every node turns the record into a
 tombstone by itself, all of them into the same one. A tombstone is forgotten at its own
 ``expires_ms``, an hour after the deletion. The limit of that: a node that was cut off for longer,
-and lived on, may bring back what was deleted meanwhile.
+and lived on, may bring back what was deleted meanwhile. So may one that did not hear of a deletion
+when the clock of some node is off by more than an hour.
 """
 
 from __future__ import annotations

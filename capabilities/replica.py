@@ -2,8 +2,8 @@
 
 A record that is written here is told to all others; nobody waits for it. A node that was busy or
 unreachable is told later what it missed, of every key the newest record (`backlog`). A node that
-joins asks for a sync, and what a sync finds different it repairs. Records carry versions, so it
-does not matter how often and in which order they come.
+joins asks for a sync, and what a sync or a comparison (`protocol.verifying`) finds different it
+repairs. Records carry versions, so it does not matter how often and in which order they come.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Replica(KeyedCapability):
         return self._merge(map(bytes, items), None, tag)
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
-        """See `KeyedCapability.extra_keys`: heads, so with their versions. Tombstones are
-        no records that could be dropped."""
+        """See `KeyedCapability.extra_keys`: heads, so with their versions. Tombstones are no records
+        that could be dropped."""
         with self._lock:
             written = self._table.written
             if written is None:

@@ -9,7 +9,11 @@ and must then be OK everywhere, deliver everything and agree about the records. 
   already was never told to it.
 * seed 43: a node whose disk and clock had been set back lived on with a lower incarnation, and
   nobody took its messages any more.
-
+* seed 10: a node that had been switched off and on told the position its data had had at the start,
+  so of a cluster in which nobody was synced an empty node declared itself OK (S-28).
+* seed 114: a deletion by a node whose clock had been set back ten years was forgotten by the others
+  within a second, and a node that had missed it brought the record back; seed 106 is the same with
+  a clock ten years ahead, which forgets what others deleted. That is a limit (guarantees).
 """
 
 from __future__ import annotations
