@@ -111,7 +111,7 @@ class Replica(KeyedCapability):
         return self._merge(map(bytes, items), None, tag)
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
-        """See `KeyedCapability.extra_keys`: heads, so with their versions. Tombstones are no records
+        """See `KeyedCapability.extra_keys`: heads, so with versions. Tombstones are no records
         that could be dropped."""
         with self._lock:
             written = self._table.written
