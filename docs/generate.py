@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from tagmesh.protocol import config, messages
+from tagmesh.protocol import config, message_list, messages, tag_messages
 from tagmesh.protocol.cluster_settings import STATIC_EXAMPLES
 from tagmesh.protocol.settings import REQUIRED, settings_of
 from tagmesh.simulation import script
@@ -66,6 +66,8 @@ def code(value: object) -> str:
         return "none"
     if isinstance(value, Mapping) and not value:
         return "`{}`"
+    if value == b"":
+        return "empty"
     return f"`{json.dumps(value)}`"
 
 
@@ -84,7 +86,7 @@ def wire() -> str:
     lines = [
         "# Messages",
         "",
-        NOTE.format("protocol/messages.py"),
+        NOTE.format("protocol/messages.py and tag_messages.py"),
         "",
         "A frame is a length of 4 bytes, big-endian, and one msgpack array of messages. A message",
         "is an array `[number, field, …]`. Numbers are never used again; fields are only appended,",
@@ -92,8 +94,9 @@ def wire() -> str:
         "",
         f"Protocol version {messages.PROTOCOL_VERSION}.",
     ]
-    structs: list[type[msgspec.Struct]] = [*messages.MESSAGES, *messages.INSIDE]
-    texts = dict(field_texts(Path(inspect.getfile(messages))))
+    structs: list[type[msgspec.Struct]] = [*message_list.MESSAGES, *message_list.INSIDE]
+    files = [Path(inspect.getfile(module)) for module in (messages, tag_messages)]
+    texts = dict(pair for file in files for pair in field_texts(file))
     for struct in structs:
         tag = struct.__struct_config__.tag
         title = f"{tag} · {struct.__name__}" if isinstance(tag, int) else struct.__name__
@@ -138,6 +141,8 @@ def describe(info: msgspec.inspect.Type) -> str:
     match info:
         case msgspec.inspect.IntType(ge=low, lt=int(beyond)):
             return f"integer {low} … {beyond - 1}"
+        case msgspec.inspect.IntType(ge=low, le=None):
+            return f"integer from {low}"
         case msgspec.inspect.IntType(ge=low, le=high):
             return f"integer {low} … {power(high)}"
         case msgspec.inspect.StrType(min_length=None, max_length=most):
@@ -150,8 +155,12 @@ def describe(info: msgspec.inspect.Type) -> str:
             return "true or false"
         case msgspec.inspect.NoneType():
             return "nil"
-        case msgspec.inspect.ListType(item_type=item, max_length=most):
+        case msgspec.inspect.ListType(item_type=item, min_length=None | 0, max_length=most):
             return f"list of at most {most}: {describe(item)}"
+        case msgspec.inspect.ListType(item_type=item, min_length=least, max_length=most):
+            return f"list of {least} to {most}: {describe(item)}"
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(map(repr, values))
         case msgspec.inspect.TupleType(item_types=items):
             return f"[{'; '.join(map(describe, items))}]"
         case msgspec.inspect.UnionType(types=types):

@@ -67,6 +67,7 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
         self._links: dict[NodeId, set[NodeId]] = {}
         """Those of others, as far as they were asked for since they said something new."""
         self._withheld: NodeId | None = None
+        self._tags = b""
         self._digest: Digest | None = None
         """Made once; neighbours in agreement send each other equal ones all the time."""
 
@@ -136,6 +137,12 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
             self._withheld = origin
             self._digest = None
 
+    def tell_tags(self, tags: bytes) -> None:
+        """What `Digest.tags` is to say from now on."""
+        if tags != self._tags:
+            self._tags = tags
+            self._digest = None
+
     def is_news(self, origin: NodeId, version: Version) -> bool:
         """Is it newer than what is held?"""
         return version > self._said.get(origin, NOTHING)[:2]
@@ -155,7 +162,7 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
         """The versions of all that can be told."""
         if self._digest is None:
             entries: list[tuple[int, int, int]] = [(n, *self._said[n][:2]) for n in self._told()]
-            self._digest = Digest(self._cluster_id, entries)
+            self._digest = Digest(self._cluster_id, entries, self._tags)
         return self._digest
 
     def _told(self) -> list[NodeId]:

@@ -1,4 +1,6 @@
-"""Every message between nodes, declared once: its number, its fields, their bounds.
+"""The messages between nodes, each declared once: its number, its fields, their bounds.
+
+Those of sharing tags are in `tag_messages`, all together are listed in `message_list`.
 
 On the wire a message is a msgpack array ``[number, field, …]``. Numbers are never reused and
 fields are only ever appended, with a default (rolling upgrades: a decoder ignores fields it does
@@ -192,6 +194,8 @@ class Digest(Message, frozen=True, tag=21):
 
     cluster_id: Id
     entries: Annotated[list[tuple[Id, U63, U63]], msgspec.Meta(max_length=MAX_NODES)]
+    tags: Annotated[bytes, msgspec.Meta(max_length=16)] = b""
+    """Digest of the claims I know (H-22); empty = I know nothing of sharing tags."""
 
 
 class Want(Message, frozen=True, tag=22):
@@ -372,29 +376,3 @@ class SyncStop(Routed, frozen=True, tag=55):
     session: SyncId
     reason: Text
     """``done`` from a joiner that verified; anything else is an abort and says why."""
-
-
-MESSAGES: tuple[type[Message], ...] = (
-    Hello, Welcome, Refusal, Ping, Pong, ProbeRequest, ProbeAnswer,
-    LinkState, Digest, Want, Description, Goodbye, Trace,
-    Packets, Taken, Credit,
-    SyncRequest, SyncAnswer, SyncChunk, SyncAck, SyncEnd, SyncStop,
-)  # fmt: skip
-"""Every message type, in the order of their numbers."""
-
-INSIDE: tuple[type[msgspec.Struct], ...] = (ClusterOffer, CapabilityState, SyncId, Section)
-"""The structures that stand in fields of messages."""
-
-AnyMessage = (
-    Hello | Welcome | Refusal | Ping | Pong | ProbeRequest | ProbeAnswer
-    | LinkState | Digest | Want | Description | Goodbye | Trace
-    | Packets | Taken | Credit
-    | SyncRequest | SyncAnswer | SyncChunk | SyncAck | SyncEnd | SyncStop
-)  # fmt: skip
-
-
-def number_of(kind: type[Message]) -> int:
-    """The message's number on the wire."""
-    tag = kind.__struct_config__.tag
-    assert isinstance(tag, int)
-    return tag

@@ -150,6 +150,10 @@ class Topology:
         effects = self._tell_links(now)
         return effects + self._settle(self._mine.news, {}) if effects else []
 
+    def set_tags(self, digest: bytes) -> None:
+        """The digest of the claims on sharing tags; told with that of the link states (H-22)."""
+        self._states.tell_tags(digest)
+
     def capabilities_of(self, node: NodeId) -> tuple[CapabilityState, ...]:
         """What a reachable node says of its capabilities in the life that runs (N-2), or I do."""
         reached = node == self._me or node in self._reach.routes

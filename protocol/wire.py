@@ -12,7 +12,8 @@ from typing import Annotated, NamedTuple, cast
 import msgspec
 
 from .errors import PeerViolation
-from .messages import MAX_NUMBER, MESSAGES, AnyMessage, Message, number_of
+from .message_list import MESSAGES, AnyMessage, number_of
+from .messages import MAX_NUMBER, Message
 
 MAX_MESSAGES_PER_FRAME = 65_536
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..protocol.messages import MESSAGES
+from ..protocol.message_list import MESSAGES
 from .script_player import Player, command
 from .script_words import KINDS, ScenarioError, Words
 

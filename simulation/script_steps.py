@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..actors.actor import ReplyFuture
 from ..actors.mail import TraceRoute
 from ..protocol.identity import NodeId
-from ..protocol.messages import MESSAGES
+from ..protocol.message_list import MESSAGES
 from ..protocol.routing import Dropped
 from . import script_views as views
 from .script_player import Player, command

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import MESSAGES
+from tagmesh.protocol.message_list import MESSAGES
 from tagmesh.protocol.wire import decode
 from tests.fuzz import __main__ as runner
 from tests.fuzz.draw import Draw

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tagmesh.protocol.messages import MESSAGES, Message
+from tagmesh.protocol.message_list import MESSAGES
+from tagmesh.protocol.messages import Message
 from tagmesh.protocol.wire import decode
 
 PATH = Path(__file__).with_name("messages.txt")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import typing
-
 import msgspec
 import pytest
 
-from tagmesh.protocol import messages
+from tagmesh.protocol import messages, tag_messages
+from tagmesh.protocol.message_list import INSIDE, MESSAGES, number_of
 from tagmesh.protocol.messages import (
     BUCKETS,
-    INSIDE,
     MAX_BATCH,
     MAX_BATCH_BYTES,
     MAX_CAPABILITIES,
@@ -23,9 +21,7 @@ from tagmesh.protocol.messages import (
     MAX_TAGS,
     MAX_TEXT_CHARS,
     MAX_WINDOW,
-    MESSAGES,
     MIN_FRAME_BYTES,
-    AnyMessage,
     CapabilityState,
     CapState,
     ClusterOffer,
@@ -50,8 +46,8 @@ from tagmesh.protocol.messages import (
     Trace,
     Want,
     Welcome,
-    number_of,
 )
+from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims, Vow, VowRequest
 from tagmesh.protocol.wire import decode, encode
 
 ROUTED = "cluster_id source incarnation destination ttl capability"
@@ -66,7 +62,7 @@ GOLDEN = {
     12: "ProbeRequest cluster_id target number",
     13: "ProbeAnswer cluster_id target number reached",
     20: "LinkState cluster_id origin incarnation epoch sequence neighbours hops capabilities",
-    21: "Digest cluster_id entries",
+    21: "Digest cluster_id entries tags",
     22: "Want cluster_id origins",
     23: "Description cluster_id origin incarnation url priority ping_retries sip_addr description"
     " hops",
@@ -81,19 +77,26 @@ GOLDEN = {
     53: f"SyncAck {ROUTED} session next window resend",
     54: f"SyncEnd {ROUTED} session chunks tags",
     55: f"SyncStop {ROUTED} session reason",
+    60: "TagClaims cluster_id claims",
+    61: "VowRequest cluster_id tag number round members",
+    62: "Vow cluster_id tag number round",
 }
 REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 6, 21: 2, 22: 2, 23: 6,
                    24: 2, 30: 6, 40: 10, 41: 9, 42: 3, 50: 12, 51: 11, 52: 10, 53: 9, 54: 9,
-                   55: 8}  # fmt: skip
+                   55: 8, 60: 2, 61: 5, 62: 4}  # fmt: skip
 GOLDEN_INSIDE = {
     ClusterOffer: "ClusterOffer cluster_id config_digest description",
     CapabilityState: "CapabilityState name state version_min version_max position without_data"
     " reason view generation",
     SyncId: "SyncId joiner incarnation counter",
     Section: "Section tag bucket count digest",
+    Claim: "Claim tag number owner incarnation priority released mode reason successor",
 }
-REQUIRED_INSIDE = {ClusterOffer: 2, CapabilityState: 2, SyncId: 3, Section: 4}
+REQUIRED_INSIDE = {ClusterOffer: 2, CapabilityState: 2, SyncId: 3, Section: 4, Claim: 5}
 STATES = "DISABLED UNSYNCED PENDING SYNCING OK DEGRADED"
+
+
+DECLARED = [*vars(messages).values(), *vars(tag_messages).values()]
 
 
 def layout(kind: type[msgspec.Struct]) -> str:
@@ -125,26 +128,9 @@ def test_the_golden_tables_are_complete() -> None:
     assert set(INSIDE) == GOLDEN_INSIDE.keys()
 
 
-def test_numbers_are_unique_ascending_and_small() -> None:
-    numbers = [number_of(kind) for kind in MESSAGES]
-    assert numbers == sorted(set(numbers))
-    assert 1 <= numbers[0] <= numbers[-1] <= MAX_NUMBER
-
-
-def test_every_message_is_in_both_lists() -> None:
-    declared = {
-        kind
-        for kind in vars(messages).values()
-        if isinstance(kind, type) and issubclass(kind, Message) and kind not in (Message, Routed)
-    }
-    assert declared == set(MESSAGES) == set(typing.get_args(AnyMessage))
-
-
 def test_every_structure_is_a_message_or_inside_one() -> None:
     declared = {
-        kind
-        for kind in vars(messages).values()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        kind for kind in DECLARED if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
     }
     assert declared == {Message, Routed, *MESSAGES, *INSIDE}
 
@@ -161,6 +147,7 @@ BIG_ID, BIG_63 = 2**31, 2**63
 SESSION = b"12345678"
 OFFER = [1, "digest"]
 NAME = "n" * MAX_NAME_CHARS
+TEXT = "x" * MAX_TEXT_CHARS
 ROUTE = [1, 1, 5, 2, 9, "calls"]
 SYNC = [1, 5, 1]
 DIGEST = bytes(16)
@@ -180,6 +167,12 @@ def packets(number: int, count: object, payloads: bytes) -> list[object]:
 
 def link_state(*capabilities: object) -> list[object]:
     return [20, 1, 1, 0, 0, 0, [], 0, list(capabilities)]
+
+
+def claim(**changed: object) -> list[object]:
+    fields = {"tag": NAME, "number": 2**64 - 1, "owner": 1, "incarnation": BIG_63 - 1}
+    later = {"priority": 2**31 - 1, "released": True, "mode": "lease", "reason": TEXT}
+    return list({**fields, **later, "successor": [1, 0], **changed}.values())
 
 
 WITHIN = [
@@ -203,6 +196,12 @@ WITHIN = [
     (SyncAck, [53, *ROUTE, SYNC, BIG_63 - 1, MAX_WINDOW, True]),
     (SyncEnd, [54, *ROUTE, SYNC, BIG_63 - 1, [["", BIG_63 - 1, DIGEST]] * MAX_TAGS]),
     (SyncStop, [55, *ROUTE, SYNC, "x" * MAX_TEXT_CHARS]),
+    (Digest, [21, 1, [], bytes(16)]),
+    (TagClaims, [60, 1, [claim(), claim(number=0, incarnation=0, priority=0)] * (MAX_CLAIMS // 2)]),
+    (TagClaims, [60, 1, [claim(mode="manual", successor=None)]]),
+    (TagClaims, [60, 1, [["vip1", 1, 2, 3, 50]]]),
+    (VowRequest, [61, 1, NAME, BIG_63 - 1, MAX_NUMBER, DIGEST]),
+    (Vow, [62, 1, NAME, BIG_63 - 1, MAX_NUMBER]),
 ]
 OUTSIDE = [
     (Hello, hello(1, 0)),
@@ -274,6 +273,23 @@ OUTSIDE = [
     (SyncEnd, [54, *ROUTE, SYNC, 0, [["", 0, DIGEST]] * (MAX_TAGS + 1)]),
     (SyncEnd, [54, *ROUTE, SYNC, 0, [["", 0, DIGEST + b"x"]]]),
     (SyncStop, [55, *ROUTE, SYNC, "x" * (MAX_TEXT_CHARS + 1)]),
+    (Digest, [21, 1, [], bytes(17)]),
+    (TagClaims, [60, 1, []]),
+    (TagClaims, [60, 1, [claim()] * (MAX_CLAIMS + 1)]),
+    (TagClaims, [60, 1, [claim(tag="")]]),
+    (TagClaims, [60, 1, [claim(tag=NAME + "n")]]),
+    (TagClaims, [60, 1, [claim(number=-1)]]),
+    (TagClaims, [60, 1, [claim(owner=0)]]),
+    (TagClaims, [60, 1, [claim(incarnation=BIG_63)]]),
+    (TagClaims, [60, 1, [claim(priority=2**31)]]),
+    (TagClaims, [60, 1, [claim(mode="both")]]),
+    (TagClaims, [60, 1, [claim(reason=TEXT + "x")]]),
+    (TagClaims, [60, 1, [claim(successor=[0, 0])]]),
+    (TagClaims, [60, 1, [claim(successor=[1])]]),
+    (VowRequest, [61, 1, NAME, BIG_63, 0, DIGEST]),
+    (VowRequest, [61, 1, NAME, 1, MAX_NUMBER + 1, DIGEST]),
+    (VowRequest, [61, 1, NAME, 1, 0, DIGEST[1:]]),
+    (Vow, [62, 1, "", 1, 0]),
 ]
 
 
@@ -295,6 +311,9 @@ LONG_SYNC = SyncId(LONG_ID, LONG_63, LONG_63)
 LONG_STATE = CapabilityState(
     LONG_TAG, CapState.OK, 65_535, 65_535, LONG_63, True, LONG_TEXT, LONG_63
 )
+LONG_CLAIM = Claim(
+    LONG_TAG, 2**64 - 1, LONG_ID, LONG_63, LONG_ID, True, "manual", LONG_TEXT, (LONG_ID, LONG_63)
+)
 LONGEST = [
     LinkState(
         LONG_ID, LONG_ID, LONG_63, LONG_63, LONG_63, [(LONG_ID, LONG_63)] * MAX_NODES, MAX_HOPS,
@@ -304,6 +323,7 @@ LONGEST = [
     SyncAnswer(*LONG_ROUTE, LONG_SYNC, LONG_TEXT, LONG_63, 65_535, [LONG_TAG] * MAX_TAGS, LONG_63),
     SyncChunk(*LONG_ROUTE, LONG_SYNC, LONG_63, 2**32 - 1, bytes(MAX_BATCH_BYTES)),
     SyncEnd(*LONG_ROUTE, LONG_SYNC, LONG_63, [(LONG_TAG, LONG_63, DIGEST)] * MAX_TAGS),
+    TagClaims(LONG_ID, [LONG_CLAIM] * MAX_CLAIMS),
 ]  # fmt: skip
 
 

@@ -30,6 +30,17 @@ def test_a_first_link_tells_the_newcomer_what_i_know_and_then_my_links() -> None
     assert node.incarnation_of(NodeId(4)) is None
 
 
+def test_the_digest_of_claims_is_told_with_that_of_link_states() -> None:
+    """H-22; who says another one is told nothing here, that is for the claims' own rules."""
+    node = linked(2)
+    assert hear(node, 2, Digest(1, [(1, 100, 0), (2, 100, 0)], b"theirs")) == []
+    for tags in (b"a claim", b"another"):
+        node.set_tags(tags)
+        assert sent(node.tick(node.deadline or 0.0)) == [
+            (2, Digest(1, [(1, 100, 0), (2, 100, 0)], tags))
+        ]
+
+
 def test_links_that_come_up_together_are_told_together() -> None:
     """Decision 9. With one version per link a full mesh of n nodes begins with n³ messages."""
     node = linked(2)

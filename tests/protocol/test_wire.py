@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagmesh.protocol import messages as m
+from tagmesh.protocol import tag_messages as t
 from tagmesh.protocol.errors import PeerViolation
+from tagmesh.protocol.message_list import MESSAGES
 from tagmesh.protocol.wire import MAX_MESSAGES_PER_FRAME, decode, encode
 
 FRAME_BYTES = 1024**2  # the default max_frame
@@ -38,6 +40,10 @@ states = st.builds(
     m.CapabilityState, names, st.sampled_from(m.CapState), formats, formats, u63, st.booleans(),
     texts, u63,
 )  # fmt: skip
+claims = st.builds(
+    t.Claim, names, st.integers(0, 2**64 - 1), ids, u63, numbers, st.booleans(),
+    st.sampled_from(("manual", "lease")), texts, st.none() | st.tuples(ids, u63),
+)  # fmt: skip
 any_message: st.SearchStrategy[m.Message] = st.one_of(
     st.builds(
         m.Hello, versions, versions, ids, u63, sessions, st.binary(max_size=8),
@@ -54,7 +60,9 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
         m.LinkState, ids, ids, u63, u63, u63,
         st.lists(st.tuples(ids, u63), max_size=20), hops, st.lists(states, max_size=3),
     ),
-    st.builds(m.Digest, ids, st.lists(st.tuples(ids, u63, u63), max_size=10)),
+    st.builds(
+        m.Digest, ids, st.lists(st.tuples(ids, u63, u63), max_size=10), st.binary(max_size=16)
+    ),
     st.builds(m.Want, ids, id_lists),
     st.builds(
         m.Description, ids, ids, u63, texts, numbers, st.integers(0, 1000),
@@ -79,6 +87,9 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
         m.SyncEnd, *routed, syncs, u63, st.lists(st.tuples(tags, u63, digests), max_size=3)
     ),
     st.builds(m.SyncStop, *routed, syncs, texts),
+    st.builds(t.TagClaims, ids, st.lists(claims, min_size=1, max_size=3)),
+    st.builds(t.VowRequest, ids, names, u63, versions, digests),
+    st.builds(t.Vow, ids, names, u63, versions),
 )  # fmt: skip
 frames = st.lists(any_message, min_size=1, max_size=8)
 
@@ -98,7 +109,7 @@ def test_what_is_encoded_is_decoded(sent: list[m.Message]) -> None:
 
 def test_every_message_is_in_the_roundtrip() -> None:
     built = {type(message) for message in [*_one_of_each()]}
-    assert built == set(m.MESSAGES)
+    assert built == set(MESSAGES)
 
 
 def _one_of_each() -> list[m.Message]:
@@ -126,6 +137,9 @@ def _one_of_each() -> list[m.Message]:
         m.SyncAck(*ROUTE, SYNC, 1, 8),
         m.SyncEnd(*ROUTE, SYNC, 1, [("vip", 5, bytes(16))]),
         m.SyncStop(*ROUTE, SYNC, "done"),
+        t.TagClaims(1, [t.Claim("vip", 3, 2, 7, 50, released=True, successor=(1, 5))]),
+        t.VowRequest(1, "vip", 3, 1, bytes(16)),
+        t.Vow(1, "vip", 3, 1),
     ]
 
 

@@ -1,0 +1,63 @@
+"""All messages, wherever they are declared, by their numbers on the wire."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .messages import (
+    CapabilityState,
+    ClusterOffer,
+    Credit,
+    Description,
+    Digest,
+    Goodbye,
+    Hello,
+    LinkState,
+    Message,
+    Packets,
+    Ping,
+    Pong,
+    ProbeAnswer,
+    ProbeRequest,
+    Refusal,
+    Section,
+    SyncAck,
+    SyncAnswer,
+    SyncChunk,
+    SyncEnd,
+    SyncId,
+    SyncRequest,
+    SyncStop,
+    Taken,
+    Trace,
+    Want,
+    Welcome,
+)
+from .tag_messages import Claim, TagClaims, Vow, VowRequest
+
+MESSAGES: tuple[type[Message], ...] = (
+    Hello, Welcome, Refusal, Ping, Pong, ProbeRequest, ProbeAnswer,
+    LinkState, Digest, Want, Description, Goodbye, Trace,
+    Packets, Taken, Credit,
+    SyncRequest, SyncAnswer, SyncChunk, SyncAck, SyncEnd, SyncStop,
+    TagClaims, VowRequest, Vow,
+)  # fmt: skip
+"""Every message type, in the order of their numbers."""
+
+INSIDE: tuple[type[msgspec.Struct], ...] = (ClusterOffer, CapabilityState, SyncId, Section, Claim)
+"""The structures that stand in fields of messages."""
+
+AnyMessage = (
+    Hello | Welcome | Refusal | Ping | Pong | ProbeRequest | ProbeAnswer
+    | LinkState | Digest | Want | Description | Goodbye | Trace
+    | Packets | Taken | Credit
+    | SyncRequest | SyncAnswer | SyncChunk | SyncAck | SyncEnd | SyncStop
+    | TagClaims | VowRequest | Vow
+)  # fmt: skip
+
+
+def number_of(kind: type[Message]) -> int:
+    """The message's number on the wire."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
