@@ -1,20 +1,7 @@
 """Histories that once failed, found by seeds of the swarm and made as short as they can be.
 
-The seeds are those of the swarm as it was then; what is drawn from them has changed since. Those in
-which the rules or the simulator were wrong are here, those in which a checker expected too much
-are with its tests:
-
-=========================  ======================================================================
-3, 21, 1279, 1388, 1529    rules, here
-8, 43                      simulator, here
-68, 91, 197, 1156          ``test_checks_links``: half-dead paths, links just made
-1408, 1533                 ``test_checks_links``: rows edited while nobody could read them
-1249, 1346, 1491           ``test_checks_members``: judgements, and readers that are slow
-1628, 1674                 ``test_checks_members``: connections whose other end does not answer
-1716, 1804                 ``test_checks_members``: rows edited while one node was away
-1212, 1412, 1470, 1563     ``test_checks_members``: rows that changed twice between two looks
-2                          nothing is left of it: the seed is clean in every stored version
-=========================  ======================================================================
+In these the rules or the simulator were wrong. Those in which a checker expected too much are with
+its tests; docs/topics/simulation.md lists all.
 """
 
 from __future__ import annotations
