@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..protocol.contract import Outcome
 from ..protocol.effects import Count
 from ..protocol.identity import NodeId
+from ..protocol.lacking import Lacking
 from ..protocol.messages import CapState, Packets, Taken
 from ..protocol.payloads import Joined
 from ..protocol.streams import Acknowledge, Deliver, Ends, InStream, OutStream
@@ -48,14 +49,15 @@ class Flows:
         self._out: dict[NodeId, OutStream] = {}
         self._in = incoming
         self._enabled = False
+        self._lacking = Lacking()
 
     @property
     def deadline(self) -> float | None:
-        """When a reliable stream wants a tick."""
+        """When a reliable stream wants a tick, or something has waited long enough."""
         if not self._reliable:
             return None
-        times = [s.deadline for s in self._out.values() if s.deadline is not None]
-        return min(times, default=None)
+        times = [self._lacking.deadline, *(stream.deadline for stream in self._out.values())]
+        return min((at for at in times if at is not None), default=None)
 
     # What is known of the others ------------------------------------------------------------
 
@@ -63,6 +65,8 @@ class Flows:
         """The cluster looks like this now, and the capability is ``enabled`` here or not."""
         before, self._view, self._enabled = self._view, view, enabled
         others = sorted(view.members.keys() - {view.me})
+        if self._reliable:
+            self._lacking.see(self._without(view), self._context.runtime.monotonic())
         self._port.verdicts = {node: self._verdict(node) for node in others}
         for node, stream in self._out.items():
             stream.ttl = view.ttl
@@ -77,11 +81,18 @@ class Flows:
         for node in list(self._out):
             self._pump(node)
 
+    def _without(self, view: View) -> dict[NodeId, int]:
+        """The reachable nodes that have not registered the capability, each with its life."""
+        return {
+            node: life
+            for node, life in view.incarnations.items()
+            if self._capability not in view.capabilities.get(node, {})
+        }
+
     def _give_up(self, node: NodeId, stream: OutStream) -> None:
-        freed = stream.clear()
-        if freed:
+        if stream.unacknowledged_bytes or stream.waiting_bytes:
             self._context.drops["R-3"] += 1
-            self._released(node, freed)
+        self._released(node, stream.clear())
 
     def _life_changed(self, node: NodeId, stream: OutStream) -> None:
         if node in self._view.incarnations:
@@ -96,7 +107,7 @@ class Flows:
         route = self._view.routes.get(node)
         if route is not None and there is not None:
             return verdict_of(Outcome.SENT, route)
-        if self._reliable:
+        if self._reliable and node not in self._lacking.for_good:
             return verdict_of(Outcome.QUEUED)
         if route is not None:
             return verdict_of(Outcome.DISABLED, detail=f"node {node} has not registered it")
@@ -147,6 +158,8 @@ class Flows:
 
     def tick(self, now: float) -> None:
         """Let the reliable streams look at the clock."""
+        if self._lacking.tick(now):
+            self.see(self._view, enabled=self._enabled)
         for node, stream in self._out.items():
             if stream.deadline is not None and now >= stream.deadline:
                 self._count(stream.tick(now))

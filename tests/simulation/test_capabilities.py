@@ -11,6 +11,7 @@ from tagmesh.actors.mail import Switch, SyncWanted
 from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.contract import Capability, Outcome, SyncReport
 from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.lacking import PATIENCE_S
 from tagmesh.protocol.messages import CapState
 from tagmesh.simulation import World
 
@@ -128,6 +129,31 @@ def test_messages_go_round_a_cut_link_through_nodes_that_may_lack_the_capability
     world.run_for(1)
     assert calls(world, 3).heard == [(1, "round")]
     assert calls(world, 1).send(2, "x").outcome is Outcome.DISABLED, "node 2 has not registered it"
+
+
+def test_what_waits_for_a_node_that_never_registers_the_capability_is_given_up() -> None:
+    """R-8: its sender is told, and nothing is sent again and again for ever."""
+    world = World(3, 2, settings={"ping_interval": "1s", "ping_timeout": "250ms"})
+    world.boot(2)
+    world.provide(lambda node: Reliable())
+    world.boot(1)
+    world.until(world.converged, within_s=30)
+    sender = calls(world, 1)
+    assert sender.send(2, "waits").outcome is Outcome.QUEUED
+    world.run_for(PATIENCE_S + 1)
+    result = sender.send(2, "late")
+    assert (result.outcome, result.detail) == (Outcome.DISABLED, "node 2 has not registered it")
+    assert world.processes[NodeId(1)].system.context.drops["R-3"] == 1
+    sent = world.sent[1, 2, "Packets"]
+    world.run_for(60)
+    assert world.sent[1, 2, "Packets"] == sent
+    world.crash(2)
+    world.boot(2)
+    world.until(world.converged, within_s=30)
+    world.run_for(1)
+    assert sender.send(2, "there").outcome is Outcome.SENT
+    world.run_for(1)
+    assert calls(world, 2).heard == [(1, "there")]
 
 
 def test_a_capability_that_is_switched_off_neither_sends_nor_delivers() -> None:
