@@ -37,6 +37,7 @@ class Announce(Effect, frozen=True, kw_only=True):
     cause: str = ""
     via: NodeId | None = None
     capability: str | None = None
+    tag: str | None = None
 
 
 class Count(Effect, frozen=True):

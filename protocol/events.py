@@ -38,6 +38,8 @@ class Event(StrEnum):
     """A comparison with another node found records that differ, and took the newer ones."""
     SYNCED_WITHOUT_DATA = "synced_without_data"
     """A capability declared itself OK without a donor: a seed, or the one with the newest data."""
+    TAG_CHANGED = "tag_changed"
+    """A sharing tag became active on this node, or backup again."""
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +60,14 @@ class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
     via: NodeId | None = None
     """Next hop, where the event is about a route."""
     capability: str | None = None
+    tag: str | None = None
 
     def __str__(self) -> str:
         where = "".join(
             [
                 f" cluster {self.cluster_id}" if self.cluster_id is not None else "",
                 f" {self.capability}" if self.capability is not None else "",
+                f" {self.tag}" if self.tag is not None else "",
                 f" node {self.node_id}" if self.node_id is not None else "",
                 f" {self.before}>{self.after}" if self.after is not None else "",
                 f" via {self.via}" if self.via is not None else "",

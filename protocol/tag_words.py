@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 import msgspec
@@ -81,6 +82,17 @@ def is_stale(epoch: Epoch, known: Claim | None) -> bool:
     return known is not None and epoch.rank < epoch_of(known).rank
 
 
+class TagState(Enum):
+    """What a tag is on this node."""
+
+    BACKUP = "backup"
+    CLAIMING = "claiming"
+    """It is to be active here, and its number is being stored."""
+    ACTIVE = "active"
+    HANDING_OVER = "handing_over"
+    """Given up in favour of another node that has not claimed it yet."""
+
+
 class Token(msgspec.Struct, frozen=True):
     """Says under which epoch a node is active; `TagRules.valid` says whether it still is."""
 
@@ -110,10 +122,7 @@ class Holding(NamedTuple):
 
 
 def holding(claim: Claim | None, lives: Mapping[NodeId, int]) -> Holding:
-    """Who has the tag when ``claim`` is the highest and these lives are reachable, mine included.
-
-    Whether *I* have it, I know better: see `TagRules.holding`.
-    """
+    """Who has the tag when ``claim`` is the highest and ``lives`` are reachable, or my own."""
     if claim is None:
         return Holding(None, "nobody has claimed it yet")
     node, life = NodeId(claim.owner), lives.get(NodeId(claim.owner))

@@ -53,6 +53,19 @@ CLUSTER = ClusterId(7)
             ),
             "capability_changed cluster 7 dialogs syncing>ok: synced from node 2",
         ),
+        (
+            EventRecord(
+                sequence=5,
+                wall_s=0.0,
+                kind=Event.TAG_CHANGED,
+                cluster_id=CLUSTER,
+                tag="vip1",
+                before="backup",
+                after="active",
+                cause="MI command",
+            ),
+            "tag_changed cluster 7 vip1 backup>active: MI command",
+        ),
     ],
 )
 def test_an_event_is_one_line(event: EventRecord, line: str) -> None:
@@ -68,5 +81,5 @@ def test_the_kinds_of_events() -> None:
     assert [event.value for event in Event] == [
         "node_up", "node_down", "link_changed", "route_changed", "join_refused", "roster_changed",
         "capability_changed", "sync_started", "sync_progress", "sync_done", "sync_failed",
-        "repaired", "synced_without_data",
+        "repaired", "synced_without_data", "tag_changed",
     ]  # fmt: skip

@@ -1,0 +1,173 @@
+"""The highest claim on each sharing tag of one cluster, and how all nodes come to know it (H-22).
+
+Claims only rise (see `tag_words` for their order), and every node keeps the highest it ever heard
+of each tag. So telling needs no versions and no acknowledgements:
+
+* a claim that is higher than what is held goes on to all neighbours but the one it came from, one
+  that is not goes no further: flooding ends;
+* a lower one is answered with the one that is held (H-21);
+* over a link that comes up everything is told, and to a neighbour whose digest differs, too: what
+  was lost is made good.
+
+A claim whose number no store can hold is ignored and counted (W15). So is one of a node that is no
+member here; but the roster may only be late, so it is kept aside until the roster has changed, and
+its number is passed on: the tag's next epoch here is above it. Nobody gets or loses a tag by it.
+So that no broken node can use the numbers up, none is believed that is far above those known.
+What a member claimed before it was removed stays the highest claim: numbers never go back. It is
+left out of the digest, because a node that joined later does not hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from .effects import Count, Effect, RefreshRoster, SendTo
+from .errors import Misuse
+from .identity import ClusterId, NodeId
+from .messages import Digest
+from .tag_messages import MAX_CLAIMS, Claim, TagClaims
+from .tag_words import MAX_EPOCH_NUMBER, ClaimHeard, NumberHeard, digest_of_claims, rank_of
+
+MAX_KNOWN_TAGS = 256
+"""Tags in one cluster, declared here or heard of."""
+MAX_LEAP = 2**32
+"""No tag is activated so often between two things that are heard of it."""
+
+
+class ClaimTable:
+    """The claims of one cluster at one node; the node actor owns it."""
+
+    def __init__(
+        self,
+        *,
+        cluster_id: ClusterId,
+        me: NodeId,
+        members: Collection[NodeId],
+        known: Iterable[Claim] = (),
+    ) -> None:
+        """``known``: what was stored in earlier lives. ``members``: enabled nodes, me included."""
+        self._cluster_id = cluster_id
+        self._me = me
+        self._members = frozenset(members)
+        self._neighbours: set[NodeId] = set()
+        self._declared: set[str] = set()
+        self._known = {claim.tag: claim for claim in sorted(known, key=rank_of)}
+        self._aside: dict[str, Claim] = {}
+        """Of nodes that are no members: of each tag the highest."""
+        self._digest: bytes | None = None
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The highest claim on each tag, by name."""
+        return [claim for _, claim in sorted(self._known.items())]
+
+    def of(self, tag: str) -> Claim | None:
+        """The highest claim on this tag; None = nobody claimed it."""
+        return self._known.get(tag)
+
+    @property
+    def digest(self) -> bytes:
+        """For `Digest.tags`."""
+        if self._digest is None:
+            members = self._members
+            told = (claim for claim in self._known.values() if claim.owner in members)
+            self._digest = digest_of_claims(told)
+        return self._digest
+
+    def declare(self, tag: str) -> None:
+        """This node uses the tag. `Misuse` when there are too many."""
+        if not self._has_room(tag):
+            raise Misuse(
+                f"cluster {self._cluster_id} knows {MAX_KNOWN_TAGS} sharing tags already, the most"
+                f" possible: {tag!a} cannot be added; use one of those that `list_shtags` shows"
+            )
+        self._declared.add(tag)
+
+    def link_up(self, peer: NodeId) -> list[Effect]:
+        """My link with ``peer`` is up."""
+        self._neighbours.add(peer)
+        return self._tell([peer], self.claims)
+
+    def link_down(self, peer: NodeId) -> list[Effect]:
+        """My link with ``peer`` is no longer up."""
+        self._neighbours.discard(peer)
+        return []
+
+    def claim(self, claim: Claim) -> list[Effect]:
+        """I make this claim, on a tag that is declared, or repeat it (H-2)."""
+        assert self._has_room(claim.tag), "a tag is declared before it is claimed"
+        held = self._known.get(claim.tag)
+        if held is None or rank_of(held) < rank_of(claim):
+            self._store(claim)
+        return self._tell(sorted(self._neighbours), [self._known[claim.tag]])
+
+    def receive(self, sender: NodeId, message: TagClaims | Digest) -> list[Effect]:
+        """A message of this cluster from the authenticated neighbour ``sender``."""
+        if sender not in self._members or sender == self._me:
+            return [Count("G-4")]
+        if isinstance(message, Digest):
+            if message.tags in (b"", self.digest):
+                return []
+            return self._tell([sender], self.claims)
+        return self._heard(sender, message.claims)
+
+    def set_members(self, members: Collection[NodeId]) -> list[Effect]:
+        """The roster changed: claims of nodes that were not in it may count now."""
+        self._members = frozenset(members)
+        self._digest = None
+        lawful = [c for _, c in sorted(self._aside.items()) if c.owner in self._members]
+        for claim in lawful:
+            del self._aside[claim.tag]
+        return self._heard(self._me, lawful)
+
+    def _heard(self, sender: NodeId, claims: Iterable[Claim]) -> list[Effect]:
+        risen: list[Claim] = []
+        outdated: list[Claim] = []
+        effects: list[Effect] = []
+        for claim in claims:
+            held = self._known.get(claim.tag)
+            if claim.number > min(MAX_EPOCH_NUMBER, (held.number if held else 0) + MAX_LEAP):
+                effects.append(Count("W15"))
+            elif held is not None and rank_of(held) > rank_of(claim):
+                effects.append(Count("H-21"))
+                outdated.append(held)
+            elif held is not None and rank_of(held) == rank_of(claim):
+                continue
+            elif not self._has_room(claim.tag):
+                effects.append(Count("H-27"))
+            elif claim.owner not in self._members:
+                effects += self._put_aside(claim)
+            else:
+                self._store(claim)
+                effects.append(ClaimHeard(claim))
+                risen.append(claim)
+        others = sorted(self._neighbours - {sender})
+        return effects + self._tell(others, risen) + self._tell([sender], outdated)
+
+    def _put_aside(self, claim: Claim) -> list[Effect]:
+        aside = self._aside.get(claim.tag)
+        if aside is None or rank_of(aside) < rank_of(claim):
+            self._aside[claim.tag] = claim
+        return [
+            Count("W15"),
+            NumberHeard(claim.tag, claim.number),
+            RefreshRoster(f"node {claim.owner} claims a sharing tag and is no member here"),
+        ]
+
+    def _has_room(self, tag: str) -> bool:
+        taken = self._known.keys() | self._aside.keys() | self._declared
+        return tag in taken or len(taken) < MAX_KNOWN_TAGS
+
+    def _store(self, claim: Claim) -> None:
+        self._known[claim.tag] = claim
+        self._digest = None
+        aside = self._aside.get(claim.tag)
+        if aside is not None and rank_of(aside) < rank_of(claim):
+            del self._aside[claim.tag]
+
+    def _tell(self, peers: Iterable[NodeId], claims: list[Claim]) -> list[Effect]:
+        messages = [
+            TagClaims(self._cluster_id, claims[first : first + MAX_CLAIMS])
+            for first in range(0, len(claims), MAX_CLAIMS)
+        ]
+        return [SendTo(peer, message) for peer in peers for message in messages]

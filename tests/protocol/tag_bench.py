@@ -1,0 +1,59 @@
+"""Claims, views and rules of sharing tags made by hand, for the tests of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from tagmesh.protocol.effects import Effect
+from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
+from tagmesh.protocol.tag_messages import Claim, Mode
+from tagmesh.protocol.tag_words import Owner, TagView
+
+E = TypeVar("E", bound=Effect)
+
+ONE, TWO, THREE = NodeId(1), NodeId(2), NodeId(3)
+CLUSTER = ClusterId(1)
+LIFE = 100
+"""Incarnation of everybody unless a test says otherwise."""
+
+
+def claim(
+    number: int = 1,
+    owner: int = 2,
+    *,
+    tag: str = "vip",
+    life: int = LIFE,
+    priority: int = 50,
+    released: bool = False,
+    mode: Mode = "manual",
+    reason: str = "",
+    successor: tuple[int, int] | None = None,
+) -> Claim:
+    return Claim(tag, number, owner, life, priority, released, mode, reason, successor)
+
+
+def me(node: int = 1, life: int = LIFE) -> Owner:
+    return Owner(NodeId(node), Incarnation(life))
+
+
+def view(
+    lives: Mapping[int, int] | Iterable[int] = (2, 3),
+    fit: Iterable[int] = (1, 2, 3),
+    others: int = 2,
+) -> TagView:
+    known = lives if isinstance(lives, Mapping) else dict.fromkeys(lives, LIFE)
+    return TagView(
+        lives={NodeId(n): life for n, life in known.items()},
+        fit=frozenset(NodeId(n) for n in fit),
+        others=others,
+    )
+
+
+def kinds(effects: Iterable[Effect]) -> list[str]:
+    return [type(effect).__name__ for effect in effects]
+
+
+def only(effects: Iterable[Effect], kind: type[E]) -> E:
+    (found,) = [effect for effect in effects if isinstance(effect, kind)]
+    return found

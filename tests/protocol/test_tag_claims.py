@@ -1,0 +1,205 @@
+"""Every node comes to know the highest claim on every tag (H-21, H-22, W15)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from tagmesh.protocol.effects import Count, Effect, RefreshRoster, SendTo
+from tagmesh.protocol.errors import Misuse
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.messages import Digest
+from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS, MAX_LEAP, ClaimTable
+from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims
+from tagmesh.protocol.tag_words import ClaimHeard, NumberHeard
+from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, claim, kinds
+
+FOUR, STRANGER = NodeId(4), NodeId(9)
+
+
+def table(*neighbours: int, me: int = 1, known: Iterable[Claim] = ()) -> ClaimTable:
+    members = [ONE, TWO, THREE, FOUR]
+    made = ClaimTable(cluster_id=CLUSTER, me=NodeId(me), members=members, known=known)
+    for peer in neighbours:
+        made.link_up(NodeId(peer))
+    return made
+
+
+def heard(rules: ClaimTable, sender: int, *claims: Claim) -> list[Effect]:
+    return rules.receive(NodeId(sender), TagClaims(CLUSTER, list(claims)))
+
+
+def told(effects: Iterable[Effect]) -> list[tuple[int, list[Claim]]]:
+    found = []
+    for effect in effects:
+        if isinstance(effect, SendTo):
+            assert isinstance(effect.message, TagClaims)
+            found.append((int(effect.node_id), effect.message.claims))
+    return found
+
+
+def rules_of(effects: Iterable[Effect]) -> list[str]:
+    return [e.rule for e in effects if isinstance(e, Count)]
+
+
+def test_a_higher_claim_is_kept_told_here_and_passed_on() -> None:
+    node, new = table(2, 3, 4), claim(3)
+    effects = heard(node, 2, new)
+    assert effects[0] == ClaimHeard(new)
+    assert told(effects) == [(3, [new]), (4, [new])]
+    assert node.of("vip") == new
+    assert node.claims == [new]
+
+
+def test_the_same_claim_goes_no_further() -> None:
+    node = table(2, 3)
+    heard(node, 2, claim(3))
+    assert heard(node, 3, claim(3, reason="in other words")) == []
+
+
+def test_a_lower_claim_is_answered_with_the_highest_and_counted() -> None:
+    """H-21, W15."""
+    node, high = table(2, 3), claim(3)
+    heard(node, 2, high)
+    effects = heard(node, 3, claim(2, 3))
+    assert told(effects) == [(3, [high])]
+    assert rules_of(effects) == ["H-21"]
+    assert node.of("vip") == high
+
+
+def test_what_i_claim_is_told_to_all_and_told_again_when_repeated() -> None:
+    """H-2; a repetition tells what is the highest by now."""
+    node, mine = table(2, 3), claim(1, 1)
+    node.declare("vip")
+    assert told(node.claim(mine)) == told(node.claim(mine)) == [(2, [mine]), (3, [mine])]
+    heard(node, 2, claim(2))
+    assert told(node.claim(mine)) == [(2, [claim(2)]), (3, [claim(2)])]
+
+
+def test_a_new_neighbour_is_told_everything_in_messages_that_fit() -> None:
+    known = [claim(tag=f"t{n:03}") for n in range(MAX_CLAIMS + 1)]
+    node = table(known=known)
+    assert told(node.link_up(TWO)) == [(2, known[:MAX_CLAIMS]), (2, known[MAX_CLAIMS:])]
+    assert told(heard(node, 2, claim(tag="t000", number=2))) == []
+    node.link_down(TWO)
+    node.declare("t000")
+    assert node.claim(claim(tag="t000", number=3)) == []
+
+
+def test_of_what_was_stored_the_highest_counts() -> None:
+    assert table(known=[claim(3), claim(5), claim(4)]).claims == [claim(5)]
+
+
+def test_a_neighbour_whose_digest_differs_is_told_everything() -> None:
+    """H-22: what was lost is made good. A node that knows no tags says nothing of them."""
+    node, other = table(2), table(1, me=2)
+    heard(node, 2, claim(3))
+    assert told(node.receive(TWO, Digest(CLUSTER, [], other.digest))) == [(2, [claim(3)])]
+    assert node.receive(TWO, Digest(CLUSTER, [])) == []
+    heard(other, 1, claim(3))
+    assert node.receive(TWO, Digest(CLUSTER, [], other.digest)) == []
+    assert table().digest != b""
+
+
+def test_only_members_are_listened_to() -> None:
+    node = table(2)
+    for sender in (STRANGER, ONE):
+        assert heard(node, sender, claim()) == [Count("G-4")]
+        assert node.receive(sender, Digest(CLUSTER, [], b"x")) == [Count("G-4")]
+    assert node.claims == []
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**63, 2**63 - 1, 3 + MAX_LEAP + 1])
+def test_a_number_that_cannot_be_is_ignored_and_counted(number: int) -> None:
+    """W15: beyond what can be stored, or so high that it would use up the numbers."""
+    node = table(2, 3, known=[claim(3)])
+    assert heard(node, 2, claim(number)) == [Count("W15")]
+    assert node.claims == [claim(3)]
+    assert kinds(heard(node, 2, claim(3 + MAX_LEAP))) == ["ClaimHeard", "SendTo"]
+
+
+def test_a_claim_of_a_stranger_is_ignored_until_the_roster_knows_him() -> None:
+    """W15: nobody gets or loses a tag by it, but its number counts for the next epoch."""
+    node, theirs = table(2, 3), claim(5, STRANGER)
+    heard(node, 2, claim(3))
+    effects = heard(node, 2, theirs)
+    assert effects[:2] == [Count("W15"), NumberHeard("vip", 5)]
+    assert isinstance(effects[2], RefreshRoster)
+    assert len(effects) == 3
+    heard(node, 2, claim(4, STRANGER))
+    assert node.of("vip") == claim(3)
+    after = node.set_members([ONE, TWO, THREE, FOUR, STRANGER])
+    assert after[0] == ClaimHeard(theirs)
+    assert told(after) == [(2, [theirs]), (3, [theirs])]
+    assert node.set_members([ONE, TWO, THREE, FOUR, STRANGER]) == []
+
+
+def test_a_claim_of_a_stranger_is_forgotten_once_there_is_a_higher_one() -> None:
+    node = table(2)
+    heard(node, 2, claim(5, STRANGER))
+    heard(node, 2, claim(6, 2))
+    assert node.set_members([ONE, TWO, STRANGER]) == []
+    assert node.claims == [claim(6, 2)]
+
+
+def test_what_a_removed_node_claimed_is_the_highest_still() -> None:
+    """Numbers never go back. A newcomer cannot hold it, so digests are about the others."""
+    node, newcomer = table(2, 4, known=[claim(5, THREE)]), table(1, me=2)
+    members = [ONE, TWO, FOUR]
+    node.set_members(members)
+    newcomer.set_members(members)
+    assert told(heard(node, 2, claim(4, 2))) == [(2, [claim(5, THREE)])]
+    assert NumberHeard("vip", 5) in heard(newcomer, 1, claim(5, THREE))
+    assert node.digest == newcomer.digest
+
+
+def test_one_tag_too_many_is_refused_and_counted() -> None:
+    """H-27; declared or heard of, and those that are there go on."""
+    node = table(2)
+    node.declare("mine")
+    heard(node, 2, claim(1, STRANGER, tag="strange"))
+    for n in range(MAX_KNOWN_TAGS - 2):
+        assert kinds(heard(node, 2, claim(tag=f"t{n}"))) == ["ClaimHeard"]
+    assert heard(node, 2, claim(tag="more")) == [Count("H-27")]
+    with pytest.raises(Misuse, match=f"cluster 1 knows {MAX_KNOWN_TAGS} sharing tags already"):
+        node.declare("more")
+    node.declare("mine")
+    assert kinds(heard(node, 2, claim(2, tag="t0"))) == ["ClaimHeard"]
+    assert told(node.claim(claim(1, 1, tag="mine")))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_claims_told_in_any_order_over_any_links_end_equal(seed: int) -> None:
+    """Four nodes in a line, messages in random order, some lost, then three digest rounds."""
+    luck = random.Random(seed)
+    nodes = {n: table(*(p for p in (n - 1, n + 1) if 1 <= p <= 4), me=n) for n in range(1, 5)}
+    flying: list[tuple[int, int, TagClaims | Digest]] = []
+
+    def send(sender: int, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, SendTo):
+                assert isinstance(effect.message, TagClaims)
+                flying.append((sender, int(effect.node_id), effect.message))
+
+    def deliver(loss: float) -> None:
+        while flying:
+            sender, receiver, message = flying.pop(luck.randrange(len(flying)))
+            if luck.random() >= loss:
+                send(receiver, nodes[receiver].receive(NodeId(sender), message))
+
+    for node in nodes.values():
+        node.declare("vip")
+    for n in luck.sample(range(1, 5), 4):
+        send(n, nodes[n].claim(claim(luck.randint(1, 3), n, life=LIFE + luck.randint(0, 1))))
+    deliver(loss=0.3)
+    for _ in range(3):
+        flying += [
+            (n, p, Digest(CLUSTER, [], nodes[n].digest))
+            for n in nodes
+            for p in (n - 1, n + 1)
+            if p in nodes
+        ]
+        deliver(loss=0.0)
+    assert len({node.digest for node in nodes.values()}) == 1

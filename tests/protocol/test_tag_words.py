@@ -1,0 +1,96 @@
+"""Which of two claims counts, what is too old, and who has a tag (H-20, H-21, H-24)."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.tag_messages import Claim
+from tagmesh.protocol.tag_words import (
+    Epoch,
+    digest_of_claims,
+    digest_of_members,
+    epoch_of,
+    holding,
+    is_stale,
+    rank_of,
+)
+from tests.protocol.tag_bench import LIFE, ONE, TWO, claim
+
+RISING = [
+    claim(1, 2, priority=60),
+    claim(1, 3, priority=50),
+    claim(1, 2, priority=50),
+    claim(1, 2, priority=50, life=LIFE + 1),
+    claim(1, 2, priority=50, life=LIFE + 1, mode="manual", released=True),
+    claim(1, 2, priority=50, life=LIFE + 1, released=True, successor=(3, 7)),
+    claim(1, 3, priority=40),
+    claim(2, 9, priority=90),
+]
+"""H-21: number, priority, node id, life, released, what else differs."""
+
+
+def test_each_part_of_the_order_counts_after_the_one_before() -> None:
+    for lower, higher in itertools.combinations(RISING, 2):
+        assert rank_of(lower) < rank_of(higher)
+
+
+claims = st.builds(
+    Claim, st.just("vip"), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2),
+    st.integers(1, 2), st.booleans(), st.sampled_from(("manual", "lease")), st.sampled_from("ab"),
+    st.none() | st.tuples(st.integers(1, 2), st.integers(1, 2)),
+)  # fmt: skip
+
+
+@given(claims, claims)
+def test_claims_that_rank_alike_say_the_same(one: Claim, other: Claim) -> None:
+    """So two nodes never hold different claims for good; only the reason may differ."""
+    same = [getattr(one, f) == getattr(other, f) for f in Claim.__struct_fields__ if f != "reason"]
+    assert (rank_of(one) == rank_of(other)) == all(same)
+
+
+def test_what_was_written_under_an_older_epoch_is_stale() -> None:
+    """H-24. The epochs of two nodes with one number are told apart, heard of or not."""
+    known = claim(5, 2)
+    assert not is_stale(Epoch(5, TWO, 50), None)
+    assert [is_stale(e, known) for e in (Epoch(4, ONE, 1), Epoch(5, NodeId(3), 50))] == [True] * 2
+    assert [is_stale(e, known) for e in (Epoch(5, TWO, 50), Epoch(5, ONE, 50))] == [False] * 2
+    assert not is_stale(Epoch(6, NodeId(9), 99), known)
+    given_up = claim(5, 2, released=True)
+    assert not is_stale(epoch_of(known), given_up), "written before it was given up"
+
+
+@pytest.mark.parametrize(
+    ("highest", "lives", "node", "why"),
+    [
+        (None, {}, None, "nobody has claimed it yet"),
+        (claim(reason="asked"), {2: LIFE}, 2, "asked"),
+        (claim(), {1: LIFE}, None, "node 2 had it last and is unreachable"),
+        (claim(), {2: LIFE + 1}, None, "node 2 had it last and restarted"),
+        (claim(released=True, reason="night"), {2: LIFE}, None, "node 2 released it: night"),
+    ],
+)
+def test_who_has_a_tag(
+    highest: Claim | None, lives: dict[NodeId, int], node: int | None, why: str
+) -> None:
+    assert holding(highest, lives) == (node, why)
+
+
+def test_digests_tell_whether_two_nodes_know_the_same() -> None:
+    """H-22; reasons do not matter, for the order does not settle which one is kept."""
+    a, b = claim(1, 2, tag="a"), claim(3, 1, tag="b")
+    assert digest_of_claims([a, b]) == digest_of_claims([b, claim(1, 2, tag="a", reason="x")])
+    digests = [digest_of_claims(c) for c in ([], [a], [b], [a, b], [a, claim(4, 1, tag="b")])]
+    assert len(set(digests)) == len(digests)
+    assert {len(d) for d in digests} == {16}
+    assert (
+        digest_of_members([ONE, TWO]) == digest_of_members([TWO, ONE]) != digest_of_members([ONE])
+    )
+
+
+def test_an_epoch_is_read_by_people() -> None:
+    assert str(Epoch(5, TWO, 50)) == "5 of node 2"
