@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..protocol.capability_words import Answer, SyncWish
-from ..protocol.contract import Capability, Quarantined, SyncReport
+from ..protocol.capability_words import Answer, wish_of
+from ..protocol.contract import Capability, KeyedCapability, Quarantined, SyncReport
 from ..protocol.donors import Verdict
 from ..protocol.errors import Busy, CapabilityDisabled, TimedOut, Unknown
 from ..protocol.status import CapabilityStatus
@@ -60,8 +60,14 @@ class Operations:
         mirror: bool = False,
         dry_run: bool = False,
     ) -> Answer:
-        """Ask for a sync; how it ends is heard by ``sync_done`` and in events (M-3)."""
-        answer = self._ask(name, SyncWanted(SyncWish(tuple(tags), mirror, dry_run)))
+        """Ask for a sync; how it ends is heard by ``sync_done`` and in events (M-3).
+
+        ``mirror``: drop what the donor does not have; `Misuse` when the records have no keys.
+        ``dry_run``: only tell what that would be.
+        """
+        keyed = isinstance(self.capability(name), KeyedCapability)
+        wish = wish_of(tags, keyed=keyed, mirror=mirror, dry_run=dry_run)
+        answer = self._ask(name, SyncWanted(wish))
         assert isinstance(answer, Answer), "the reply to such mail"
         return answer
 

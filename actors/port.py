@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..protocol.capability_words import SyncWish
+from ..protocol.capability_words import SyncWish, wish_of
 from ..protocol.contract import Outcome, Result
 from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
@@ -49,13 +49,17 @@ class CapabilityPort:
         runtime: Runtime,
         commands: Commands,
         limit_bytes: int,
+        *,
+        keyed: bool,
     ) -> None:
-        """``limit_bytes`` bounds what waits for one destination."""
+        """``limit_bytes`` bounds what waits for one destination; ``keyed``: the records have keys,
+        so they can be mirrored."""
         self.node_id = node_id
         self.cluster_id = cluster_id
         self._runtime = runtime
         self._commands = commands
         self._limit_bytes = limit_bytes
+        self._keyed = keyed
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._outboxes: dict[int, Outbox] = {}
@@ -99,7 +103,7 @@ class CapabilityPort:
         self, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
     ) -> None:
         """See `Port.request_sync`."""
-        wish = SyncWish(tuple(tags), mirror, dry_run)
+        wish = wish_of(tags, keyed=self._keyed, mirror=mirror, dry_run=dry_run)
         self._runtime.call_soon(lambda: self._commands.request_sync(wish))
 
     def state(self) -> CapState:

@@ -12,7 +12,7 @@ from typing import Any
 import pykka
 
 from ..protocol.config import Config, own_id
-from ..protocol.contract import Capability
+from ..protocol.contract import Capability, KeyedCapability
 from ..protocol.errors import Misuse, NodeDown, TimedOut
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
@@ -180,7 +180,14 @@ class NodeSystem:
             changed=lambda: tell(PositionMoved()),
             run=lambda function: worker.submit(lambda: application.tell(function), _no_error),
         )
-        port = CapabilityPort(context.me, cluster, context.runtime, commands, settings.outbox_bytes)
+        port = CapabilityPort(
+            context.me,
+            cluster,
+            context.runtime,
+            commands,
+            settings.outbox_bytes,
+            keyed=isinstance(capability, KeyedCapability),
+        )
         capability.port = port
         registration = Registration(
             cluster=cluster,

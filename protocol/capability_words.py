@@ -5,6 +5,7 @@ The machine that uses them, with its theory, is `capability`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from .contract import SyncReport
 from .donors import Wants
 from .effects import Effect
+from .errors import Misuse
 from .messages import CapabilityState, CapState
 from .sync_words import check_tags
 from .verifying import Comparison
@@ -68,6 +70,23 @@ class SyncWish(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_tags(self.tags)
+
+
+def wish_of(
+    tags: Sequence[str] = (), *, keyed: bool, mirror: bool = False, dry_run: bool = False
+) -> SyncWish:
+    """What somebody asks for, of a capability whose records have keys, or have not.
+
+    `Misuse` when that cannot be done.
+    """
+    if mirror and not keyed:
+        raise Misuse(
+            "only a KeyedCapability can be mirrored: records without keys cannot be compared with"
+            " the donor's. Ask for a sync without mirror"
+        )
+    if dry_run and not mirror:
+        raise Misuse("a dry run tells what a mirror would drop: ask with mirror=True, too")
+    return SyncWish(tuple(tags), mirror, dry_run)
 
 
 class Answer(StrEnum):

@@ -193,8 +193,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_tags(self.tags)
-        if self.mirror and not self.keyed:
-            raise Misuse("only a KeyedCapability can be mirrored: the records have no keys to drop")
+        assert self.keyed or not self.mirror, "records without keys cannot be dropped"
 
 
 def check_tags(tags: Sequence[str]) -> None:

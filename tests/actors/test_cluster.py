@@ -135,6 +135,16 @@ def test_waiting_for_a_sync_and_what_a_mirror_would_drop(lab: LocalCluster) -> N
     assert cluster.status("mirrored").plans == []
 
 
+def test_records_without_keys_cannot_be_mirrored(lab: LocalCluster) -> None:
+    cluster = lab[1].cluster(1)
+    calls = cluster.register(Calls("plain"))
+    for ask in (cluster.sync, cluster.sync_now):
+        with pytest.raises(Misuse, match="only a KeyedCapability can be mirrored"):
+            ask("plain", mirror=True)
+    with pytest.raises(Misuse, match="only a KeyedCapability can be mirrored"):
+        calls.sync(mirror=True)
+
+
 def test_a_sync_that_cannot_be_waited_for(lab: LocalCluster) -> None:
     cluster = lab[1].cluster(1)
     cluster.register(Calls("alone"))

@@ -13,6 +13,7 @@ import pytest
 from tagmesh import Misuse
 from tagmesh.actors.outbox import LOOSE_RESERVE_BYTES, Outbox, verdict_of
 from tagmesh.actors.port import CapabilityPort, Commands
+from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.contract import Outcome
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.payloads import Joined, array_header, pack, unpack_payloads
@@ -30,6 +31,8 @@ class Runtime(SimulatedRuntime):
     def __init__(self) -> None:
         super().__init__(Scheduler(0), "0")
         self.soon: list[Callable[[], None]] = []
+        self.wishes: list[SyncWish] = []
+        """Syncs that were asked for."""
 
     def in_hub(self) -> bool:
         return self.hub
@@ -43,14 +46,14 @@ def runtime() -> Runtime:
     return Runtime()
 
 
-def port_of(runtime: Runtime, limit_bytes: int) -> CapabilityPort:
+def port_of(runtime: Runtime, limit_bytes: int, *, keyed: bool = False) -> CapabilityPort:
     commands = Commands(
         flush=lambda: None,
-        request_sync=lambda wish: None,
+        request_sync=runtime.wishes.append,
         changed=lambda: None,
         run=lambda function: function(),
     )
-    port = CapabilityPort(NodeId(1), ClusterId(1), runtime, commands, limit_bytes)
+    port = CapabilityPort(NodeId(1), ClusterId(1), runtime, commands, limit_bytes, keyed=keyed)
     port.verdicts = {
         TWO: verdict_of(Outcome.SENT, [TWO]),
         THREE: verdict_of(Outcome.UNREACHABLE, detail="no path leads to it"),
@@ -309,3 +312,20 @@ def test_of_many_threads_nothing_is_lost_or_mixed_up(runtime: Runtime, limit_byt
         assert [n for source, n in hub.seen if source == mine] == list(range(EACH))
     assert 0 < hub.most_bytes <= limit_bytes
     assert hub.port.waiting_bytes(TWO) == 0
+
+
+# Syncs -------------------------------------------------------------------------------------------
+
+
+def test_a_sync_that_cannot_be_is_refused_where_it_is_asked_for(runtime: Runtime) -> None:
+    plain = port_of(runtime, LIMIT)
+    with pytest.raises(Misuse, match="only a KeyedCapability can be mirrored"):
+        plain.request_sync(mirror=True)
+    with pytest.raises(Misuse, match="a dry run tells what a mirror would drop"):
+        plain.request_sync(dry_run=True)
+    assert runtime.soon == []
+    plain.request_sync(tags=["vip"])
+    port_of(runtime, LIMIT, keyed=True).request_sync(mirror=True, dry_run=True)
+    for call in runtime.soon:
+        call()
+    assert runtime.wishes == [SyncWish(("vip",)), SyncWish(mirror=True, dry_run=True)]
