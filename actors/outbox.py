@@ -21,11 +21,11 @@ from ..protocol.contract import Outcome, Result
 from ..protocol.identity import NodeId
 from ..protocol.payloads import Joined
 
-LOOSE_BYTES = 2048
+LOOSE_BYTES = 1280
 """Longer messages are never loose."""
-MAX_LOOSE = 32
+MAX_LOOSE = 64
 """Loose messages; one more, and they are joined."""
-LOOSE_RESERVE_BYTES = 192 * 1024
+LOOSE_RESERVE_BYTES = 160 * 1024
 
 
 class Verdict(NamedTuple):
@@ -53,6 +53,7 @@ class Outbox:
         "_joined",
         "_limit_bytes",
         "_waiting_bytes",
+        "behind",
         "loose",
         "open",
         "result",
@@ -61,10 +62,12 @@ class Outbox:
     )
     result: Result
     """What the sender of the first loose message is told."""
+    behind: Result
+    """What those behind it are told."""
     verdict: Verdict
 
     def __init__(self, limit_bytes: int, verdict: Verdict) -> None:
-        self.loose: list[bytes] = []
+        self.loose: list[bytes | memoryview] = []
         """Packed messages, not counted, each of at most `LOOSE_BYTES`; the same list for ever."""
         self.open = False
         """Small messages may be put into ``loose``."""
@@ -77,7 +80,7 @@ class Outbox:
 
     def judge(self, verdict: Verdict) -> None:
         """This is what becomes of messages now."""
-        self.verdict = verdict
+        self.verdict, self.behind = verdict, verdict.behind
         self._settle()
 
     def count(self) -> int:
@@ -86,7 +89,7 @@ class Outbox:
 
     def put(self, pieces: Sequence[Joined], size_bytes: int) -> Result:
         """Accept messages, behind all others, that fit: see `count`."""
-        result = self.verdict.behind if self.loose else self.result
+        result = self.behind if self.loose else self.result
         if len(pieces) == 1 and pieces[0].count == 1 and size_bytes <= LOOSE_BYTES:
             self.loose.append(pieces[0].payloads)
             if len(self.loose) > MAX_LOOSE:
@@ -123,6 +126,7 @@ class Outbox:
         self._settle()
 
     def _settle(self) -> None:
-        verdict, waiting = self.verdict, self._waiting_bytes
-        self.result = verdict.behind if waiting else verdict.first
-        self.open = verdict.accepted and waiting + LOOSE_RESERVE_BYTES <= self._limit_bytes
+        waiting = self._waiting_bytes
+        self.result = self.behind if waiting else self.verdict.first
+        fits = waiting + LOOSE_RESERVE_BYTES <= self._limit_bytes
+        self.open = fits and self.verdict.accepted

@@ -82,7 +82,7 @@ class CapabilityPort:
             return self._put(node, [Joined(1, checked(payload))], timeout)
         outbox.loose.append(payload)
         waiting = len(outbox.loose)
-        result = outbox.result if waiting == 1 else outbox.verdict.behind
+        result = outbox.result if waiting == 1 else outbox.behind
         if waiting > MAX_LOOSE:
             with self._lock:
                 outbox.join()

@@ -31,7 +31,7 @@ class Joined(msgspec.Struct, frozen=True, gc=False):
     """Packed messages, one behind the other: at most `BATCH_BYTES`, or a single one."""
 
     count: int
-    payloads: bytes
+    payloads: bytes | memoryview
 
 
 class BadPayloads(PeerViolation):
@@ -79,11 +79,11 @@ def _join(messages: list[Any], joined: list[Joined]) -> None:
     except UNPACKABLE:  # `pack` tells which one it was
         joined += [Joined(1, pack(message)) for message in messages]
         return
-    payloads = packed[len(array_header(count)) :]
+    payloads = memoryview(packed)[len(array_header(count)) :]
     if len(payloads) <= BATCH_BYTES:
         joined.append(Joined(count, payloads))
     elif count == 1:
-        joined.append(Joined(1, checked(payloads)))
+        joined.append(Joined(1, checked(bytes(payloads))))
     else:
         _join(messages[: count // 2], joined)
         _join(messages[count // 2 :], joined)

@@ -111,7 +111,9 @@ class OutStream:
         self._stream = stream
         self._reliable = reliable
         self._limit_bytes = limit_bytes
-        self._tail: list[bytes] = [b""]  # the place of the array's header, then what waits
+        self._tail: list[bytes | memoryview] = [
+            b""
+        ]  # the place of the array's header, then what waits
         self._tail_bytes = self._tail_count = 0
         self._closed: deque[_Batch] = deque()
         """Joined, not sent."""
@@ -140,7 +142,7 @@ class OutStream:
         """Messages of a reliable stream that were sent and not acknowledged."""
         return self._unacknowledged_bytes
 
-    def offer(self, payloads: bytes, count: int = 1) -> bool:
+    def offer(self, payloads: bytes | memoryview, count: int = 1) -> bool:
         """Let ``count`` joined messages wait (`payloads.Joined`); False when as much waits as may.
 
         They share a batch with those around them, as far as it holds them.

@@ -66,7 +66,7 @@ def test_a_message_that_comes_while_others_are_joined_comes_behind_them(
 ) -> None:
     """It is put without a lock, at any time."""
 
-    class Meanwhile(list[bytes]):
+    class Meanwhile(list[bytes | memoryview]):
         came = False
 
         def _come(self) -> None:
