@@ -68,6 +68,11 @@ class Inbox:
         self._actor.wake()
         return True
 
+    def hand(self, mail: object) -> bool:
+        """`tell`, but an actor that rests acts at once. For callbacks of the hub, and for an actor
+        that has nothing more to do with its own mail: so nothing is entered half done."""
+        return self._actor.act(mail) or self.tell(mail)
+
     def tick(self) -> None:
         """Queue a tick, always: it is one, however long the queue is."""
         self.waiting.append(_TICK)
@@ -159,6 +164,19 @@ class ClusterActor(pykka.Actor):
             self._awake = True
             self.context.runtime.call_soon(self._burst)
 
+    def act(self, mail: object) -> bool:
+        """Handle ``mail``, and what is told meanwhile, now. False when it has something else to do:
+        nothing waits for an actor that rests."""
+        if self._awake or self.over or self.context.runtime.stopped:
+            return False
+        self._awake = True
+        self._handle(mail)
+        if self.inbox.waiting or self.over:
+            self._burst()
+        else:
+            self._awake = False
+        return True
+
     def _begin(self) -> None:
         try:
             self.on_start()
@@ -171,9 +189,9 @@ class ClusterActor(pykka.Actor):
 
     def _burst(self) -> None:
         waiting = self.inbox.waiting
-        for _ in range(MAX_BURST):
-            if not waiting or self.over:
-                break
+        left = MAX_BURST
+        while waiting and left and not self.over:
+            left -= 1
             self._handle(waiting.popleft())
         self._awake = False
         if self.over:
@@ -184,13 +202,15 @@ class ClusterActor(pykka.Actor):
 
     def _handle(self, item: Any) -> None:
         reply_to = None
-        if isinstance(item, Envelope):
-            item, reply_to = item.message, item.reply_to
         try:
-            # all mail is a struct; what pykka itself sends is not
-            mail = isinstance(item, msgspec.Struct)
-            response = self.on_receive(item) if mail else self._handle_receive(item)
-            if not self.over:
+            if isinstance(item, msgspec.Struct):  # all mail is; what pykka itself sends is not
+                response = self.on_receive(item)
+            elif isinstance(item, Envelope):
+                reply_to = item.reply_to
+                response = self._handle_receive(item.message)
+            else:
+                response = self._handle_receive(item)
+            if not self.over and self.deadline != self._timer_at:
                 self._arm()
         except KeyboardInterrupt:
             raise
@@ -230,8 +250,6 @@ class ClusterActor(pykka.Actor):
 
     def _arm(self) -> None:
         deadline = self.deadline
-        if deadline == self._timer_at:
-            return
         self._cancel_timer()
         if deadline is not None:
             self._timer_at = deadline
@@ -255,6 +273,8 @@ class ClusterActor(pykka.Actor):
     def _handle_receive(self, message: Any) -> Any:
         if message is _TICK:
             return self.on_tick(self.now)
+        if isinstance(message, msgspec.Struct):
+            return self.on_receive(message)
         reply = super()._handle_receive(message)
         self.over = self.actor_stopped.is_set()
         return reply
@@ -269,6 +289,15 @@ class ClusterActor(pykka.Actor):
     def perform(self, effect: Effect) -> None:
         """One ``case`` per effect; no opinion of its own."""
         raise NotImplementedError
+
+
+def soonest(*times: float | None) -> float | None:
+    """The first of several deadlines; None = there is none."""
+    first: float | None = None
+    for at in times:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
 
 
 class _Tick:

@@ -41,7 +41,7 @@ from ..protocol.messages import (
 from ..protocol.mirror import MirrorSettings
 from ..protocol.sync_admission import AbortDonor, Admission, Offer, PassOn, StartDonor
 from ..protocol.sync_words import SendRouted
-from .actor import ClusterActor, ReplyFuture
+from .actor import ClusterActor, ReplyFuture, soonest
 from .application import Delivery
 from .context import Context
 from .donating import DonorActor
@@ -52,7 +52,6 @@ from .lane import Bulk, Lane, size_of
 from .mail import (
     BulkArrived,
     CapabilitiesChanged,
-    Delivered,
     Describe,
     DonorOver,
     EndSession,
@@ -128,15 +127,14 @@ class CapabilityActor(ClusterActor):
             registration,
             max_messages=self.settings.sync_queue_messages,
             max_bytes=self.settings.sync_queue_bytes,
-            delivered=lambda lane, size: self._tell(self.name, Delivered(lane, size)),
+            delivered=lambda lane, size: lane.consumed(cluster, name, size),
         )
         self._answer: Answer | None = None
 
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
-        times = (self.rules.deadline, self.flows.deadline, self.mirroring.deadline)
-        return min((at for at in times if at is not None), default=None)
+        return soonest(self.rules.deadline, self.flows.deadline, self.mirroring.deadline)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -175,9 +173,6 @@ class CapabilityActor(ClusterActor):
                 self._bulk(message.lane, message.messages)
             case Flush():
                 self.flows.flush()
-            case Delivered():
-                where = (self.registration.cluster, self.registration.name)
-                message.lane.consumed(*where, message.size_bytes)
             case LaneOpen():
                 self.flows.lane_open(message.peer)
             case RoutedArrived():

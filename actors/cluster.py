@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
-import gevent.event
+from gevent.hub import Waiter
 
 from ..capabilities.counters import Counters
-from ..capabilities.pending import GRACE_S, Reply
+from ..capabilities.pending import Reply
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.replicated_map import ReplicatedMap
 from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest, Requests
@@ -182,9 +182,11 @@ class Cluster(Operations):
                 "a request that waits would stop the node's hub: take requests.request and"
                 " add_done_callback"
             )
-        done = gevent.event.Event()
-        reply.add_done_callback(lambda _reply: done.set())
-        done.wait(reply.timeout_s + GRACE_S)
+        if not reply.done():
+            waiter: Waiter[None] = Waiter()
+            go_on, switch = gevent.get_hub().loop.run_callback, waiter.switch
+            reply.add_done_callback(lambda _reply: go_on(switch, None))
+            waiter.get()  # every request ends, at the latest when the node stops
         return reply.result(0)
 
     # Called by the node ---------------------------------------------------------------------------
@@ -195,6 +197,10 @@ class Cluster(Operations):
             self._register(capability, system)
             if name in self._partitions:
                 system.divide(self.cluster_id, name, self._partitions[name])
+
+    def stopping(self) -> None:
+        """The node stops, all its actors have ended. In its thread."""
+        self.requests.give_up()
 
     def ended(self) -> None:
         """The node has stopped."""

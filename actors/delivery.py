@@ -20,9 +20,10 @@ from ..protocol.messages import (
 )
 from .context import Context, Name
 from .lane import Lane, size_of
-from .mail import BulkArrived, FromPeer, Heard, PassingThrough, PeerGone, Question, RoutedArrived
+from .mail import BulkArrived, FromPeer, PassingThrough, PeerGone, Question, RoutedArrived
 
-_OF_LINK = (Ping, Pong)
+_BULK = (Packets, SyncChunk)
+_FROM_PEER = (FromPeer, RoutedArrived)
 
 
 def deliver(
@@ -30,74 +31,57 @@ def deliver(
 ) -> None:
     """Hand on what arrived, in order per addressee, one mail each; ``clusters``: those served.
 
-    Whatever came is a life sign for every link the connection carries (L-2). `PeerViolation` when
-    it breaks the rules of credit; what came before is handed on all the same.
+    The last thing the peer actor does with them: who rests acts at once. `PeerViolation` when
+    something breaks the rules of credit; what came before is handed on all the same.
     """
     batches: dict[tuple[Name, type], list[Message]] = {}
     try:
         for message in messages:
             item: Any = message
-            if isinstance(item, Packets | SyncChunk):
+            if isinstance(item, _BULK):
                 lane.received(item)
             if item.cluster_id not in clusters:
                 context.drops["G-2"] += 1
                 _dropped(lane, item)
-            elif isinstance(item, _OF_LINK):  # most of what comes when nothing happens
-                name = ("link", item.cluster_id, lane.peer)
-                batches.setdefault((name, FromPeer), []).append(item)
-            elif (mail := _account(context, lane, item)) is not None:
-                batches.setdefault((_addressee(context, item), mail), []).append(item)
+            elif (where := _addressee(context, lane, item)) is not None:
+                batches.setdefault(where, []).append(item)
     finally:
-        _hand_over(context, lane, batches)
-        for cluster in clusters:
-            if (("link", cluster, lane.peer), FromPeer) not in batches:
-                context.supervisor.tell(("link", cluster, lane.peer), Heard())
+        for (name, mail), batch in batches.items():
+            sender = lane.peer if mail in _FROM_PEER else lane
+            if not context.supervisor.hand(name, mail(sender, batch)):
+                context.drops["G-8" if name[0] == "capability" else "not delivered"] += len(batch)
+                for item in batch:
+                    _dropped(lane, item)
 
 
-def _account(context: Context, lane: Lane, item: Any) -> type | None:
-    """Do what is to be done at once; the kind of mail that brings the rest to its addressee."""
+def _addressee(context: Context, lane: Lane, item: Any) -> tuple[Name, type] | None:
+    """Who gets a message in which kind of mail; None = what is to be done is done."""
+    cluster = item.cluster_id
     match item:
+        case Ping() | Pong():  # most of what comes when nothing happens
+            return ("link", cluster, lane.peer), FromPeer
         case Packets() | SyncChunk():
-            return BulkArrived if item.destination == context.me else PassingThrough
+            if item.destination == context.me:
+                return ("capability", cluster, item.capability), BulkArrived
+            return ("node", cluster), PassingThrough
         case Credit():
             lane.credited(item)
-            return None
-        case Routed():
-            return RoutedArrived if item.destination == context.me else FromPeer
-        case ProbeRequest():
-            question = Question(lane.peer, item.number)
-            context.supervisor.tell(("link", item.cluster_id, item.target), question)
-            return None
-        case Goodbye():
-            gone = PeerGone(f"left: {item.cause!a}")
-            context.supervisor.tell(("link", item.cluster_id, lane.peer), gone)
-            return None
-        case _:
-            return FromPeer
-
-
-def _addressee(context: Context, item: Any) -> Name:
-    match item:
-        case ProbeAnswer():
-            return ("link", item.cluster_id, item.target)
         case Routed() if item.destination == context.me:
-            return ("capability", item.cluster_id, item.capability)
+            return ("capability", cluster, item.capability), RoutedArrived
+        case ProbeAnswer():
+            return ("link", cluster, item.target), FromPeer
+        case ProbeRequest():
+            context.supervisor.tell(
+                ("link", cluster, item.target), Question(lane.peer, item.number)
+            )
+        case Goodbye():
+            context.supervisor.tell(("link", cluster, lane.peer), PeerGone(f"left: {item.cause!a}"))
         case _:
-            return ("node", item.cluster_id)
-
-
-def _hand_over(
-    context: Context, lane: Lane, batches: dict[tuple[Name, type], list[Message]]
-) -> None:
-    for (name, mail), batch in batches.items():
-        sender = lane.peer if mail in (FromPeer, RoutedArrived) else lane
-        if not context.supervisor.tell(name, mail(sender, batch)):
-            context.drops["G-8" if name[0] == "capability" else "not delivered"] += len(batch)
-            for item in batch:
-                _dropped(lane, item)
+            return ("node", cluster), FromPeer
+    return None
 
 
 def _dropped(lane: Lane, item: Any) -> None:
     """Nobody will deal with it: the credit it used is given back."""
-    if isinstance(item, Packets | SyncChunk):
+    if isinstance(item, _BULK):
         lane.consumed(item.cluster_id, item.capability, size_of(item))

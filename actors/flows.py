@@ -12,6 +12,7 @@ from ..protocol.lacking import Lacking
 from ..protocol.messages import CapState, Packets, Taken
 from ..protocol.payloads import Joined
 from ..protocol.streams import Acknowledge, Deliver, Ends, InStream, OutStream
+from .actor import soonest
 from .outbox import Verdict, verdict_of
 from .port import CapabilityPort
 
@@ -56,8 +57,8 @@ class Flows:
         """When a reliable stream wants a tick, or something has waited long enough."""
         if not self._reliable:
             return None
-        times = [self._lacking.deadline, *(stream.deadline for stream in self._out.values())]
-        return min((at for at in times if at is not None), default=None)
+        times = [stream.deadline for stream in self._out.values()]
+        return soonest(self._lacking.deadline, *times)
 
     # What is known of the others ------------------------------------------------------------
 
@@ -183,13 +184,13 @@ class Flows:
         lane = self._context.lanes.get(route[0]) if route else None
         if lane is None:
             return
-        cluster = self._view.cluster_id
+        now = self._context.runtime.monotonic()
         freed = 0
         while (batch := stream.next_batch()) is not None:
             if not lane.send(batch):
-                lane.wait(cluster, self._capability, self._name)
+                lane.wait(self._view.cluster_id, self._capability, self._name)
                 break
-            freed += stream.sent(self._context.runtime.monotonic())
+            freed += stream.sent(now)
         if freed:
             self._released(node, freed)
 

@@ -58,6 +58,8 @@ class Lane:
     ) -> None:
         """``window_bytes(cluster)``: credit of each of its capabilities, the same at both ends."""
         self.peer = peer
+        self.heard_at = 0.0
+        """When something came last: a life sign for every link the connection carries (L-2)."""
         self._connection = connection
         self._supervisor = supervisor
         self._window_bytes = window_bytes
@@ -77,20 +79,21 @@ class Lane:
 
     def _account(self, cluster: int, capability: str) -> Spent:
         flow = (cluster, capability)
-        if flow not in self._spent:
-            self._spent[flow] = Spent(self._window_bytes(cluster))
-        return self._spent[flow]
+        spent = self._spent.get(flow)
+        if spent is None:
+            spent = self._spent[flow] = Spent(self._window_bytes(cluster))
+        return spent
 
     def send(self, message: Bulk) -> bool:
         """Send, when there is room; otherwise nothing happens and `wait` tells when."""
-        flow = (message.cluster_id, message.capability)
+        spent = self._account(message.cluster_id, message.capability)
         size = size_of(message)
-        if size > self.room_bytes(*flow):
+        if self._full or size > spent.left_bytes:
             return False
         if not self._connection.send([message]):
             self._full = True  # on_room follows, or the end of the connection
             return False
-        return self._spent[flow].spend(size)
+        return spent.spend(size)
 
     def control(self, message: Message) -> bool:
         """Send what needs no credit, ahead of bulk data; False when it was not taken."""

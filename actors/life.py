@@ -248,6 +248,8 @@ class NodeLife:
         while self._transport.connections and time.monotonic() < deadline:
             gevent.sleep(POLL_S)
         self._transport.close()
+        for cluster in self._clusters.values():
+            cluster.stopping()
         self._calls.close()
         self._runtime.close()
         self._roster.close()

@@ -27,7 +27,6 @@ from .mail import (
     Detached,
     DropPath,
     FromPeer,
-    Heard,
     HelpWanted,
     LinkReport,
     PeerGone,
@@ -67,7 +66,10 @@ class LinkActor(ClusterActor):
         self.context.supervisor.tell(self._peer, Attach(self.rules.cluster_id))
 
     def on_tick(self, now: float) -> None:
-        """Let the rules look at the clock."""
+        """Let the rules look at the clock, and at when something came of the peer."""
+        lane = self.context.lanes.get(self.rules.peer)
+        if lane is not None:
+            self.apply(self.rules.heard(lane.heard_at))
         self.apply(self.rules.tick(now))
 
     def on_receive(self, message: object) -> Any:
@@ -80,8 +82,6 @@ class LinkActor(ClusterActor):
                         self.apply(self.rules.answered(message.peer, item))
                     else:
                         self.apply(self.rules.receive(item, now))
-            case Heard():
-                self.apply(self.rules.heard(now))
             case Attached():
                 self.apply(self.rules.attached(message.incarnation, now))
             case Detached():

@@ -201,10 +201,6 @@ class FromPeer(Mail, frozen=True):
     messages: Sequence[Message]
 
 
-class Heard(Mail, frozen=True):
-    """Something arrived that was not for the link: a life sign."""
-
-
 class ReportState(Mail, frozen=True):
     """The node actor started anew: tell it the state of the link."""
 
@@ -312,13 +308,6 @@ class Followed(Mail, frozen=True):
 
 class PositionMoved(Mail, frozen=True):
     """The application says that its data has another position."""
-
-
-class Delivered(Mail, frozen=True):
-    """The application has dealt with a batch that came on ``lane``."""
-
-    lane: Lane
-    size_bytes: int
 
 
 # sync sessions ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ arrives to the link and node actors of the cluster it is about.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..protocol.effects import Count, Effect
@@ -60,6 +61,12 @@ from .mail import (
 
 PAUSE_AT = 1000
 """Batches waiting in the inbox at which reading from the peer pauses (H3)."""
+
+
+def _of_connection(message: Any) -> bool:
+    """A message is about the connection itself, not about one of its clusters."""
+    return isinstance(message, _GREETING) or message.cluster_id == 0
+
 
 _GREETING = (Hello, Welcome, Refusal)
 
@@ -152,7 +159,8 @@ class PeerActor(ClusterActor):
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
-        self._unpause()
+        if self._paused:
+            self._unpause()
         match message:
             case Received():
                 self._received(message.key, message.messages)
@@ -202,8 +210,8 @@ class PeerActor(ClusterActor):
             return
         self._connections[key] = connection
         connection.start(
-            lambda messages: self._tell_self(Received(key, messages)),
-            lambda ending: self._tell_self(Ended(key, ending)),
+            partial(self._arrived, key),
+            lambda ending: self._tell_name(Ended(key, ending)),
         )
         match verdict.verdict:
             case Admitted():
@@ -219,17 +227,18 @@ class PeerActor(ClusterActor):
                 else:
                     self._note(connection, reason, detail, by_us=True)
 
-    def _tell_self(self, mail: Received | Ended) -> None:
-        self.context.supervisor.tell(self.name, mail)
-        if len(self.actor_inbox) > PAUSE_AT and mail.key not in self._paused:  # type: ignore[arg-type]
-            connection = self._connections.get(mail.key)
+    def _arrived(self, key: int, messages: Sequence[Message]) -> None:
+        """A turn of the loop brought messages: mostly nothing else is going on here."""
+        self.context.supervisor.hand(self.name, Received(key, messages))
+        if len(self.inbox) > PAUSE_AT and key not in self._paused:
+            connection = self._connections.get(key)
             if connection is not None:
-                self._paused.add(mail.key)
+                self._paused.add(key)
                 connection.pause()
 
     def _unpause(self) -> None:
         """At every mail: after a pause the last one handled need not be a batch of the peer."""
-        if self._paused and len(self.actor_inbox) < PAUSE_AT // 2:  # type: ignore[arg-type]
+        if len(self.inbox) < PAUSE_AT // 2:
             for key in sorted(self._paused):
                 if key in self._connections:
                     self._connections[key].resume()
@@ -268,16 +277,18 @@ class PeerActor(ClusterActor):
 
     def _received(self, key: int, messages: Sequence[Message]) -> None:
         try:
-            ours = [m for m in messages if not self._greeted(key, m)]
+            if key != self.rules.established or any(map(_of_connection, messages)):
+                messages = [m for m in messages if not self._greeted(key, m)]
             lane = self.context.lanes.get(self.peer)
             if key == self.rules.established and lane is not None:
-                deliver(self.context, lane, self.clusters, ours)
+                lane.heard_at = self.now
+                deliver(self.context, lane, self.clusters, messages)
         except PeerViolation as violation:
             self._violated(key, violation)
 
     def _greeted(self, key: int, message: Message) -> bool:
         """Whether a message was about the connection itself; `PeerViolation` if out of turn."""
-        if isinstance(message, _GREETING) or getattr(message, "cluster_id", 0) == 0:
+        if _of_connection(message):
             self.apply(self.rules.receive(key, message, self.now))
             return True
         if key in self._connections and key != self.rules.established:
@@ -347,7 +358,7 @@ class PeerActor(ClusterActor):
         for cluster in self.clusters:
             self.context.supervisor.tell(("node", cluster), LaneOpen(self.peer))
 
-    def _tell_name(self, mail: Connected | DialFailed) -> None:
+    def _tell_name(self, mail: Connected | DialFailed | Ended) -> None:
         self.context.supervisor.tell(self.name, mail)
 
     def _send(self, key: int, message: Message) -> None:

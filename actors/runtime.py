@@ -34,6 +34,8 @@ class Runtime(Protocol):
     """What actors may ask of the machine they run on."""
 
     random: random.Random
+    stopped: bool
+    """Nothing may happen in this process now: a simulated one can be."""
 
     def monotonic(self) -> float:
         """Seconds on a clock that only goes forward."""
@@ -62,6 +64,8 @@ class Runtime(Protocol):
 class GeventRuntime:
     """A `Runtime` on the gevent hub of the thread that makes it. Nothing is monkey-patched."""
 
+    stopped = False
+
     def __init__(self) -> None:
         self.random = random.Random()  # noqa: S311 - jitter, not secrets
         self._hub = gevent.get_hub()
@@ -69,13 +73,8 @@ class GeventRuntime:
         self._pool = gevent.threadpool.ThreadPool(POOL_THREADS, hub=self._hub)
         self._closed = False
 
-    def monotonic(self) -> float:
-        """See `Runtime.monotonic`."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """See `Runtime.wall`."""
-        return time.time()
+    monotonic = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
 
     def in_hub(self) -> bool:
         """See `Runtime.in_hub`."""

@@ -40,6 +40,7 @@ class Supervisor:
         self._runtime = runtime
         self._factories: dict[Name, Factory] = {}
         self._refs: dict[Name, pykka.ActorRef[Any]] = {}
+        self._inboxes: dict[Name, Inbox] = {}
         self._restarts: dict[Name, Timer] = {}
         self._recent: deque[float] = deque()
         self._stopping = False
@@ -59,7 +60,11 @@ class Supervisor:
         """Start an actor and keep it running until `stop_child`."""
         assert name not in self._factories, f"{name} runs already"
         self._factories[name] = factory
-        self._refs[name] = factory()
+        self._start(name)
+
+    def _start(self, name: Name) -> None:
+        ref = self._refs[name] = self._factories[name]()
+        self._inboxes[name] = ref.actor_inbox  # type: ignore[assignment] # our actors have no other
 
     def stop_child(self, name: Name) -> None:
         """Stop an actor for good; unknown names are no error."""
@@ -67,6 +72,7 @@ class Supervisor:
         timer = self._restarts.pop(name, None)
         if timer is not None:
             timer.cancel()
+        self._inboxes.pop(name, None)
         ref = self._refs.pop(name, None)
         if ref is not None:
             ref.stop(block=False)
@@ -102,9 +108,16 @@ class Supervisor:
 
     def tell(self, name: Name, message: object) -> bool:
         """Tell by name; False (and a count) when nobody took it."""
-        ref = self._refs.get(name)
-        inbox: Inbox | None = ref.actor_inbox if ref is not None else None  # type: ignore[assignment] # our actors have no other
+        inbox = self._inboxes.get(name)
         if inbox is None or not inbox.tell(message):
+            self.dead_letters[str(name[0])] += 1
+            return False
+        return True
+
+    def hand(self, name: Name, message: object) -> bool:
+        """`tell`, but who rests acts at once; see `Inbox.hand` for who may."""
+        inbox = self._inboxes.get(name)
+        if inbox is None or not inbox.hand(message):
             self.dead_letters[str(name[0])] += 1
             return False
         return True
@@ -112,6 +125,7 @@ class Supervisor:
     def crashed(self, name: Name, error: BaseException) -> None:
         """An actor reports its own crash."""
         self._refs.pop(name, None)
+        self._inboxes.pop(name, None)
         self.crashes += 1
         self._recent.append(self._runtime.monotonic())
         if not self.healthy:
@@ -125,4 +139,4 @@ class Supervisor:
     def _restart(self, name: Name) -> None:
         self._restarts.pop(name, None)
         if name in self._factories and not self._stopping:
-            self._refs[name] = self._factories[name]()
+            self._start(name)

@@ -173,9 +173,12 @@ class NodeSystem:
         def tell(mail: object) -> None:
             context.supervisor.tell(actor, mail)
 
+        def flush() -> None:
+            context.supervisor.hand(actor, Flush())
+
         application = Application(capability)
         commands = Commands(
-            flush=lambda: tell(Flush()),
+            flush=flush,
             request_sync=lambda wish: tell(SyncWanted(wish)),
             changed=lambda: tell(PositionMoved()),
             run=lambda function: worker.submit(lambda: application.tell(function), _no_error),

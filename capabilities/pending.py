@@ -12,8 +12,7 @@ from ..protocol.errors import TimedOut
 from .timer import Timer
 
 GRACE_S = 1.0
-"""`Reply.result` waits so much longer than the request may take: only of a node that was stopped
-comes neither a result nor an error."""
+"""`Reply.result` waits so much longer than the request may take: the node may be busy then."""
 Error = Exception | None
 
 

@@ -219,6 +219,10 @@ class Requests(Capability):
             self._waiting.clear()
             self._pending.fail(CapabilityDisabled(f"requests are switched off: {reason}"))
 
+    def give_up(self) -> None:
+        """The node stops: no reply comes any more, and no timer says so."""
+        self._pending.fail(Unreachable("this node was stopped before a reply came"))
+
     # ---------------------------------------------------------------------------------------------
 
     def _send(self, node: int, message: tuple[int, Any, Any, Any]) -> Result:

@@ -21,12 +21,12 @@ class Timer:
         self._owner = owner
         self._function = function
         self._lock = threading.Lock()
-        self._armed_on: Port | None = None
-        self._due_s = 0.0
+        self._armed: tuple[Port | None, float] = (None, 0.0)
+        """On which port, and when it is due; replaced as a whole: no lock is needed to read it."""
 
     def armed(self) -> bool:
         """Whether the function will be called."""
-        return self._armed_on is self._owner.port
+        return self._armed[0] is self._owner.port
 
     def arm(self, delay_s: float) -> None:
         """Have the function called in so many seconds, if that is sooner than it would be."""
@@ -35,15 +35,19 @@ class Timer:
     def arm_at(self, due_s: float) -> None:
         """The same, at a time of the port's clock."""
         port = self._owner.port
+        on, at_s = self._armed
+        if on is port and due_s >= at_s:
+            return
         with self._lock:
-            if port is self._armed_on and due_s >= self._due_s:
+            on, at_s = self._armed
+            if on is port and due_s >= at_s:
                 return
-            self._armed_on, self._due_s = port, due_s
+            self._armed = (port, due_s)
         port.call_later(max(0.0, due_s - port.now()), lambda: self._fire(port, due_s))
 
     def _fire(self, port: Port, due_s: float) -> None:
         with self._lock:
-            if self._armed_on is not port or self._due_s != due_s:
+            if self._armed != (port, due_s):
                 return  # armed for sooner, afterwards
-            self._armed_on = None
+            self._armed = (None, 0.0)
         self._function()

@@ -144,9 +144,9 @@ class Link:
         """There is proof that the peer cannot be had now: nobody listens, or it was refused."""
         return self._fire(Trigger.GONE, now, cause)
 
-    def heard(self, now: float) -> list[Effect]:
-        """Something arrived from the peer: a sign of life (L-2)."""
-        self._heard_at = now
+    def heard(self, at: float) -> list[Effect]:
+        """Something arrived from the peer at that time: a sign of life (L-2)."""
+        self._heard_at = max(self._heard_at, at)
         return []
 
     def receive(self, message: Message, now: float) -> list[Effect]:

@@ -127,7 +127,9 @@ class Mirror:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
-        return min((plan.forget_at for plan in self._plans.values()), default=None)
+        if not self._plans:
+            return None
+        return min(plan.forget_at for plan in self._plans.values())
 
     def plans(self) -> list[Plan]:
         """Those that are not forgotten, oldest first."""

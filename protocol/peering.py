@@ -112,6 +112,9 @@ class Peering:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
+        calm = self._dial_at is None and self._probe is None
+        if calm and len(self._connections) == (self.established is not None):
+            return None  # as mostly, and asked all the time
         times = [g.since + self.timing.greeting_timeout_s for g in self._greetings()]
         times += [self._dial_at] if self._dial_at is not None else []
         times += [self._probe.until] if self._probe is not None else []

@@ -188,7 +188,12 @@ class OutStream:
 
         None: nothing waits, or it is longer than ``max_bytes``, or too much is unacknowledged.
         """
-        batch = self._again[0] if self._again else self._first_unsent()
+        if self._again:
+            batch: _Batch | None = self._again[0]
+        elif self._closed or self._tail_bytes:
+            batch = self._first_unsent()
+        else:
+            return None
         if batch is None or len(batch.payloads) > max_bytes:
             return None
         ends = self._ends
@@ -209,8 +214,6 @@ class OutStream:
 
     def _first_unsent(self) -> _Batch | None:
         if not self._closed:
-            if not self._tail_bytes:
-                return None
             self._close()
         batch = self._closed[0]
         assert len(batch.payloads) <= MAX_BATCH_BYTES, "a message longer than any may be"
@@ -289,6 +292,9 @@ class OutStream:
         self.deadline = None
 
 
+_DELIVER_ALL = Deliver(0)
+
+
 class InStream:
     """The receiver's side."""
 
@@ -315,6 +321,10 @@ class InStream:
         end = message.number + message.count
         if key < self._key or end > MAX_MESSAGE_NUMBER:
             return self._drop(message.count)
+        usual = key == self._key and message.floor <= message.number == self._next
+        if usual and not message.reliable:
+            self._next = end
+            return [_DELIVER_ALL]
         if key > self._key:
             self._key = key
             self._next = message.floor

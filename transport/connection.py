@@ -121,8 +121,8 @@ class TlsConnection:
             self._wrote_s = turn_s
             if framed := self._queue.straight(messages):
                 self._session.send(framed)
-                self._out = self._session.output()
-                self._flush()
+                if not self._write(self._session.output()) and not self._broken:
+                    self._writer.start(self._guarded, self._flush)
                 return True
         if not self._queue.offer(messages, len(self._out)):
             return False
@@ -198,7 +198,8 @@ class TlsConnection:
             read += size
             if size < READ_AT_ONCE_BYTES:
                 break
-        self._deliver(messages)
+        if messages:
+            self._deliver(messages)
         self._conclude()
 
     def _decode(self, chunks: Sequence[bytes], messages: list[Message]) -> None:
@@ -213,7 +214,8 @@ class TlsConnection:
                     messages += decoded.messages
                     self.unknown_messages += len(decoded.unknown)
                     completed = True
-            self._check_frame_time(completed)
+            if self._frames.pending_bytes or self._frame_since_s is not None:
+                self._check_frame_time(completed)
         except PeerViolation as error:
             self._session.ending = Ending(cause=str(error), reason=Reason.VIOLATION)
 
@@ -272,32 +274,35 @@ class TlsConnection:
 
     def _flush(self) -> None:
         """Write until nothing waits or the socket is full; the writer watches only then."""
-        written = 0
+        left = MAX_WRITE_PER_TURN_BYTES
         while not self._broken:
             if not self._out:
-                if written >= MAX_WRITE_PER_TURN_BYTES and self._queue.queued_bytes:
+                if left <= 0 and self._queue.queued_bytes:
                     break
                 self._out = self._next_ciphertext()
                 if not self._out:
                     break
-            try:
-                sent = self._sock.send(self._out)
-            except (BlockingIOError, InterruptedError):
+            left -= len(self._out)
+            if not self._write(self._out):
                 break
-            except OSError:
-                self._break()
-                return
-            written += sent
-            if sent < len(self._out):  # the socket is full
-                self._out = memoryview(self._out)[sent:]
-                break
-            self._out = b""
         if self._out or self._queue.queued_bytes:
             self._writer.start(self._guarded, self._flush)
         else:
             self._writer.stop()
         if self._queue.has_room_again(len(self._out)):
             self._loop.run_callback(self._guarded, self._tell_room)
+
+    def _write(self, data: bytes | memoryview) -> bool:
+        """Give the socket what it takes; True when that is all, the rest is in ``_out``."""
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._break()
+            return False
+        self._out = memoryview(data)[sent:] if sent < len(data) else b""
+        return not self._out
 
     def _tell_room(self) -> None:
         if self._ending is None and self._close_cause is None and self.on_room is not None:

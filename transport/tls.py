@@ -230,16 +230,16 @@ class TlsSession:
     def output(self) -> bytes:
         """The ciphertext to be written to the socket now."""
         self.owes = False
-        parts = []
+        output = b""
         try:
             while True:
                 part = self._tls.bio_read(_OUTPUT_BYTES)
-                parts.append(part)
+                output = output + part if output else part
                 if len(part) < _OUTPUT_BYTES:
                     break
         except SSL.Error:  # WantRead: empty
             pass
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return output
 
     def _guarded_handshake(self) -> None:
         try:

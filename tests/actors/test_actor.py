@@ -11,6 +11,7 @@ from pykka.messages import ProxyCall
 
 from tagmesh.actors.actor import MAX_BURST, MAX_INBOX, ClusterActor, InboxFull
 from tagmesh.actors.context import Context
+from tagmesh.actors.mail import Mail
 from tagmesh.actors.runtime import GeventRuntime
 from tagmesh.actors.supervisor import UNHEALTHY_CRASHES, UNHEALTHY_WINDOW_S, Name
 from tagmesh.protocol.config import read_config
@@ -19,8 +20,14 @@ from tagmesh.simulation.rows import SimulatedStorage
 from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
 
 
+class Letter(Mail, frozen=True):
+    """What our actors tell each other is a struct."""
+
+    content: object
+
+
 class Echo(ClusterActor):
-    """Notes what it gets; raises what it is told to raise."""
+    """Notes what it gets; raises what it is told to raise, and calls what can be called."""
 
     def __init__(self, context: Context, name: Name, notes: list[object]) -> None:
         super().__init__(context, name)
@@ -45,8 +52,12 @@ class Echo(ClusterActor):
         self.notes.append(("tick", now))
 
     def on_receive(self, message: object) -> object:
+        if isinstance(message, Letter):
+            message = message.content
         if isinstance(message, BaseException):
             raise message
+        if callable(message):
+            return message()
         if isinstance(message, float):
             self.alarm = message
         self.notes.append(message)
@@ -194,6 +205,70 @@ def test_a_busy_actor_lets_others_have_their_turn(lab: Lab) -> None:
     while "now me" not in lab.notes["other"]:
         assert lab.scheduler.step(lab.scheduler.now)
     assert len(lab.notes["busy"]) < 10 * MAX_BURST
+
+
+def test_who_rests_acts_at_once_and_who_does_not_has_it_in_turn(lab: Lab) -> None:
+    lab.start("a")
+    hand, notes = lab.context.supervisor.hand, lab.notes["a"]
+    assert hand(("a",), Letter("before it began"))
+    assert notes == []
+    lab.run()
+    assert hand(("a",), Letter("at once"))
+    assert notes == ["start", "before it began", "at once"]
+    lab.context.supervisor.tell(("a",), Letter("waits"))
+    assert hand(("a",), Letter("behind it"))
+    assert notes[3:] == []
+    lab.run()
+    assert notes[3:] == ["waits", "behind it"]
+
+
+def test_nobody_acts_while_it_acts(lab: Lab) -> None:
+    """What it is handed meanwhile waits until it is done, and is dealt with before `hand` ends."""
+    lab.start("a")
+    lab.run()
+    hand, notes = lab.context.supervisor.hand, lab.notes["a"]
+
+    def again() -> None:
+        assert hand(("a",), Letter("second"))
+        notes.append("end of the first")
+
+    assert hand(("a",), Letter(again))
+    assert notes == ["start", "end of the first", "second"]
+
+
+def test_what_is_handed_to_nobody_is_counted(lab: Lab) -> None:
+    hand = lab.context.supervisor.hand
+    assert not hand(("nobody",), Letter("x"))
+    lab.start("a")
+    lab.run()
+    assert hand(("a",), Letter(ValueError("mine")))
+    assert not hand(("a",), Letter("it crashed"))
+    assert lab.context.supervisor.dead_letters == {"nobody": 1, "a": 1}
+    lab.run(1.0)
+    assert hand(("a",), Letter("it was restarted"))
+    assert lab.notes["a"] == ["start", "failure", "start", "it was restarted"]
+
+
+def test_the_timer_follows_the_deadline_of_who_acts_at_once(lab: Lab) -> None:
+    lab.start("a")
+    lab.run()
+    lab.context.supervisor.hand(("a",), Letter(2.0))
+    lab.run(10.0)
+    assert lab.notes["a"] == ["start", 2.0, ("tick", 2.0)]
+
+
+def test_a_process_that_is_stopped_does_nothing(lab: Lab) -> None:
+    lab.start("a")
+    lab.run()
+    runtime = lab.context.runtime
+    assert isinstance(runtime, SimulatedRuntime)
+    runtime.pause()
+    assert lab.context.supervisor.hand(("a",), Letter("later"))
+    lab.run(1.0)
+    assert lab.notes["a"] == ["start"]
+    runtime.resume()
+    lab.run()
+    assert lab.notes["a"] == ["start", "later"]
 
 
 def test_a_stopped_actor_answers_waiting_askers(lab: Lab) -> None:

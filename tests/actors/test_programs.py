@@ -88,12 +88,21 @@ def test_capabilities_inline(space: Workspace, before: str) -> None:
     """Dicts and requests of greenlets, whose waiting stops neither node of the hub."""
     program = """
     import gevent
+    from tagmesh import Unreachable
+    held = threading.Event()
+    def ask(node):
+        try:
+            return node.request(2, "hold", timeout=1000)
+        except Unreachable as error:
+            return str(error)
     def serve():
         one, two = Node.from_config(ONE), Node.from_config(TWO)
         users, seen = one.replicated_dict("users"), []
         @two.on_request
         def answer(payload, source):
             time.sleep(0.01)
+            if payload == "hold":
+                held.wait()
             return payload * 2
         one.start(inline=True)
         two.start(inline=True)
@@ -107,7 +116,11 @@ def test_capabilities_inline(space: Workspace, before: str) -> None:
         while ("bob", 2) not in seen:
             gevent.sleep(0.01)
         assert one.cluster(1).sync_now("users").ok
-        one.stop()
+        asker = gevent.spawn(ask, one)
+        gevent.sleep(0.1)
+        one.stop()  # whoever waits hears of it
+        assert "stopped" in asker.get(timeout=5)
+        held.set()
         two.stop()
     gevent.spawn(serve).get()
     print("served")

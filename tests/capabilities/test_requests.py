@@ -356,6 +356,17 @@ def test_a_broadcast_says_how_it_went_altogether() -> None:
     assert requests(nodes=1)[1].cluster_broadcast_req("x") == -2, "there is nobody else"
 
 
+def test_when_the_node_stops_nobody_waits_any_more() -> None:
+    cluster = requests()
+    cluster[2].on_request(lambda payload, _source: payload)
+    replies = [cluster[1].request(node, "x") for node in (2, 3)]
+    cluster[1].give_up()
+    for reply in replies:
+        with pytest.raises(Unreachable, match="this node was stopped"):
+            reply.result(0)
+    assert cluster[1].in_flight == 0
+
+
 def test_a_function_that_raises_keeps_no_other_from_hearing() -> None:
     cluster = requests()
 
