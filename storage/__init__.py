@@ -1,9 +1,28 @@
-"""Who may join: the provisioned nodes, in a database or in the configuration."""
+"""Who may join and who owns the sharing tags: in a database, or in files."""
 
 from __future__ import annotations
 
-from .base import Roster, RosterSnapshot
+from .base import (
+    LeaseStore,
+    Roster,
+    RosterSnapshot,
+    TagAnswer,
+    TagStore,
+)
 from .provisioning import Provisioning
 from .roster import FixedRoster, SqlRoster
+from .tag_file import FileTagStore
+from .tags import SqlTagStore
 
-__all__ = ["FixedRoster", "Provisioning", "Roster", "RosterSnapshot", "SqlRoster"]
+__all__ = [
+    "FileTagStore",
+    "FixedRoster",
+    "LeaseStore",
+    "Provisioning",
+    "Roster",
+    "RosterSnapshot",
+    "SqlRoster",
+    "SqlTagStore",
+    "TagAnswer",
+    "TagStore",
+]

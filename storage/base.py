@@ -1,19 +1,24 @@
-"""What the storage actor asks of a roster."""
+"""What actors ask of storage: the roster, and who owns the sharing tags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from ..protocol.errors import Misuse
 from ..protocol.identity import (
     ClusterId,
     IdentityPolicy,
+    Incarnation,
     InvalidRow,
     NodeId,
     NodeRecord,
 )
+from ..protocol.messages import MAX_NAME_CHARS
+from ..protocol.tag_messages import Claim
+from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 
 
 class RosterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,3 +51,117 @@ class Roster(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+
+
+MAX_STORED_TAGS = 256
+"""In one cluster."""
+MAX_PREFERRED = 16
+"""Nodes in the list of those that should have a tag."""
+
+
+class TagAnswer(NamedTuple):
+    """What became of a change."""
+
+    done: bool
+    """Whether it was made; if not, ``row`` tells why not."""
+    row: TagRow | None
+    """As it stands now; None = there is none, which a database restored from a copy may cause."""
+
+
+class TagStore(Protocol):
+    """Keeps the numbers of epochs. Methods block: they are called in a worker thread only.
+
+    No number is given twice for one tag (P4), whoever asks at the same time, and it is kept when
+    the call returns. Every method may raise `StorageUnavailable`; then the change may have been
+    made or not, and the row tells. `Misuse` is raised for a name that no tag can have and for one
+    tag too many.
+    """
+
+    name: str
+    """Where it is kept, without secrets."""
+
+    def load(self, cluster: ClusterId) -> tuple[TagRow, ...]:
+        """All tags of the cluster, by name; at most `MAX_STORED_TAGS`."""
+
+    def claim(self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int) -> TagAnswer:
+        """Take the tag in mode manual under the number ``seen`` + 1.
+
+        ``seen`` is the highest number heard of. Refused when a higher one is stored, so of several
+        who saw the same one succeeds, and while a lease lasts.
+        """
+
+    def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
+        """Give the tag up, in either mode. Refused unless it is claimed just so."""
+
+    def keep(self, cluster: ClusterId, claim: Claim) -> TagAnswer:
+        """Note a claim that was made without this store, by force or on another node.
+
+        Refused when a higher number is stored, and while a lease lasts.
+        """
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class LeaseStore(TagStore, Protocol):
+    """A store that all nodes of a cluster share, and whose clock judges (B4).
+
+    A lease lasts ``ttl_s`` from some moment between call and return. So an owner that stops by
+    ``ttl_s`` after its *call* has stopped before anybody else can take over.
+    """
+
+    def check_shared(self, me: NodeRecord, others: Iterable[NodeRecord]) -> None:
+        """Raises `Misuse` when one of the nodes cannot have this store before it."""
+
+    def read(self, cluster: ClusterId, tag: str) -> TagRow | None:
+        """The row; None = there is none."""
+
+    def acquire(
+        self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int, ttl_s: float
+    ) -> TagAnswer:
+        """Take the tag with a lease under the number ``seen`` + 1.
+
+        Refused when a higher number is stored, while a lease lasts, whosever, while another node
+        owns the tag in mode manual, and while it is paused.
+        """
+
+    def renew(
+        self, cluster: ClusterId, tag: str, owner: Owner, *, number: int, ttl_s: float
+    ) -> TagAnswer:
+        """Let the lease last ``ttl_s`` from now, also one that is over.
+
+        Refused when the tag has been released or taken over.
+        """
+
+    def pause(self, cluster: ClusterId, tag: str, *, paused: bool) -> TagRow:
+        """Whether nobody may take the tag over (`acquire`); the owner may go on."""
+
+    def prefer(self, cluster: ClusterId, tag: str, nodes: Sequence[NodeId]) -> TagRow:
+        """Store who should have the tag, the best first. `Misuse` above `MAX_PREFERRED` nodes."""
+
+
+def check_tag(tag: str) -> str:
+    """``tag`` if every database keeps it as it is; else `Misuse`."""
+    if not (1 <= len(tag) <= MAX_NAME_CHARS and tag.isprintable() and tag == tag.strip()):
+        raise Misuse(
+            f"{tag[: MAX_NAME_CHARS + 1]!a} cannot be the name of a sharing tag: it must be 1 …"
+            f" {MAX_NAME_CHARS} printable characters without blanks at its ends"
+        )
+    return tag
+
+
+def claimant(claim: Claim) -> Owner:
+    """Whose claim it is."""
+    return Owner(NodeId(claim.owner), Incarnation(claim.incarnation))
+
+
+def next_number(seen: int) -> int:
+    """The number after ``seen``; `Misuse` when no higher one can be stored."""
+    if seen >= MAX_EPOCH_NUMBER:
+        raise Misuse(f"epoch {seen} is the last there is: this tag cannot be activated any more")
+    return seen + 1
+
+
+def too_many(cluster: ClusterId) -> str:
+    """The sentence for one tag more than `MAX_STORED_TAGS`."""
+    return f"cluster {cluster} has {MAX_STORED_TAGS} sharing tags already, the most possible"

@@ -17,7 +17,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from ..protocol.config import ProvisioningSettings
 from ..protocol.errors import Misuse, StorageUnavailable
-from .failures import FAILURES, may_pass, sentence
+from . import clock
+from .failures import FAILURES, is_conflict, may_pass, sentence
 
 Access = Literal["read", "write", "create"]
 """``create`` also makes the file of an SQLite database that does not exist."""
@@ -36,6 +37,10 @@ _DRIVERS = {
 _SHOWN_OPTIONS = ("host", "port")  # the other options of a URL may hold secrets (S15)
 
 
+class Conflict(StorageUnavailable):
+    """Another transaction changed the same rows meanwhile and this one was undone: try it again."""
+
+
 class Database:
     """One database with bounded waits. Calls block: make them in worker threads, one at a time.
 
@@ -47,6 +52,8 @@ class Database:
         """Does not connect. Raises `Misuse` for a URL that can never work."""
         url = read_url(settings.url)
         self.name = shown_url(url)
+        self.is_server = url.get_backend_name() != "sqlite"
+        """Whether it serves several hosts; else it is a file of this one."""
         self._secrets = [secret for secret in (url.password, quote(url.password or "")) if secret]
         self._file = Path(url.database or "") if url.drivername == "sqlite" else None
         self._access = access
@@ -57,7 +64,8 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """One transaction, committed at the end unless an exception passes.
 
-        All reads in it see one state of the database. Raises `StorageUnavailable`.
+        All reads in it see one state of the database. Raises `StorageUnavailable`, of which
+        `Conflict` means that nothing is wrong and nothing was done.
         """
         if self._file and self._access != "create" and not self._file.exists():
             raise StorageUnavailable(
@@ -69,10 +77,9 @@ class Database:
                 yield connection
         except FAILURES as error:
             said = sentence(error, self._secrets)
+            kind = Conflict if is_conflict(error) else StorageUnavailable
             # None: the chain would carry the statement, its values and the connection's options.
-            raise StorageUnavailable(
-                f"database {self.name}: {said}", may_pass=may_pass(error)
-            ) from None
+            raise kind(f"database {self.name}: {said}", may_pass=may_pass(error)) from None
 
     def close(self) -> None:
         """Give connections back. A later transaction opens them again."""
@@ -90,6 +97,7 @@ class Database:
             )
             # Bytes that are not UTF-8 in one row must not hide the others.
             connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+            clock.lend(connection)
             if self._access == "read":
                 connection.execute("PRAGMA query_only = ON")
             return connection

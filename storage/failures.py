@@ -47,7 +47,17 @@ _HINTS: Mapping[str, str] = {
 }
 
 
-_PASSING = frozenset({"sqlite 5", "sqlite 6", "55P03", "57014", "mysql 1205", "mysql 2003"})
+_PASSING = frozenset(
+    {"sqlite 5", "sqlite 6", "55P03", "57014", "mysql 1205", "mysql 2003", "mysql 2013"}
+)
+
+_CONFLICTS = frozenset({"40001", "40P01", "mysql 1020", "mysql 1213"})
+"""Serialization failures and deadlocks: the server undid one of several transactions."""
+
+
+def is_conflict(error: Exception) -> bool:
+    """Whether the transaction lost against another one that was under way at the same time."""
+    return _code(getattr(error, "orig", None) or error) in _CONFLICTS
 
 
 def may_pass(error: Exception) -> bool:

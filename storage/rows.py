@@ -54,13 +54,13 @@ def sort_rows(rows: Iterable[Row]) -> Sorted:
 def read_row(row: Row) -> NodeRecord:
     """The record of one row. Raises `Misuse` with the first thing that is wrong."""
     return NodeRecord(
-        db_id=_integer(row, "id", -1, 2**63 - 1),
-        cluster_id=ClusterId(_integer(row, "cluster_id", 1)),
-        node_id=NodeId(_integer(row, "node_id", 1)),
+        db_id=integer(row, "id", -1, 2**63 - 1),
+        cluster_id=ClusterId(integer(row, "cluster_id", 1)),
+        node_id=NodeId(integer(row, "node_id", 1)),
         url=BinsUrl.parse(_needed_text(row, "url")),
-        enabled=bool(_integer(row, "state", 0, 1)),
-        ping_retries=_integer(row, "no_ping_retries", 0, MAX_PING_RETRIES),
-        priority=_integer(row, "priority", 0),
+        enabled=bool(integer(row, "state", 0, 1)),
+        ping_retries=integer(row, "no_ping_retries", 0, MAX_PING_RETRIES),
+        priority=integer(row, "priority", 0),
         sip_addr=_exact(row, "sip_addr"),
         flags=_exact(row, "flags"),
         description=_free(row, "description"),
@@ -86,7 +86,8 @@ def _invalid(row: Row, reason: str) -> InvalidRow:
     )
 
 
-def _integer(row: Row, column: str, low: int, high: int = MAX_ID) -> int:
+def integer(row: Row, column: str, low: int, high: int = MAX_ID) -> int:
+    """The number in ``column``; `Misuse` for NULL, another type or one out of range."""
     value = row[column]
     if value is None:
         raise Misuse(f"{column} is NULL; allowed: {low} … {high}")

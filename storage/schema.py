@@ -7,9 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Inspector, Table
+from sqlalchemy.dialects import mysql
 
 from ..protocol.config import COLUMNS, ProvisioningSettings
 from ..protocol.errors import Misuse
+from ..protocol.messages import MAX_NAME_CHARS
+from .base import MAX_PREFERRED
 
 CLUSTERER_VERSION = 4
 """Row of OpenSIPS 3.2 … 4.0 in its table ``version``."""
@@ -18,8 +21,16 @@ MAX_TEXT_CHARS = 64
 MAX_FINGERPRINT_CHARS = 64
 """SHA-256 as hex."""
 
+MAX_PREFERRED_CHARS = MAX_PREFERRED * 11
+"""Each id has at most ten digits, and a comma."""
+
 # OpenSIPS's own script for PostgreSQL has VARCHAR: there CHAR would come back padded with blanks.
 _TEXT = sa.CHAR(MAX_TEXT_CHARS).with_variant(sa.VARCHAR(MAX_TEXT_CHARS), "postgresql")
+
+# By default MySQL takes VIP1 and vip1 for one tag, and may know no letters beyond Latin ones.
+_TAG = sa.VARCHAR(MAX_NAME_CHARS).with_variant(
+    mysql.VARCHAR(MAX_NAME_CHARS, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
 
 
 class Schema:
@@ -47,11 +58,12 @@ class Schema:
             Column("revoked_at", sa.DateTime),
             comment="certificates pinned or revoked; without a row the CA's word is enough",
         )
+        self.tags = _cluster_tags(metadata)
 
     def create(self, connection: Connection) -> list[str]:
         """Create the tables that are missing and leave the others alone; names of those created."""
         inspector = sa.inspect(connection)
-        tables = (self.version, self.nodes, self.identity)
+        tables = (self.version, self.nodes, self.identity, self.tags)
         created = [table for table in tables if not inspector.has_table(table.name)]
         for table in created:
             table.create(connection)
@@ -66,12 +78,14 @@ class Schema:
     def check(self, connection: Connection) -> list[str]:
         """How the database differs from these tables, a sentence each; empty = it fits.
 
-        ``cluster_identity`` may be missing, as in a database that OpenSIPS made. Columns of others
-        in ``clusterer`` are no difference.
+        ``cluster_identity`` may be missing, as in a database that OpenSIPS made; without
+        ``cluster_tags`` no sharing tag can be activated. Columns of others in ``clusterer`` are no
+        difference.
         """
-        if not sa.inspect(connection).has_table(self.nodes.name):
-            return [f"table {self.nodes.name} is missing"]
-        return self.check_present(connection)
+        has_table = sa.inspect(connection).has_table
+        missing = [table.name for table in (self.nodes, self.tags) if not has_table(table.name)]
+        found = [f"table {name} is missing; create it with `tagmesh db init`" for name in missing]
+        return found + self.check_present(connection)
 
     def check_present(self, connection: Connection) -> list[str]:
         """As `check`, of the tables that are there only."""
@@ -80,8 +94,9 @@ class Schema:
         if inspector.has_table(self.nodes.name):
             found += differences(inspector, self.nodes)
             found += self._version_differences(connection, inspector)
-        if inspector.has_table(self.identity.name):
-            found += differences(inspector, self.identity)
+        for table in (self.identity, self.tags):
+            if inspector.has_table(table.name):
+                found += differences(inspector, table)
         return found
 
     def has_identity(self, connection: Connection) -> bool:
@@ -119,6 +134,28 @@ def _clusterer(metadata: sa.MetaData, table: str, names: dict[str, str]) -> Tabl
         column("description", _TEXT),
         sa.UniqueConstraint("cluster_id", "node_id", name=f"{table}_clusterer_idx"[:63]),
         sqlite_autoincrement=True,
+    )
+
+
+def _cluster_tags(metadata: sa.MetaData) -> Table:
+    def number(name: str, kind: Any = sa.BigInteger) -> Column[Any]:
+        return Column(name, kind, nullable=False, server_default=sa.text("0"))
+
+    return Table(
+        "cluster_tags",
+        metadata,
+        Column("cluster_id", sa.Integer, primary_key=True, autoincrement=False),
+        Column("tag", _TAG, primary_key=True),
+        number("number"),
+        number("owner", sa.Integer),
+        number("incarnation"),
+        number("released", sa.Integer),
+        Column("mode", sa.VARCHAR(8), nullable=False),
+        number("lease_until_ms"),
+        number("lease_ttl_ms"),
+        number("paused", sa.Integer),
+        Column("preferred", sa.VARCHAR(MAX_PREFERRED_CHARS)),
+        comment="the highest claim on each sharing tag, and its lease by this server's clock",
     )
 
 

@@ -19,7 +19,7 @@ from tests.integration.process_cluster import CALM_POLL_S, ProcessCluster
 from tests.integration.stranger import row
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgresServer
+    from tests.servers import PostgresServer
 
 REFRESH = {
     "TAGMESH_PROVISIONING_REFRESH_INTERVAL": "200ms",

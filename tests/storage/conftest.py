@@ -1,4 +1,4 @@
-"""One empty database per test, on SQLite and on PostgreSQL."""
+"""One empty database per test, on SQLite, PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sqlalchemy.pool import NullPool
 
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
-from tagmesh.storage import Provisioning, SqlRoster
+from tagmesh.storage import Provisioning, SqlRoster, SqlTagStore
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgresServer
+    from tests.servers import MariaDbServer, PostgresServer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,14 @@ class Storage:
         finally:
             provisioning.close()
 
+    @contextmanager
+    def tags(self, **changes: Any) -> Iterator[SqlTagStore]:
+        tags = SqlTagStore(dataclasses.replace(self.settings, **changes))
+        try:
+            yield tags
+        finally:
+            tags.close()
+
     @staticmethod
     def node(node: int, cluster: int = 1, **changes: Any) -> NodeRecord:
         """A row as `Provisioning.add` takes it."""
@@ -89,8 +97,10 @@ class Storage:
         with self.engine.connect() as connection:
             if self.kind == "sqlite":
                 connection.exec_driver_sql("BEGIN EXCLUSIVE")
-            else:
+            elif self.kind == "postgresql":
                 connection.exec_driver_sql("LOCK TABLE clusterer IN ACCESS EXCLUSIVE MODE")
+            else:
+                connection.exec_driver_sql("LOCK TABLES clusterer WRITE")
             yield
             connection.rollback()
 
@@ -119,10 +129,37 @@ def postgres_storage(postgres_server: PostgresServer, postgres_engine: sa.Engine
     )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(scope="session")
+def mariadb_engine(mariadb_server: MariaDbServer) -> sa.Engine:
+    url = mariadb_server.url.replace("mysql:", "mysql+pymysql:")
+    return sa.create_engine(url, poolclass=NullPool)
+
+
+@pytest.fixture
+def mariadb_storage(mariadb_server: MariaDbServer, mariadb_engine: sa.Engine) -> Storage:
+    with mariadb_engine.begin() as connection:
+        connection.exec_driver_sql("DROP DATABASE tagmesh")
+        connection.exec_driver_sql("CREATE DATABASE tagmesh CHARACTER SET utf8mb4")
+    return Storage("mariadb", ProvisioningSettings(url=mariadb_server.url), mariadb_engine)
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def storage(request: pytest.FixtureRequest) -> Storage:
-    """The same tests on both."""
-    kind = "sqlite" if request.param == "sqlite" else "postgres"
-    found = request.getfixturevalue(f"{kind}_storage")
+    """The same tests on each."""
+    found = request.getfixturevalue(f"{request.param}_storage")
     assert isinstance(found, Storage)
     return found
+
+
+@pytest.fixture
+def tags(storage: Storage) -> Iterator[SqlTagStore]:
+    """The table, empty, on each kind of database."""
+    storage.init()
+    with storage.tags() as tags:
+        yield tags

@@ -258,9 +258,10 @@ def test_names_of_table_and_columns_are_configurable(storage: Storage) -> None:
         "columns": {"url": "address", "id": "Order", "state": "on%"},
     }
     with storage.provisioning(**changes) as provisioning:
-        assert provisioning.init() == ["version", "my nodes", "cluster_identity"]
+        assert provisioning.init() == ["version", "my nodes", "cluster_identity", "cluster_tags"]
         provisioning.add(storage.node(1))
-    assert storage.scalar('SELECT address FROM "my nodes" WHERE "Order" = 1')
+    query = 'SELECT address FROM "my nodes" WHERE "Order" = 1'
+    assert storage.scalar(query.replace('"', "`") if storage.kind == "mariadb" else query)
     assert _ids(_load(storage, **changes)) == [(1, 1)]
 
 

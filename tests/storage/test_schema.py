@@ -21,17 +21,23 @@ if TYPE_CHECKING:
 VERSION_SQLITE = """CREATE TABLE version (table_name CHAR(32) NOT NULL,
     table_version INTEGER DEFAULT 0 NOT NULL, CONSTRAINT version_t_name_idx UNIQUE (table_name))"""
 VERSION_POSTGRES = VERSION_SQLITE.replace("CHAR(32)", "VARCHAR(32)")
+CLUSTERER_SQLITE = """CREATE TABLE clusterer (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+        cluster_id INTEGER NOT NULL, node_id INTEGER NOT NULL, url CHAR(64) NOT NULL,
+        state INTEGER DEFAULT 1 NOT NULL, no_ping_retries INTEGER DEFAULT 3 NOT NULL,
+        priority INTEGER DEFAULT 50 NOT NULL, sip_addr CHAR(64), flags CHAR(64),
+        description CHAR(64),
+        CONSTRAINT clusterer_clusterer_idx UNIQUE (cluster_id, node_id))"""
 
 OPENSIPS = {
     "sqlite": [
         VERSION_SQLITE,
         "INSERT INTO version (table_name, table_version) VALUES ('clusterer', '4')",
-        """CREATE TABLE clusterer (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-        cluster_id INTEGER NOT NULL, node_id INTEGER NOT NULL, url CHAR(64) NOT NULL,
-        state INTEGER DEFAULT 1 NOT NULL, no_ping_retries INTEGER DEFAULT 3 NOT NULL,
-        priority INTEGER DEFAULT 50 NOT NULL, sip_addr CHAR(64), flags CHAR(64),
-        description CHAR(64),
-        CONSTRAINT clusterer_clusterer_idx UNIQUE (cluster_id, node_id))""",
+        CLUSTERER_SQLITE,
+    ],
+    "mariadb": [
+        VERSION_SQLITE,
+        "INSERT INTO version (table_name, table_version) VALUES ('clusterer', '4')",
+        CLUSTERER_SQLITE.replace("PRIMARY KEY AUTOINCREMENT", "AUTO_INCREMENT PRIMARY KEY"),
     ],
     "postgresql": [
         VERSION_POSTGRES,
@@ -46,6 +52,9 @@ OPENSIPS = {
     ],
 }
 """What `opensips-cli database create` leaves, by kind of database."""
+
+NO_TAGS = "table cluster_tags is missing; create it with `tagmesh db init`"
+"""What is said of every database that only OpenSIPS has been at."""
 
 # What SHOW CREATE TABLE answers for OpenSIPS's table on servers of different ages.
 SHOW_CREATE_MYSQL = """CREATE TABLE `clusterer` (
@@ -80,16 +89,16 @@ def _check(storage: Storage, **changes: Any) -> list[str]:
 def test_a_database_made_by_opensips_fits_and_loads(storage: Storage) -> None:
     _make_opensips(storage)
     storage.insert(id=1, node_id=1, flags="seed")
-    assert _check(storage) == []
+    assert _check(storage) == [NO_TAGS]
     with storage.roster() as roster:
         assert len(roster.load(NodeId(1)).records) == 1
 
 
-def test_init_beside_opensips_adds_our_table_only(storage: Storage) -> None:
+def test_init_beside_opensips_adds_our_tables_only(storage: Storage) -> None:
     _make_opensips(storage)
     storage.insert()
     with storage.provisioning() as provisioning:
-        assert provisioning.init() == ["cluster_identity"]
+        assert provisioning.init() == ["cluster_identity", "cluster_tags"]
         assert provisioning.init() == []
         assert len(provisioning.rows().records) == 1
     assert _check(storage) == []
@@ -125,7 +134,7 @@ def test_blank_padded_columns_load(postgres_storage: Storage) -> None:
     storage = postgres_storage
     _make_opensips(storage, "VARCHAR(64)", "CHAR(64)")
     storage.insert(id=1, node_id=1, flags="seed", description="a", sip_addr="sip:a")
-    assert _check(storage) == []
+    assert _check(storage) == [NO_TAGS]
     with storage.roster() as roster:
         (record,) = roster.load(NodeId(1)).records
     assert (str(record.url), record.flags) == ("bins:127.0.0.1:5002", "seed")
@@ -150,7 +159,8 @@ DIFFERENCES = [
 @pytest.mark.parametrize(("old", "new", "said"), DIFFERENCES)
 def test_a_difference_is_said_in_words(storage: Storage, old: str, new: str, said: str) -> None:
     _make_opensips(storage, old, new)
-    (difference,) = _check(storage)
+    no_tags, difference = _check(storage)
+    assert no_tags == NO_TAGS
     assert said in difference
     with storage.provisioning() as provisioning, pytest.raises(StorageUnavailable) as caught:
         provisioning.init()
@@ -170,14 +180,15 @@ def test_all_differences_are_said(storage: Storage) -> None:
 
 def test_a_missing_table_is_a_difference(storage: Storage) -> None:
     storage.init()
-    assert _check(storage, table="other") == ["table other is missing"]
+    said = "table other is missing; create it with `tagmesh db init`"
+    assert _check(storage, table="other") == [said]
 
 
 def test_columns_of_others_are_no_difference(storage: Storage) -> None:
     _make_opensips(
         storage, "CHAR(64),\n        CONSTRAINT", "CHAR(64), rack INT,\n        CONSTRAINT"
     )
-    assert _check(storage) == []
+    assert _check(storage) == [NO_TAGS]
 
 
 def test_another_cluster_identity_is_a_difference(storage: Storage) -> None:
@@ -187,6 +198,19 @@ def test_another_cluster_identity_is_a_difference(storage: Storage) -> None:
     assert "column cluster_identity.fingerprint is missing" in found
     assert "column cluster_identity.revoked_at is TEXT; a time is needed" in found
     assert any("primary key of table cluster_identity" in difference for difference in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE cluster_tags DROP COLUMN paused", "column cluster_tags.paused is missing"),
+        ("DROP TABLE cluster_tags", NO_TAGS),
+    ],
+)
+def test_another_cluster_tags_is_a_difference(storage: Storage, change: str, said: str) -> None:
+    storage.init()
+    storage.run(change)
+    assert _check(storage) == [said]
 
 
 class _Reflected:

@@ -24,7 +24,7 @@ from tagmesh.storage import Provisioning, SqlRoster
 from tagmesh.storage.failures import MAX_SHOWN_CHARS, sentence
 
 if TYPE_CHECKING:
-    from tests.conftest import PostgresServer
+    from tests.servers import PostgresServer
 
     from .conftest import Storage
 
