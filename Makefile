@@ -38,8 +38,10 @@ bench: $(VENV)/.installed
 	$(RUN)/python -m benchmarks $(ARGS)
 
 # Histories of the simulator beyond those of make test: make soak SEEDS=3000- MINUTES=30
+# Before them the fuzz targets, and processes that fight for one tag in each kind of database (P4).
 soak: $(VENV)/.installed
 	$(MAKE) fuzz
+	$(RUN)/python -m tests.storage.tag_race
 	$(RUN)/python -m tests.simulation.soak $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 

@@ -1,4 +1,4 @@
-"""``tagmesh db``: the table of who may join. Running nodes see a change by themselves."""
+"""``tagmesh db``: the tables, and who may join. Running nodes see a change by themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..protocol.config import ProvisioningSettings
 from ..protocol.errors import Misuse, Unknown
 from ..protocol.identity import MAX_ID, BinsUrl, ClusterId, NodeId, NodeRecord
 from .cli_config import config_option
-from .cli_output import output_option, print_columns, print_json
+from .cli_output import output_option, print_columns, print_json, printable
 from .configfile import load_config
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 ID = click.IntRange(1, MAX_ID)
 cluster_option = click.option("--cluster", type=ID, required=True, help="Cluster id.")
 node_option = click.option("--node", type=ID, required=True, help="Node id.")
+EXIT_UNHEALTHY = 1
 COLUMNS = ("cluster", "node", "url", "state", "ping_retries", "priority", "sip_addr", "flags",
            "description")  # fmt: skip
 
 
-@click.group(short_help="Create and change the table of provisioned nodes.")
+@click.group(short_help="Create and check the tables, change who may join.")
 def db() -> None:
-    """Create and change the table of provisioned nodes."""
+    """Create and check the tables, change who may join."""
 
 
 @contextmanager
@@ -55,6 +56,20 @@ def init(path: str | None) -> None:
         created = provisioning.init()
         name = provisioning.name
     click.echo(f"{name}: created {', '.join(created)}" if created else f"{name}: nothing to do")
+
+
+@db.command()
+@config_option
+def check(path: str | None) -> None:
+    """Compare the tables with those needed; each difference on a line, then exit status 1."""
+    with _provisioning(path) as provisioning:
+        differences = provisioning.check()
+        name = provisioning.name
+    for difference in differences:
+        click.echo(printable(difference))
+    if differences:
+        click.get_current_context().exit(EXIT_UNHEALTHY)
+    click.echo(f"{name}: OK")
 
 
 @db.command()

@@ -17,6 +17,7 @@ from ..protocol.identity import (
     NodeRecord,
 )
 from ..protocol.messages import MAX_NAME_CHARS
+from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 
@@ -53,8 +54,6 @@ class Roster(Protocol):
         """Give connections back."""
 
 
-MAX_STORED_TAGS = 256
-"""In one cluster."""
 MAX_PREFERRED = 16
 """Nodes in the list of those that should have a tag."""
 
@@ -81,7 +80,7 @@ class TagStore(Protocol):
     """Where it is kept, without secrets."""
 
     def load(self, cluster: ClusterId) -> tuple[TagRow, ...]:
-        """All tags of the cluster, by name; at most `MAX_STORED_TAGS`."""
+        """All tags of the cluster, by name; at most `MAX_KNOWN_TAGS`."""
 
     def claim(self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int) -> TagAnswer:
         """Take the tag in mode manual under the number ``seen`` + 1.
@@ -163,5 +162,5 @@ def next_number(seen: int) -> int:
 
 
 def too_many(cluster: ClusterId) -> str:
-    """The sentence for one tag more than `MAX_STORED_TAGS`."""
-    return f"cluster {cluster} has {MAX_STORED_TAGS} sharing tags already, the most possible"
+    """The sentence for one tag more than `MAX_KNOWN_TAGS`."""
+    return f"cluster {cluster} has {MAX_KNOWN_TAGS} sharing tags already, the most possible"

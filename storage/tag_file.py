@@ -15,9 +15,10 @@ import msgspec
 
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId
+from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import Owner, TagRow
-from .base import MAX_STORED_TAGS, TagAnswer, check_tag, claimant, next_number, too_many
+from .base import TagAnswer, check_tag, claimant, next_number, too_many
 from .failures import MAX_SHOWN_CHARS, printable
 
 _Rows = dict[str, TagRow]
@@ -73,7 +74,7 @@ class FileTagStore:
         kept = self._read()
         rows = kept.get(str(cluster), {})
         row = rows.get(fresh.tag)
-        if row is None and len(rows) >= MAX_STORED_TAGS:
+        if row is None and len(rows) >= MAX_KNOWN_TAGS:
             raise Misuse(too_many(cluster))
         if row is not None and row.number > above:
             return TagAnswer(done=False, row=row)

@@ -21,11 +21,11 @@ from ..protocol.config import ProvisioningSettings
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.messages import MAX_NAME_CHARS
+from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim, Mode
 from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 from .base import (
     MAX_PREFERRED,
-    MAX_STORED_TAGS,
     TagAnswer,
     check_tag,
     claimant,
@@ -75,7 +75,7 @@ class SqlTagStore:
 
     def load(self, cluster: ClusterId) -> tuple[TagRow, ...]:
         """See `TagStore`."""
-        query = self._select(cluster).order_by(self._tags.c.tag).limit(MAX_STORED_TAGS)
+        query = self._select(cluster).order_by(self._tags.c.tag).limit(MAX_KNOWN_TAGS)
         with self._database.transaction() as connection:
             found = connection.execute(query).mappings().all()
         return tuple(map(self._read, found))
@@ -190,7 +190,7 @@ class SqlTagStore:
         count = sa.select(sa.func.count()).select_from(self._tags).where(c.cluster_id == cluster)
         values = {"cluster_id": cluster, "tag": tag, "released": 1} | _NO_LEASE
         with suppress(Conflict), self._database.transaction() as connection:
-            if (connection.scalar(count) or 0) >= MAX_STORED_TAGS:
+            if (connection.scalar(count) or 0) >= MAX_KNOWN_TAGS:
                 raise Misuse(too_many(cluster))
             try:
                 connection.execute(self._tags.insert().values(values))

@@ -87,9 +87,30 @@ def test_a_row_that_cannot_be_used_is_named(folder: Path) -> None:
     assert db("rm", "--cluster", "1", "--node", "2").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["list", "add"])
+def test_the_check_names_each_difference(folder: Path) -> None:
+    db("init")
+    done = db("check")
+    assert (done.exit_code, done.stdout) == (0, f"sqlite:///{folder}/nodes.db (clusterer): OK\n")
+    with closing(sqlite3.connect(folder / "nodes.db")) as connection:
+        connection.execute("DROP TABLE cluster_tags")
+        connection.execute("UPDATE version SET table_version = 3")
+        connection.commit()
+    done = db("check")
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "table cluster_tags is missing; create it with `tagmesh db init`",
+        "table version says 3 for clusterer; 4 is needed",
+    ]
+    with closing(sqlite3.connect(folder / "nodes.db")) as connection:
+        connection.execute("UPDATE version SET table_version = 4")
+        connection.commit()
+    assert db("init").stdout.endswith(": created cluster_tags\n")
+    assert db("check").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["list", "add", "check"])
 def test_without_a_database_the_next_step_is_named(folder: Path, command: str) -> None:
-    done = add(1) if command == "add" else db("list")
+    done = add(1) if command == "add" else db(command)
     assert (done.exit_code, done.stdout) == (1, "")
     assert "create it with `tagmesh db init`" in done.stderr
     assert not (folder / "nodes.db").exists()

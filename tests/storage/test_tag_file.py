@@ -11,10 +11,10 @@ import pytest
 
 from tagmesh.protocol.errors import Misuse, StorageUnavailable
 from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS
 from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 from tagmesh.storage import FileTagStore
-from tagmesh.storage.base import MAX_STORED_TAGS
 from tests.storage.owners import A_RESTARTED, C1, C2, VIP, A, B
 
 ME = NodeId(1)
@@ -88,7 +88,7 @@ def test_limits(tags: FileTagStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Misuse, match="cannot be the name of a sharing tag"):
         tags.claim(C1, "vip ", A, seen=0)
     monkeypatch.setattr(os, "fsync", lambda _fd: None)
-    for number in range(MAX_STORED_TAGS):
+    for number in range(MAX_KNOWN_TAGS):
         tags.claim(C2, f"t{number}", A, seen=0)
     calls: list[Callable[[], object]] = [
         lambda: tags.claim(C2, VIP, A, seen=0),

@@ -9,10 +9,11 @@ import pytest
 
 from tagmesh.protocol.errors import Misuse, StorageUnavailable
 from tagmesh.protocol.identity import BinsUrl, NodeId
+from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS
 from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 from tagmesh.storage import SqlTagStore
-from tagmesh.storage.base import MAX_PREFERRED, MAX_STORED_TAGS
+from tagmesh.storage.base import MAX_PREFERRED
 from tests.storage.owners import A_RESTARTED, C1, C2, SLACK_S, TTL_S, VIP, A, B, row_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def test_the_highest_number_is_the_last(tags: SqlTagStore) -> None:
 
 
 def test_one_tag_too_many_is_refused(tags: SqlTagStore, storage: Storage) -> None:
-    names = ", ".join(f"(1, 't{number}', 'manual')" for number in range(MAX_STORED_TAGS - 1))
+    names = ", ".join(f"(1, 't{number}', 'manual')" for number in range(MAX_KNOWN_TAGS - 1))
     insert = "INSERT INTO cluster_tags (cluster_id, tag, mode) VALUES "
     storage.run(insert + names)
     assert tags.claim(C1, VIP, A, seen=0).done
@@ -127,7 +128,7 @@ def test_one_tag_too_many_is_refused(tags: SqlTagStore, storage: Storage) -> Non
     assert tags.claim(C1, VIP, B, seen=1).done
     assert tags.claim(C2, "another", A, seen=0).done
     storage.run(insert + "(1, 'by hand', 'manual')")
-    assert len(tags.load(C1)) == MAX_STORED_TAGS
+    assert len(tags.load(C1)) == MAX_KNOWN_TAGS
 
 
 # Leases -------------------------------------------------------------------------------------------
