@@ -3,7 +3,7 @@
 All batches that a turn of the hub brought are handed over at once, so that a worker is woken once,
 and says once that it is ready. What they used of their connection's credit is given back when the
 application has dealt with them, or when they are held: what is held is bounded by number and bytes
-instead.
+instead. What comes beyond the bound, until the sync has ended for it, keeps its credit.
 """
 
 from __future__ import annotations
@@ -37,36 +37,48 @@ class Intake:
         self._held: list[Delivery] = []
         self._held_messages = 0
         self._held_bytes = 0
+        self._owed: list[tuple[Lane, int]] = []
+        """Credit of held messages that was not given back."""
         self.holding = False
         """Messages wait for the end of a sync."""
 
     def take(self, lane: Lane, batches: Sequence[Delivery]) -> bool:
-        """Hand batches over, or hold them. False: no more may be held, so all are handed over."""
+        """Hand batches over, or hold them. False: more are held than may be, so the sync has to
+        end; they are not handed over before it has, or its older records would replace them."""
         size = sum([size_of(packets) for packets, _ in batches])
         if not self.holding:
             self._hand_over(batches, lambda: self._delivered(lane, size))
             return True
-        first = batches[0].packets
-        lane.consumed(first.cluster_id, first.capability, size)
         self._held += batches
         self._held_messages += sum([packets.count - skip for packets, skip in batches])
         self._held_bytes += size
-        if self._held_messages <= self._max_messages and self._held_bytes <= self._max_bytes:
-            return True
-        self.release()
-        return False
+        if self._held_messages > self._max_messages or self._held_bytes > self._max_bytes:
+            self._owed.append((lane, size))
+            return False
+        first = batches[0].packets
+        lane.consumed(first.cluster_id, first.capability, size)
+        return True
 
     def release(self) -> None:
         """Hand over what was held, in order."""
         held, self._held = self._held, []
-        self._held_messages = self._held_bytes = 0
+        owed = self._forget()
         if held:
-            self._hand_over(held, _nothing)
+            self._hand_over(held, lambda: self._settle(owed))
 
     def drop(self) -> None:
         """Forget what is held."""
         self._held.clear()
+        self._settle(self._forget())
+
+    def _forget(self) -> list[tuple[Lane, int]]:
         self._held_messages = self._held_bytes = 0
+        owed, self._owed = self._owed, []
+        return owed
+
+    def _settle(self, owed: Sequence[tuple[Lane, int]]) -> None:
+        for lane, size in owed:
+            self._delivered(lane, size)
 
     def _hand_over(self, batches: Sequence[Delivery], then: Callable[[], None]) -> None:
         deliver = self._registration.application.deliver
@@ -76,7 +88,3 @@ class Intake:
             then()
 
         self._registration.worker.submit(lambda: deliver(batches), done)
-
-
-def _nothing() -> None:
-    """The credit was given back when it was held."""

@@ -127,7 +127,7 @@ class ClusterSettings:
         share(), 0.5, "share of the own records that a mirror may drop unasked"
     )
     credit_window_bytes: int = setting(
-        size(128 * 1024, 64 * 1024**2),
+        size(256 * 1024, 64 * 1024**2),
         "1MiB",
         "bytes of a capability on their way on one connection; the same on all nodes",
         key="credit_window",

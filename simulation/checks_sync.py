@@ -32,6 +32,8 @@ class SyncChecks(Check):
         """(node, its process, actor, session) → when it was first seen."""
         self._left_ok: dict[_Key, float | None] = {}
         """What was OK → since when it is so no longer; None = it is."""
+        self._wrong: list[tuple[str, str]] = []
+        """(invariant, what was sent): an actor would take what is raised for a crash of its own."""
         sent = world.network.on_sent
 
         def watch(end: Endpoint, messages: Sequence[Message]) -> None:
@@ -41,6 +43,11 @@ class SyncChecks(Check):
                 sent(end, messages)
 
         world.network.on_sent = watch
+        world.on_step.append(self._tell)
+
+    def _tell(self, _world: World) -> None:
+        for invariant, text in self._wrong:
+            self.fail(invariant, text)
 
     def event(self, node: NodeId, record: EventRecord) -> None:
         """Remember who is OK."""
@@ -73,7 +80,7 @@ class SyncChecks(Check):
         known = view.incarnations.get(NodeId(request.destination)) == life
         if known and (request.destination, life, request.capability) not in self._left_ok:
             text = f"node {node} asks node {request.destination} for {request.capability}"
-            self.fail("N-2", f"{text}, which was not OK in its present life")
+            self._wrong.append(("N-2", f"{text}, which was not OK in its present life"))
 
     def _serves(self, node: NodeId, message: SyncAnswer | SyncChunk | SyncEnd) -> None:
         """I4: what is not OK serves nobody; in the same moment it may not have heard of it."""
@@ -85,7 +92,7 @@ class SyncChecks(Check):
         since = self._left_ok.get((node, context.incarnation, message.capability), 0.0)
         if said.state is not CapState.OK and since is not None and since < self.world.now:
             text = f"node {node} serves {message.capability} to {message.destination}"
-            self.fail("I4", f"{text} while it is {said.state.name.lower()}")
+            self._wrong.append(("I4", f"{text} while it is {said.state.name.lower()}"))
 
     def look(self) -> None:
         """Sessions."""

@@ -1,4 +1,5 @@
-"""Mutants of capabilities and their syncs: what a swarm with applications finds."""
+"""Mutants of syncs: who asks whom, who serves, what is checked, and that it ends."""
+# ruff: noqa: SLF001 - a defect is put in where the rule is
 
 from __future__ import annotations
 
@@ -7,17 +8,24 @@ from typing import Any
 
 import msgspec
 
+from ..actors import joining
 from ..actors.application import Application, Delivery
-from ..actors.flows import Flows
 from ..actors.intake import Intake
 from ..actors.joining import JoinerActor
+from ..protocol import sync_try
 from ..protocol.capability import CapabilityRules
-from ..protocol.capability_words import Trigger
+from ..protocol.contract import SyncReport
+from ..protocol.effects import Effect
 from ..protocol.fallback import Fallback
 from ..protocol.identity import NodeId
-from ..protocol.messages import CapState, Packets
+from ..protocol.messages import CapabilityState, CapState, SyncRequest
 from ..protocol.rounds import Rounds
+from ..protocol.sync_admission import Admission, Offer
+from ..protocol.sync_donor import Donor
 from ..protocol.sync_pieces import Piece
+from ..protocol.sync_try import Try
+from ..protocol.sync_words import Wish
+from ..protocol.topology import Topology
 from .defect import Replace, mutant
 
 
@@ -90,67 +98,6 @@ def allwait(replace: Replace) -> None:
 
 
 @mutant(
-    "falseok",
-    rule="row 17 (C-2)",
-    defect="a capability that is switched on says that it is OK",
-    history="busy",
-    dies="C-2",
-)
-def falseok(replace: Replace) -> None:
-    """Whether it needs a sync or not."""
-
-    def switch_on(self: CapabilityRules, _now: float) -> None:
-        self._become_ok("switched on")
-
-    table = {**CapabilityRules.TABLE, (CapState.DISABLED, Trigger.ENABLE): switch_on}
-    replace(CapabilityRules, "TABLE", table)
-
-
-@mutant(
-    "wrongsource",
-    rule="row 33 (S-23)",
-    defect="messages held during a sync come with the id of another node",
-    history="busy",
-    dies="G-12",
-)
-def wrongsource(replace: Replace) -> None:
-    """With that of the first one held."""
-    release = Intake.release
-
-    def released(self: Intake) -> None:
-        held = self._held
-        for place, (packets, skip) in enumerate(held):
-            other = self._registration.port.node_id
-            held[place] = Delivery(msgspec.structs.replace(packets, source=other), skip)
-        release(self)
-
-    replace(Intake, "release", released)
-
-
-@mutant(
-    "lateflag",
-    rule="row 35, lateflag (C-1, I7)",
-    defect="what arrives at a capability that is switched off is delivered",
-    history="busy",
-    dies="I7",
-)
-def lateflag(replace: Replace) -> None:
-    """Neither the flows nor the application's side look."""
-    received, deliver = Flows.received, Application.deliver
-
-    def take(self: Flows, packets: Packets) -> int | None:
-        self._enabled = True
-        return received(self, packets)
-
-    def hand_over(self: Application, batches: Sequence[Delivery]) -> None:
-        self.open = True
-        deliver(self, batches)
-
-    replace(Flows, "received", take)
-    replace(Application, "deliver", hand_over)
-
-
-@mutant(
     "lastchunklost",
     rule="lastchunklost (S-25)",
     defect="the end of what a donor sent never reaches the records",
@@ -165,3 +112,121 @@ def lastchunklost(replace: Replace) -> None:
         return take(self, pieces[:-1], donor)
 
     replace(Application, "take", shorter)
+
+
+@mutant(
+    "anydonor",
+    rule="row 12, anydonor in part (S-21, I4)",
+    defect="a donor does not look whether it is OK itself",
+    history="both ask",
+    dies="I4",
+)
+def anydonor(replace: Replace) -> None:
+    """It is asked by whoever believes that it is."""
+    refusal = Admission._refusal
+
+    def never(self: Admission, request: SyncRequest, offer: Offer) -> str:
+        ok = msgspec.structs.replace(offer, state=CapState.OK)
+        return refusal(self, request, ok)
+
+    replace(Admission, "_refusal", never)
+
+
+@mutant(
+    "staleok",
+    rule="row 12 (N-2, C-3)",
+    defect="what is OK counts as OK after a restart, until the new life says so itself",
+    history="stale donor",
+    dies="N-2",
+)
+def staleok(replace: Replace) -> None:
+    """By the word of an earlier life."""
+    told = Topology.capabilities_of
+
+    def kept(self: Topology, node: NodeId) -> tuple[CapabilityState, ...]:
+        said: dict[tuple[NodeId, str], tuple[int | None, CapabilityState]]
+        said = self.__dict__.setdefault("_said_ok", {})
+        life, states = self.incarnation_of(node), []
+        for state in told(self, node):
+            before = said.get((node, state.name))
+            if state.state is CapState.OK or before is None:
+                said[node, state.name] = (life, state)
+            stale = before is not None and before[0] != life and state.state is not CapState.OK
+            states.append(before[1] if stale and before is not None else state)
+        return tuple(states)
+
+    replace(Topology, "capabilities_of", kept)
+
+
+@mutant(
+    "mirrorall",
+    rule="row 14 (S-26, K-5)",
+    defect="each sync drops what the donor does not have, whether somebody asked for that or not",
+    history="busy",
+    dies="S-26",
+)
+def mirrorall(replace: Replace) -> None:
+    """All wishes are for a mirror where one can be made."""
+
+    def wish(*, keyed: bool, first_bucket: int | None, **words: Any) -> Wish:
+        mirror = keyed and first_bucket is None
+        return Wish(keyed=keyed, first_bucket=first_bucket, **{**words, "mirror": mirror})
+
+    replace(joining, "Wish", wish)
+
+
+@mutant(
+    "anysession",
+    rule="row 15 (S-20)",
+    defect="messages of any session and any node are taken for those of the session under way",
+    history="unasked",
+    dies="I5",
+)
+def anysession(replace: Replace) -> None:
+    """Nobody looks whose they are."""
+    replace(Try, "_owns", lambda _self, _message: True)
+    replace(Donor, "_owns", lambda _self, _message: True)
+
+
+@mutant(
+    "stuckflag",
+    rule="row 32 (S-20, S-21)",
+    defect="a sync that failed counts as under way for ever",
+    history="unanswered",
+    dies="I6",
+)
+def stuckflag(replace: Replace) -> None:
+    """Its session stays."""
+    ended = CapabilityRules.session_ended
+
+    def not_over(
+        self: CapabilityRules, session: int, report: SyncReport, now: float
+    ) -> list[Effect]:
+        effects = ended(self, session, report, now)
+        if not report.ok:
+            self._session = session
+        return effects
+
+    replace(CapabilityRules, "session_ended", not_over)
+
+
+@mutant(
+    "nochunkcheck",
+    rule="nochunkcheck (S-24, S-25)",
+    defect="neither the checksum of a chunk nor the digests at the end are compared",
+    history="damaged",
+    dies="I5",
+)
+def nochunkcheck(replace: Replace) -> None:
+    """What came is believed."""
+
+    class Alike:
+        """Equal to everything."""
+
+        def __eq__(self, _other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]  # it is compared, and nothing else
+
+    replace(sync_try, "checksum", lambda _pieces: Alike())
+    replace(Try, "missing", property(lambda _self: []))

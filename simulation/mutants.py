@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import defects_links, defects_members, defects_sync, defects_topology
+from . import (
+    defects_flow,
+    defects_links,
+    defects_members,
+    defects_services,
+    defects_sync,
+    defects_topology,
+)
 from .defect import Mutant
 
 __all__ = ["CANARY", "MUTANTS", "NOT_YET", "Mutant"]
@@ -21,19 +28,22 @@ CANARY = "canary"
 
 MUTANTS: dict[str, Mutant] = {
     found.name: found
-    for module in (defects_links, defects_topology, defects_members, defects_sync)
+    for module in (
+        defects_links,
+        defects_topology,
+        defects_members,
+        defects_services,
+        defects_flow,
+        defects_sync,
+    )
     for found in vars(module).values()
     if isinstance(found, Mutant)
 }
 """Name → mutant, in the order of the modules."""
 
 NOT_YET: Mapping[str, str] = {
-    "row 5 (transit swallows packets of an unknown capability)": "issue 4",
-    "row 10 (queue during sync unbounded)": "issue 4",
-    "row 12 (stale OK bit of a donor; its restart is covered)": "issue 4",
-    "row 13, anydonor (donor in backup state)": "issue 5",
-    "row 14 (mirror drops active records)": "issue 5",
-    "row 15 (unsolicited SYNC accepted)": "issue 4",
+    "row 13, anydonor with tags (donor in backup state)": "issue 5",
+    "row 14 with tags (mirror drops active records)": "issue 5",
     "row 18, demote, noanti, localepoch (two or no active tags)": "issue 5",
     "row 19, restart_active (restart steals the tag)": "issue 5",
     "row 20 (late joiner does not know tag owners)": "issue 5",
@@ -42,10 +52,6 @@ NOT_YET: Mapping[str, str] = {
     "row 23 (set_status edits rows of all clusters)": "issue 6",
     "row 28 (parameters overflow)": "issue 6",
     "row 29 (remote commands without authorisation)": "issue 6",
-    "row 30 (partition index counts an unsynced self)": "issue 4",
-    "row 31 (pongs behind bulk data; no message is in the data lane yet)": "issue 4",
-    "row 32 (in-progress flag stays set)": "issue 4",
-    "nochunkcheck (a sync is not verified)": "issue 4",
     "nosave (an epoch used twice)": "issue 5",
 }
 """Defects of what does not exist yet → the issue that brings it and its mutant."""

@@ -238,8 +238,11 @@ class Records(ReplicatedMap, Watched):
         return {h.key: (h.epoch, h.counter, h.node) for h in shown}
 
     def sync_done(self, report: SyncReport) -> None:
-        """See `Capability.sync_done`: nothing is older here than the donor had it (I5)."""
+        """See `Capability.sync_done`: nothing is older here than the donor had it (I5), and as
+        nobody asks for a mirror nothing is dropped (S-26)."""
         super().sync_done(report)
+        if report.dropped or report.plan_id is not None:
+            self.says("S-26", f"drops {report.dropped} records in a sync from {report.donor}")
         had = self.donor_had(report)
         here = self.versions()
         missing = [key for key, version in had.items() if here.get(key, (0, 0, 0)) < version]

@@ -16,6 +16,7 @@ from tagmesh.protocol.cluster_settings import (
     ClusterSettings,
     row_of,
 )
+from tagmesh.protocol.credit import Spent
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from tagmesh.protocol.messages import MAX_BATCH_BYTES
 from tagmesh.protocol.settings import Reader, settings_of
@@ -54,14 +55,15 @@ def test_what_must_agree_in_a_cluster_is_in_the_digest() -> None:
 
 
 def test_a_batch_of_any_size_fits_the_windows() -> None:
-    """Else one packet would wait for ever for room that never comes."""
-    least = {"credit_window": "128KiB", "outbox": "128KiB", "sync_packet_size": 65_535}
+    """Else one packet would wait for ever for room that never comes; credit needs two."""
+    least = {"credit_window": "256KiB", "outbox": "128KiB", "sync_packet_size": 65_535}
     (cluster,), problems = read([{"id": 1, **least}])
     assert problems == []
-    assert min(cluster.credit_window_bytes, cluster.outbox_bytes) >= MAX_BATCH_BYTES
+    assert Spent(cluster.credit_window_bytes).left_bytes >= 2 * MAX_BATCH_BYTES
+    assert cluster.outbox_bytes >= MAX_BATCH_BYTES
     assert cluster.sync_packet_size_bytes < MAX_BATCH_BYTES
-    for key in ("credit_window", "outbox"):
-        assert len(read([{"id": 1, key: "127KiB"}])[1]) == 1
+    for key, too_little in (("credit_window", "255KiB"), ("outbox", "127KiB")):
+        assert len(read([{"id": 1, key: too_little}])[1]) == 1
     assert len(read([{"id": 1, "sync_packet_size": 65_536}])[1]) == 1
 
 

@@ -124,7 +124,7 @@ sync_queue_messages = 6
 sync_queue = "64KiB"
 mirror_guard_records = 7
 mirror_guard_share = 0.25
-credit_window = "128KiB"
+credit_window = "256KiB"
 outbox = "256KiB"
 me = { url = "bins:a" }
 neighbours = [{ node_id = 2, url = "bins:b" }]

@@ -1,0 +1,79 @@
+"""Mutants of what a node is to others: the state of its capabilities, and its part in the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..actors.switches import Switches
+from ..protocol.capability import CapabilityRules
+from ..protocol.capability_words import Trigger
+from ..protocol.donors import CapabilityView
+from ..protocol.effects import Effect
+from ..protocol.messages import CapabilityState, CapState
+from ..protocol.partition import Partition
+from .defect import Replace, mutant
+
+
+@mutant(
+    "falseok",
+    rule="row 17 (C-2)",
+    defect="a capability that is switched on says that it is OK",
+    history="busy",
+    dies="C-2",
+)
+def falseok(replace: Replace) -> None:
+    """Whether it needs a sync or not."""
+
+    def switch_on(self: CapabilityRules, _now: float) -> None:
+        self._become_ok("switched on")
+
+    table = {**CapabilityRules.TABLE, (CapState.DISABLED, Trigger.ENABLE): switch_on}
+    replace(CapabilityRules, "TABLE", table)
+
+
+@mutant(
+    "forgetful",
+    rule="row 35 (C-4)",
+    defect="what an operator switched off is on after a restart",
+    history="busy",
+    dies="C-4",
+)
+def forgetful(replace: Replace) -> None:
+    """What was kept is not read."""
+    replace(Switches, "load", lambda _self: None)
+
+
+@mutant(
+    "countsself",
+    rule="row 30 (P-4)",
+    defect="a node takes part in the work before it has the data",
+    history="busy",
+    dies="P-4",
+)
+def countsself(replace: Replace) -> None:
+    """It counts itself, whatever its state."""
+    see = Partition.see
+
+    def always_ok(self: Partition, own: CapabilityState, around: CapabilityView) -> list[Effect]:
+        return see(self, msgspec.structs.replace(own, state=CapState.OK), around)
+
+    replace(Partition, "see", always_ok)
+
+
+@mutant(
+    "onephase",
+    rule="P-3",
+    defect="a node works on what it gained before the others have let it go",
+    history="busy",
+    dies="P-3",
+)
+def onephase(replace: Replace) -> None:
+    """Nobody waits for consent."""
+    begin = Partition.__init__
+
+    def at_once(self: Partition, *args: Any, **settings: Any) -> None:
+        begin(self, *args, **{**settings, "two_phase": False})
+
+    replace(Partition, "__init__", at_once)
