@@ -140,8 +140,8 @@ class CapabilityActor(ClusterActor):
 
     def on_start(self) -> None:
         """Begin as the operator left it."""
-        if self.registration.partition is not None:
-            self.apply(self.rules.adopted(self.registration.partition.adopted, self.now))
+        part = self.registration.partition
+        self.apply(self.rules.adopted(part.adopted, part.weight, self.now))
         if self.registration.enabled:
             self.apply(self.rules.enable(self.now))
         self._say()
@@ -186,7 +186,7 @@ class CapabilityActor(ClusterActor):
                 self._admission.ended(message.session)
                 self.context.supervisor.stop_child(self._donor(message.session))
             case Followed():
-                self.apply(self.rules.adopted(message.view, self.now))
+                self.apply(self.rules.adopted(message.view, message.weight, self.now))
             case PositionMoved():
                 self.apply(self.rules.moved(self.now))
             case _:

@@ -130,8 +130,8 @@ class Cluster(Operations):
         The functions get the slots (`protocol.partition.slot_of`) that this node works on from now
         on, or must let go: when ``on_lost`` returns, another node may work there. ``two_phase``
         False: it does not wait for that. ``quorum_share``: work only while more than this share of
-        the enabled nodes is in sight. ``weigh``: 1 … 16 from a node's row, by which its share
-        grows, the same on all nodes.
+        the enabled nodes is in sight. ``weigh``: 1 … 16 from this node's row, by which its share
+        grows. Nodes that never call this take no part.
         """
         options = (on_gained, on_lost, two_phase, quorum_share, weigh)
         with self.node.in_turn():

@@ -304,6 +304,8 @@ class Followed(Mail, frozen=True):
     """This partition view is followed now: what was lost by it has been let go (P-3)."""
 
     view: int
+    weight: int
+    """My own."""
 
 
 class PositionMoved(Mail, frozen=True):

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from ..protocol.effects import Effect
 from ..protocol.identity import NodeId, NodeRecord
+from ..protocol.messages import MAX_WEIGHT
 from ..protocol.partition import (
-    MAX_WEIGHT,
     Adopted,
     Gained,
     Key,
     Lost,
     Partition,
     PartitionView,
-    alike,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ NOBODY = PartitionView(0, (), ())
 
 
 class WorkPartition:
-    """Whose work a key is. The nodes that are OK for the capability share all keys among them.
+    """Whose work a key is. The nodes that have one and are OK for the capability share all keys.
 
     Two nodes that can reach each other never work on the same key at the same time: a node takes
     what it gained when the one that lost it has let it go (P-3). One that reaches nobody believes
@@ -47,17 +46,22 @@ class WorkPartition:
         two_phase: bool = True,
         quorum_share: float = 0.0,
         weigh: Callable[[NodeRecord], int] | None = None,
+        *,
+        takes_part: bool = True,
     ) -> None:
-        """See `Cluster.partition`."""
+        """See `Cluster.partition`. ``takes_part`` False: it only consents to what others do."""
+        self.takes_part = takes_part
+        self.weight = 0
+        """As it is published."""
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._two_phase = two_phase
         self._quorum_share = quorum_share
-        self._weigh = weigh or alike
+        self._weigh = weigh or _alike
         self._rules: Partition | None = None
         """While the node runs."""
         self._registration: Registration | None = None
-        self._adopt: Callable[[int], None] = _ignored
+        self._adopt: Callable[[int, int], None] = _ignored
 
     # For applications ----------------------------------------------------------------------------
 
@@ -82,17 +86,18 @@ class WorkPartition:
     # For the node, in its hub --------------------------------------------------------------------
 
     def begin(
-        self, registration: Registration, incarnation: int, adopt: Callable[[int], None]
+        self, registration: Registration, incarnation: int, adopt: Callable[[int, int], None]
     ) -> None:
-        """The capability is registered in a life of the node; ``adopt(view)`` publishes."""
+        """The capability is registered in a life of the node; ``adopt(view, weight)`` publishes."""
         self._registration = registration
         self._adopt = adopt
+        self.weight = 0
         self._rules = Partition(
             registration.port.node_id,
             incarnation,
             two_phase=self._two_phase,
             quorum_share=self._quorum_share,
-            weigh=self._weight,
+            observes=not self.takes_part,
         )
 
     def end(self) -> None:
@@ -106,8 +111,13 @@ class WorkPartition:
 
     def see(self, around: CapabilityView) -> None:
         """My state, or what is known of the others, changed."""
-        if self._rules is not None and self._registration is not None:
-            self._perform(self._rules.see(self._registration.said, around))
+        if self._rules is None or self._registration is None:
+            return
+        weight = self._weight(around.me.record) if self.takes_part else 0
+        if weight != self.weight:
+            self.weight = weight
+            self._adopt(self._rules.adopted, weight)
+        self._perform(self._rules.see(self._registration.said, around))
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -117,7 +127,7 @@ class WorkPartition:
                 case Gained(slots):
                     self._tell(self._on_gained, slots, _nothing)
                 case Adopted(view):
-                    self._adopt(view)
+                    self._adopt(view, self.weight)
                 case _:
                     raise AssertionError(f"no such effect: {effect!r}")
 
@@ -143,7 +153,12 @@ class WorkPartition:
         return 1
 
 
-def _ignored(_view: int) -> None:
+def _alike(_record: NodeRecord) -> int:
+    """Everybody's weight is the same."""
+    return 1
+
+
+def _ignored(_view: int, _weight: int) -> None:
     """Nothing is registered yet."""
 
 

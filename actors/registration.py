@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..protocol.messages import CapabilityState, CapState
+from .partitioning import WorkPartition
 
 if TYPE_CHECKING:
     from ..protocol.contract import Capability, Progress, SyncReport
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ..protocol.identity import ClusterId, NodeId
     from ..protocol.streams import InStream
     from .application import Application
-    from .partitioning import WorkPartition
     from .port import CapabilityPort
     from .worker import Worker
 
@@ -36,8 +36,10 @@ class Registration:
     progress: Progress | None = None
     """Of the sync under way."""
     last_report: SyncReport | None = None
-    partition: WorkPartition | None = None
-    """How its work is divided, if it is."""
+    partition: WorkPartition = dataclasses.field(
+        default_factory=lambda: WorkPartition(takes_part=False)
+    )
+    """How its work is divided; this node may take no part."""
     starts: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     """Numbers the actors that this capability has had in this life."""
     sessions: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
@@ -55,6 +57,5 @@ class Registration:
         return self.capability.name
 
     def divide(self, around: CapabilityView) -> None:
-        """Divide its work anew, if it is divided: my state or another's changed (P-1, P-4)."""
-        if self.partition is not None:
-            self.partition.see(around)
+        """Divide its work anew: my state or another's changed (P-1, P-4)."""
+        self.partition.see(around)

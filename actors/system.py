@@ -201,6 +201,7 @@ class NodeSystem:
             enabled=context.config.capability(cluster, name).enabled,
         )
         context.registrations[cluster, name] = registration
+        self.divide(cluster, name, registration.partition)
         if context.supervisor.has(("node", cluster)):
             start_capability(context, registration)
         return registration
@@ -214,7 +215,8 @@ class NodeSystem:
         actor: Name = ("capability", cluster, name)
         registration = self.context.registrations[cluster, name]
         incarnation = self.context.incarnation
-        partition.begin(registration, incarnation, lambda view: self._tell(actor, Followed(view)))
+        follow = lambda view, weight: self._tell(actor, Followed(view, weight))  # noqa: E731
+        partition.begin(registration, incarnation, follow)
         registration.partition = partition
         if self.context.supervisor.has(actor):
             self._tell(actor, ViewChanged())

@@ -146,9 +146,9 @@ class CapabilityRules:
         """The data has another position, see `Capability.position`."""
         return self._flush(now)
 
-    def adopted(self, view: int, now: float) -> list[Effect]:
+    def adopted(self, view: int, weight: int, now: float) -> list[Effect]:
         """This partition view is followed: what was lost by it, was let go (P-3)."""
-        self._told.view = view
+        self._told.view, self._told.weight = view, weight
         return self._flush(now)
 
     def tick(self, now: float) -> list[Effect]:

@@ -31,6 +31,8 @@ class Told:
         """Of the data as it is now: it moves without a word."""
         self.view = 0
         """The partition view that is followed."""
+        self.weight = 0
+        """See `CapabilityState.weight`."""
         self.generation = generation
         self._reason = ""
         self._at = -math.inf
@@ -49,6 +51,7 @@ class Told:
             reason=self._reason,
             view=self.view,
             generation=self.generation,
+            weight=self.weight,
         )
         due = state in LACKING and now >= self._at + POSITION_INTERVAL_S
         if due or said != self.published:

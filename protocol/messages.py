@@ -32,6 +32,8 @@ MAX_BATCH_BYTES = 96 * 1024
 MAX_BATCH = 65_536  # payloads in one `Packets`
 BUCKETS = 256
 """Records of a keyed capability are spread over as many buckets, each with its digest (B6)."""
+MAX_WEIGHT = 16
+"""Of a node's share in the work of a capability."""
 MAX_TAGS = 64
 """Tags in one sync session."""
 MAX_SECTIONS = 1024
@@ -50,6 +52,7 @@ Tag = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 Bucket = Annotated[int, msgspec.Meta(ge=0, lt=BUCKETS)]
 DigestBytes = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Version = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Weight = Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
 """Of a capability's data format."""
 Ttl = Annotated[int, msgspec.Meta(ge=0, le=MAX_NODES)]
 
@@ -167,6 +170,8 @@ class CapabilityState(msgspec.Struct, frozen=True, array_like=True):
     """The partition view it follows, member or not: what it lost by it, it has let go (P-3)."""
     generation: U63 = 0
     """Grows each time it becomes OK in a life: who left and came back is another member (P-3)."""
+    weight: Weight = 0
+    """Its share of the capability's work while it is OK (P-5); 0 = it takes no part."""
 
 
 class LinkState(Message, frozen=True, tag=20):

@@ -1,17 +1,20 @@
 """Who works on which keys: agreed views and rendezvous hashing (P-1 … P-5).
 
-The *members* of a capability's partition are the nodes that are reachable and OK for it, oneself
-only when OK (P-4). Keys fall into `SLOTS` slots by a hash, and a slot belongs to the member whose
-hash together with the slot is the highest (rendezvous hashing, P-2). So whoever knows the same
-members has the same *view*, and a change moves only slots to the member that came or from the one
-that left. A member of weight w draws w times, so its share is w times that of weight 1 (P-5).
+The *members* of a capability's partition are the nodes that are reachable, take part in its work,
+which is to say have a weight, and are OK, oneself only when OK (P-4). Keys fall into `SLOTS` slots
+by a hash, and a slot belongs to the member whose hash together with the slot is the highest
+(rendezvous hashing, P-2). So whoever knows the same members has the same *view*, and a change moves
+only slots to the member that came or from the one that left. A member of weight w draws w times, so
+its share is w times that of weight 1 (P-5).
 
 Nodes do not learn of a change in the same moment, so for a while they follow different views. In
 *two-phase* mode nobody takes a slot that another may still work on (P-3). A node that follows a new
 view first lets go what it lost; when the application has confirmed that, the node publishes the
-view's id with its state: it *consents* to the view. Nodes that are no members do so too. What a
+view's id with its state: it *consents* to the view. Nodes that are no members do so too, those that
+take no part as well: they may begin to at any moment, before they have heard of everybody. What a
 node gained it takes when every node that has the capability has consented to a view with it in it,
-those that left OK since then once more. Why that is enough, for two nodes A and B and a slot:
+and once more those that came to be members since then, or are members no longer. Why that is
+enough, for two nodes A and B and a slot:
 
 * B's views have A in them from B's consent on, until A leaves. Among the members of such a view B
   owns only slots in which its score is above A's, and it has let go all others.
@@ -27,7 +30,6 @@ everything, unless ``quorum_share`` lets only the larger part work.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -35,14 +37,12 @@ import msgspec
 
 from .donors import CapabilityView, Peer, Stint
 from .effects import Effect
-from .errors import Misuse
-from .identity import MAX_ID, NodeId, NodeRecord
+from .identity import MAX_ID, NodeId
 from .messages import CapabilityState, CapState
 
 SLOTS = 4096
 """Parts that the keys are divided into: so many that the share of one of n equal members is hardly
 ever above 1.3 / n, for n up to about 30."""
-MAX_WEIGHT = 16
 
 Key = str | bytes | int
 
@@ -70,7 +70,7 @@ class PartitionView(msgspec.Struct, frozen=True):
     members: tuple[Member, ...]
     """By node id."""
     owners: tuple[NodeId, ...]
-    """Of each slot; none without members."""
+    """Of each slot; none without members, and where this node takes no part."""
 
     def owner(self, key: Key) -> NodeId | None:
         """Whose work the key is; None = there is no member."""
@@ -100,11 +100,6 @@ class Adopted(Effect, frozen=True):
     view: int
 
 
-def alike(_record: NodeRecord) -> int:
-    """Everybody's weight is the same."""
-    return 1
-
-
 class Partition:
     """One node's part in the work of one capability."""
 
@@ -115,11 +110,11 @@ class Partition:
         *,
         two_phase: bool = True,
         quorum_share: float = 0.0,
-        weigh: Callable[[NodeRecord], int] = alike,
+        observes: bool = False,
     ) -> None:
-        """``weigh``: 1 … `MAX_WEIGHT`, from the row alone, so that all nodes agree.
+        """``quorum_share``: work only while more than this share of the enabled nodes is in sight.
 
-        ``quorum_share``: work only while more than this share of the enabled nodes is in sight.
+        ``observes``: this node takes no part, so nobody asks it who owns what; it only consents.
         """
         self.view = PartitionView(0, (), ())
         self.held: frozenset[int] = frozenset()
@@ -128,7 +123,7 @@ class Partition:
         self._incarnation = incarnation
         self._two_phase = two_phase
         self._quorum_share = quorum_share
-        self._weigh = weigh
+        self._observes = observes
         self._owned: frozenset[int] = frozenset()
         """Slots that the view gives to this node."""
         self._mine: frozenset[int] = frozenset()
@@ -159,12 +154,12 @@ class Partition:
         """My state, or what is known of the others, changed."""
         present = [p for p in around.peers if p.record.enabled and p.hops > 0 and p.state]
         members = [
-            self._member(p.record, p.incarnation, p.said)
+            Member(p.node_id, p.incarnation, p.said.generation, p.said.weight)
             for p in present
-            if p.said.state is CapState.OK
+            if _is_member(p.said)
         ]
-        if own.state is CapState.OK:
-            members.append(self._member(around.me.record, self._incarnation, own))
+        if _is_member(own):
+            members.append(Member(self._me, self._incarnation, own.generation, own.weight))
         self._follow(tuple(sorted(members, key=lambda m: m.node_id)))
         anew = own.generation != self._generation
         if anew:  # whoever consented did so before I left
@@ -207,26 +202,21 @@ class Partition:
         if any(weights.get(m.node_id, m.weight) != m.weight for m in members):
             self._consented.clear()  # a slot may come from somebody whose view has me in it
         shares = tuple((m.node_id, m.weight) for m in members)
-        self.view = PartitionView(_view_id(members), members, _owners(shares))
-        owners = enumerate(self.view.owners)
-        self._owned = frozenset(slot for slot, owner in owners if owner == self._me)
-
-    def _member(self, record: NodeRecord, incarnation: int, said: CapabilityState) -> Member:
-        weight = self._weigh(record)
-        if not 1 <= weight <= MAX_WEIGHT:
-            raise Misuse(
-                f"the weight of node {record.node_id} is {weight}: it must be 1 … {MAX_WEIGHT},"
-                " and the same on all nodes"
-            )
-        return Member(record.node_id, incarnation, said.generation, weight)
+        owners = _owners(shares) if not self._observes else ()
+        self.view = PartitionView(_view_id(members), members, owners)
+        self._owned = frozenset(slot for slot, owner in enumerate(owners) if owner == self._me)
 
 
 _Part = tuple[Stint, bool]
-"""(since it became OK, is it OK now): from one change of its part in the work to the next."""
+"""(since it became OK, is it a member): from one change of its part in the work to the next."""
 
 
 def _part(peer: Peer) -> _Part:
-    return peer.stint, peer.said.state is CapState.OK
+    return peer.stint, _is_member(peer.said)
+
+
+def _is_member(said: CapabilityState) -> bool:
+    return said.weight > 0 and said.state is CapState.OK
 
 
 def _view_id(members: tuple[Member, ...]) -> int:

@@ -70,7 +70,7 @@ class Services:
     def partition(self, node: int, name: str) -> WorkPartition:
         """How the work of a capability is divided, as the node's present process sees it."""
         found = self._registration(node, name).partition
-        if found is None:
+        if not found.takes_part:
             raise Misuse(f"the work of {name!r} is not divided: divide() it before boot()")
         return found
 

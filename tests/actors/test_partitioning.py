@@ -124,6 +124,26 @@ def test_an_actor_that_crashed_takes_part_again() -> None:
     workers.watch(workers.settled)
 
 
+def test_a_node_that_takes_no_part_does_not_stop_the_others() -> None:
+    """Two of three nodes ever ask for a partition of the capability that all of them have."""
+    world = World(1, 3, settings=TIMES)
+    world.provide(lambda node: Named())
+    world.boot_all()
+    world.until(world.converged, within_s=30)
+    held: dict[int, set[int]] = {1: set(), 2: set()}
+    parts = {node: WorkPartition(held[node].update, held[node].difference_update) for node in held}
+    for node, part in parts.items():
+        world.processes[NodeId(node)].system.divide(CLUSTER, NAME, part)
+    world.run_for(2)
+    assert [part.my_index() for part in parts.values()] == [(0, 2), (1, 2)]
+    assert held[1] | held[2] == set(range(SLOTS))
+    assert not held[1] & held[2]
+    world.crash(3)
+    world.crash(1)
+    world.run_for(10)
+    assert held[2] == set(range(SLOTS))
+
+
 @pytest.mark.parametrize("wrong", [0, 17, "much"])
 def test_a_weight_that_is_none_counts_as_one(wrong: object) -> None:
     def weigh(record: NodeRecord) -> int:

@@ -19,8 +19,10 @@ def record(node: int, enabled: bool = True) -> NodeRecord:
     )
 
 
-def said(state: CapState = OK, view: int = 0, generation: int = 1) -> CapabilityState:
-    return CapabilityState("jobs", state, view=view, generation=generation)
+def said(
+    state: CapState = OK, view: int = 0, generation: int = 1, weight: int = 1
+) -> CapabilityState:
+    return CapabilityState("jobs", state, view=view, generation=generation, weight=weight)
 
 
 def peer(node: int, state: CapabilityState | None = None, hops: int = 1, life: int = 7) -> Peer:

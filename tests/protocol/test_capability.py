@@ -287,9 +287,10 @@ def test_a_position_is_told_with_a_change_of_state_and_otherwise_only_where_it_d
 
 def test_a_partition_view_is_told_at_once() -> None:
     bench = synced()
-    bench.do(bench.rules.adopted(77, bench.now))
+    bench.do(bench.rules.adopted(77, 2, bench.now))
     (told,) = bench.of(StateChanged)
-    assert (told.state.view, bench.rules.published.view) == (77, 77)
+    assert told.state == bench.rules.published
+    assert (told.state.view, told.state.weight) == (77, 2)
     assert len(bench.last) == 1
 
 

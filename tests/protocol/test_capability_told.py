@@ -30,11 +30,11 @@ def test_it_begins_as_disabled() -> None:
 def test_whatever_changes_is_news_once() -> None:
     made = told(OK)
     made.because("synced " + "x" * MAX_TEXT_CHARS)
-    made.view, made.generation = 9, 8
+    made.view, made.generation, made.weight = 9, 8, 3
     assert say(made, OK, 11.0, without_data=True)
     assert not say(made, OK, 11.0, without_data=True)
     said = made.published
-    assert (said.view, said.generation, said.without_data) == (9, 8, True)
+    assert (said.view, said.generation, said.weight, said.without_data) == (9, 8, 3, True)
     assert len(said.reason) == MAX_TEXT_CHARS
 
 

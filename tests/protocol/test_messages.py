@@ -87,7 +87,7 @@ REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 6, 21: 2, 2
 GOLDEN_INSIDE = {
     ClusterOffer: "ClusterOffer cluster_id config_digest description",
     CapabilityState: "CapabilityState name state version_min version_max position without_data"
-    " reason view generation",
+    " reason view generation weight",
     SyncId: "SyncId joiner incarnation counter",
     Section: "Section tag bucket count digest",
     Claim: "Claim tag number owner incarnation priority released mode reason successor",

@@ -8,11 +8,9 @@ import msgspec
 import pytest
 
 from tagmesh.protocol.effects import Effect
-from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import CapState
+from tagmesh.protocol.messages import MAX_WEIGHT, CapState
 from tagmesh.protocol.partition import (
-    MAX_WEIGHT,
     SLOTS,
     Adopted,
     Gained,
@@ -96,24 +94,60 @@ def test_of_a_hundred_members_each_has_about_its_share() -> None:
 def test_shares_follow_the_weights() -> None:
     """P-5"""
     weights = {1: 1, 2: 2, 3: 5, 4: MAX_WEIGHT}
-    part = Partition(NodeId(1), 7, weigh=lambda row: weights[row.node_id])
-    part.see(said(), around(1, peer(2), peer(3), peer(4)))
+    part = Partition(NodeId(1), 7)
+    others = (peer(node, said(weight=weights[node])) for node in (2, 3, 4))
+    part.see(said(weight=weights[1]), around(1, *others))
     owners, whole = part.view.owners, sum(weights.values())
     for node, weight in weights.items():
         assert owners.count(NodeId(node)) / SLOTS == pytest.approx(weight / whole, rel=0.15)
 
 
-@pytest.mark.parametrize("weight", [0, MAX_WEIGHT + 1])
-def test_weights_that_cannot_be(weight: int) -> None:
-    part = Partition(NodeId(1), 7, weigh=lambda row: weight)
-    with pytest.raises(Misuse, match=f"the weight of node 1 is {weight}"):
-        part.see(said(), around(1))
-
-
 def test_other_weights_are_another_view() -> None:
-    part = Partition(NodeId(1), 7, weigh=lambda row: 1 + (row.node_id == 2))
-    part.see(said(), around(1, peer(2)))
+    part = Partition(NodeId(1), 7)
+    part.see(said(), around(1, peer(2, said(weight=2))))
     assert part.view.id != view_of(1, 2).id
+
+
+def test_who_takes_no_part_is_no_member_and_consents() -> None:
+    """P-3: whoever begins to work waits also for those that take no part, and may begin any
+    moment."""
+    worker, idle = Partition(NodeId(1), 7), Partition(NodeId(2), 7, observes=True)
+    effects = worker.see(said(), around(1, peer(2, said(weight=0))))
+    assert (slots(effects, Gained), worker.my_index()) == (set(), (0, 1))
+    effects = idle.see(said(weight=0), around(2, peer(1)))
+    assert adopted(effects) == [worker.view.id]
+    assert idle.view.owner("x") is None, "nobody asks it"
+    effects = worker.see(said(), around(1, peer(2, said(weight=0, view=worker.view.id))))
+    assert slots(effects, Gained) == set(range(SLOTS))
+
+
+def test_two_that_begin_to_work_at_the_same_moment_wait_for_each_other() -> None:
+    one, other = Partition(NodeId(1), 7), Partition(NodeId(2), 7)
+    idle = said(weight=0)
+    assert slots(one.see(said(), around(1, peer(2, idle))), Gained) == set()
+    assert slots(other.see(said(), around(2, peer(1, idle))), Gained) == set()
+    alone = (one.view.id, other.view.id)
+    effects = one.see(said(view=alone[0]), around(1, peer(2, said(view=alone[1]))))
+    effects += other.see(said(view=alone[1]), around(2, peer(1, said(view=alone[0]))))
+    assert slots(effects, Gained) == set()
+    both = one.view.id
+    assert both == other.view.id
+    mine = slots(one.see(said(view=both), around(1, peer(2, said(view=both)))), Gained)
+    theirs = slots(other.see(said(view=both), around(2, peer(1, said(view=both)))), Gained)
+    assert mine | theirs == set(range(SLOTS))
+    assert not mine & theirs
+
+
+def test_who_begins_to_take_part_consents_once_more() -> None:
+    part = Partition(NodeId(1), 7)
+    part.see(said(), around(1, peer(2, said(weight=0))))
+    part.see(said(), around(1, peer(2, said(weight=0, view=part.view.id))))
+    assert len(part.held) == SLOTS
+    effects = part.see(said(), around(1, peer(2)))
+    assert slots(effects, Lost)
+    part.let_go()
+    effects = part.see(said(), around(1, peer(2, hops=0)))
+    assert len(part.held) == SLOTS, "it has gone"
 
 
 # Hand-over, step by step ----------------------------------------------------------------------
@@ -222,15 +256,14 @@ def test_a_restarted_member_has_not_consented() -> None:
 
 
 def test_new_weights_ask_for_new_consent() -> None:
-    weights = {1: 1, 2: 1}
-    part = Partition(NodeId(1), 7, weigh=lambda row: weights[row.node_id])
+    part = Partition(NodeId(1), 7)
     part.see(said(), around(1, peer(2)))
     old = said(view=part.view.id)
     part.see(said(), around(1, peer(2, old)))
-    weights[1] = 9
     kept = part.held
-    assert slots(part.see(said(), around(1, peer(2, old))), Gained) == set()
-    effects = part.see(said(), around(1, peer(2, said(view=part.view.id))))
+    heavy = said(weight=9)
+    assert slots(part.see(heavy, around(1, peer(2, old))), Gained) == set()
+    effects = part.see(heavy, around(1, peer(2, said(view=part.view.id))))
     assert slots(effects, Gained)
     assert part.held > kept
 

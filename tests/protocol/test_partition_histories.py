@@ -40,8 +40,8 @@ class Process:
 
     def __init__(self, node: int, life: int) -> None:
         self.life = life
-        self.rules = Partition(NodeId(node), life)
-        self.own = said(UNSYNCED, generation=0)
+        self.rules = Partition(NodeId(node), life, observes=True)
+        self.own = said(UNSYNCED, generation=0, weight=0)
         self.working: set[int] = set()
         self.releasing: deque[tuple[int, ...]] = deque()
         self.known: dict[int, Peer] = {}
@@ -94,6 +94,16 @@ class World:
         grown = process.own.generation + (not ok)
         state = UNSYNCED if ok else OK
         process.own = msgspec.structs.replace(process.own, state=state, generation=grown)
+        self.tell(node)
+        self.look(node)
+
+    def join(self, node: int) -> None:
+        """It takes part in the work, from now on in this life."""
+        process = self.alive.get(node)
+        if process is None or process.own.weight:
+            return
+        process.rules = Partition(NodeId(node), process.life)
+        process.own = msgspec.structs.replace(process.own, weight=1, view=0)
         self.tell(node)
         self.look(node)
 
@@ -153,7 +163,7 @@ class World:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["flip", "kill", "start", *["confirm"] * 3, *["arrive"] * 6]),
+        st.sampled_from(["flip", "join", "kill", "start", *["confirm"] * 3, *["arrive"] * 6]),
         st.integers(1, 4),
         st.integers(1, 4),
     ),
@@ -177,9 +187,9 @@ def test_never_two_workers_and_in_the_end_exactly_one() -> None:
                 getattr(world, action)(node)
         world.settle()
         workers = [slot for p in world.alive.values() for slot in p.working]
-        some = any(p.own.state is OK for p in world.alive.values())
+        some = any(p.own.state is OK and p.own.weight for p in world.alive.values())
         assert sorted(workers) == (list(range(64)) if some else [])
-        views = {p.rules.view for p in world.alive.values()}
+        views = {p.rules.view.id for p in world.alive.values()}
         assert len(views) <= 1
 
     history()
@@ -190,6 +200,7 @@ def test_without_the_second_phase_there_are_two_workers_for_a_while() -> None:
     """The check above can fail."""
     world = World(2)
     for node in (1, 2):
+        world.join(node)
         world.alive[node].rules = Partition(NodeId(node), world.alive[node].life, two_phase=False)
     world.flip(1)
     with pytest.raises(AssertionError):
