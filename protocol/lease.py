@@ -1,0 +1,368 @@
+"""The lease on one sharing tag, as one node sees it: who has the row has the tag (B4).
+
+The row in the database names an owner, a number and a time, by the clock of the database, until
+which nobody else can take it. One request to the database is under way at a time.
+
+========  ================  ===================================================================
+state     trigger           reaction
+========  ================  ===================================================================
+WATCHING  time              the row is read; free, and it is my turn: the lease is asked for
+WATCHING  acquired          → HOLDING until `asked + ttl − safety`; too late by then: given up
+WATCHING  refused           somebody was faster; the row tells until when
+HOLDING   time              renewed; at the end of the lease → WATCHING, whatever else happens
+HOLDING   renewed           until `asked + ttl − safety`
+HOLDING   refused           the row is another's → WATCHING
+HOLDING   failed            tried again; failsafe: the other nodes are asked for a vow
+HOLDING   every node vowed  until `asked + ttl − safety`
+HOLDING   give up           → WATCHING, and the row is released
+========  ================  ===================================================================
+
+Two nodes never have the tag at one instant. The owner counts from when it *asked*, by its own
+clock; the database from when it was asked, by its own; the safety covers what both clocks can be
+wrong by (`lease_words`). A process that was stopped for longer finds its token invalid when it goes
+on, before it has looked at anything else.
+
+A *vow* is as good as a renewal: who gives it does not ask for the lease within ttl from then on.
+Every other enabled node must give one, over its own link with the owner, and must know the same
+nodes. A node that is asking for the lease itself gives none, and one that has just started, and may
+have given vows in its earlier life, does not take a lease that ran out within its first ttl.
+
+A candidate is a node whose data is complete. Its turn comes as many delays after the row became
+free as other candidates are before it: in the order of the preferred nodes, or of all. Somebody who
+gave the lease up lets others try first, and so does everybody when a successor was named.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from .effects import Count, Effect, SendTo
+from .identity import ClusterId, NodeId
+from .lease_words import (
+    Acquire,
+    GiveUp,
+    LeaseExtended,
+    LeaseOver,
+    LeaseSettings,
+    LeaseView,
+    LeaseWon,
+    ReadRow,
+    Renew,
+)
+from .messages import MAX_NUMBER
+from .tag_messages import Vow, VowRequest
+from .tag_words import Owner, TagRow, digest_of_members
+
+NEVER = math.inf
+
+
+class Request(Enum):
+    """What the database is being asked."""
+
+    READ = "read"
+    ACQUIRE = "acquire"
+    RENEW = "renew"
+    GIVE_UP = "give_up"
+
+
+class LeaseRules:
+    """The machine of the table above. Times are seconds of this node's monotonic clock."""
+
+    def __init__(
+        self,
+        *,
+        cluster_id: ClusterId,
+        tag: str,
+        me: Owner,
+        settings: LeaseSettings,
+        view: LeaseView,
+        now: float,
+    ) -> None:
+        """The node starts now."""
+        self.row: TagRow | None = None
+        """As it was when it was read or written last."""
+        self.holding = False
+        self.until_s = -math.inf
+        """When a lease that I hold ends, by my clock."""
+        self._cluster_id = cluster_id
+        self._tag = tag
+        self._me = me
+        self._settings = settings
+        self._view = view
+        self._born = now
+        self._request: Request | None = None
+        self._asked_at = now
+        self._read_at = now
+        self._free_at = NEVER
+        """When the row is, or became, free, by my clock; `NEVER` = not by itself."""
+        self._renew_at = NEVER
+        self._number = 0
+        """Of the lease I hold."""
+        self._seen = 0
+        """The highest number heard of, in rows and claims."""
+        self._vowed_until = -math.inf
+        """I promised not to take the tag until then."""
+        self._waits_until = -math.inf
+        """Others may try first until then."""
+        self._named_until = -math.inf
+        """I am the successor named, so I look often until then."""
+        self._to_release: int | None = None
+        """A number under which the row is mine, though I do not hold the lease."""
+        self._round = 0
+        self._round_at = now
+        self._vows: set[NodeId] = set()
+        self._rival: tuple[NodeId, float] | None = None
+        """A preferred node that could have the tag, and since when."""
+        self._effects: list[Effect] = []
+
+    # What happens ------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Effect]:
+        """The deadline passed."""
+        return self._proceed(now)
+
+    def row_read(self, row: TagRow | None, now: float) -> list[Effect]:
+        """`ReadRow`: so it stands; None = there is none, so nobody has claimed the tag."""
+        assert self._request is Request.READ
+        self._note(row, now)
+        if row is not None and row.owner == self._me and row.left_s > 0:
+            self._to_release = row.number  # an answer was lost
+        return self._proceed(now)
+
+    def acquired(self, row: TagRow, now: float) -> list[Effect]:
+        """`Acquire`: the row is mine, as it stands."""
+        assert self._request is Request.ACQUIRE
+        self._note(row, now)
+        until_s = self._asked_at + self._lasts_s
+        if now < until_s and not self._to_wait(now):
+            self.holding, self.until_s, self._number = True, until_s, row.number
+            self._renew_at = self._asked_at + self._settings.renew_s
+            self._named_until = -math.inf
+            self._effects.append(LeaseWon(row.number, until_s))
+        else:
+            self._to_release = row.number
+        return self._proceed(now)
+
+    def renewed(self, row: TagRow, now: float) -> list[Effect]:
+        """`Renew`: it lasts ttl from some moment after I asked."""
+        assert self._request is Request.RENEW
+        self._note(row, now)
+        if self.holding:
+            self._extend(self._asked_at)
+            self._renew_at = self._asked_at + self._settings.renew_s
+        else:
+            self._to_release = row.number
+        return self._proceed(now)
+
+    def refused(self, row: TagRow | None, now: float) -> list[Effect]:
+        """`Acquire` or `Renew`: the row is not mine, as it stands; None = there is none."""
+        assert self._request in (Request.ACQUIRE, Request.RENEW)
+        self._note(row, now)
+        if self.holding:
+            whose = f"node {row.owner.node_id}" if row is not None and row.owner else "nobody"
+            self._end(f"the lease is no longer mine: {whose} has it", None)
+        return self._proceed(now)
+
+    def given_up(self, now: float) -> list[Effect]:
+        """`GiveUp`: the row is free, or was not mine."""
+        assert self._request is Request.GIVE_UP
+        self._request, self._to_release = None, None
+        self._read_at = now
+        return self._proceed(now)
+
+    def failed(self, _error: str, now: float) -> list[Effect]:
+        """Any request: the database cannot be asked; what was asked may have been done or not."""
+        assert self._request is not None
+        if self._request is Request.GIVE_UP:
+            self._to_release = None  # it ends by itself
+        self._request = None
+        self._read_at = self._renew_at = now + self._settings.retry_s
+        if self.holding and self._settings.failsafe:
+            self._ask_for_vows(now)
+        return self._proceed(now)
+
+    def view_changed(self, view: LeaseView, now: float) -> list[Effect]:
+        """The members, the reachable nodes or the states of capabilities changed."""
+        self._view = view
+        return self._proceed(now)
+
+    def look(self, number: int, successor: NodeId | None, now: float) -> list[Effect]:
+        """`LookAtLease`: something was heard of the tag, so the row may be another one."""
+        self._seen = max(self._seen, number)
+        self._read_at = now
+        if successor == self._me.node_id:
+            self._named_until, self._waits_until = now + self._settings.ttl_s, -math.inf
+        elif successor is not None and self._able(successor):
+            self._waits_until = now + self._settings.renew_s
+        return self._proceed(now)
+
+    def give_up(self, reason: str, successor: NodeId | None, now: float) -> list[Effect]:
+        """`LeaveLease`: let another node have the tag."""
+        self._waits_until = now + self._settings.ttl_s
+        if self.holding:
+            self._end(reason, successor)
+            self._to_release = self._number
+        return self._proceed(now)
+
+    def receive(self, sender: NodeId, message: VowRequest | Vow, now: float) -> list[Effect]:
+        """A message about this tag from the authenticated neighbour ``sender``."""
+        if sender not in self._view.members or sender == self._me.node_id:
+            return [Count("G-4")]
+        if isinstance(message, VowRequest):
+            self._consider_vow(sender, message, now)
+        elif self.holding and (message.number, message.round) == (self._number, self._round):
+            self._vows.add(sender)
+            self._count_vows()
+        else:
+            self._effects.append(Count("B4"))
+        return self._proceed(now)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called."""
+        times = []
+        if self.holding:
+            times.append(self.until_s)
+            if self._rival is not None and self._settings.failback_s is not None:
+                times.append(self._rival[1] + self._settings.failback_s)
+        if self._request is None:
+            times += [self._renew_at] if self.holding else [self._read_at, self._turn_at()]
+        return min((t for t in times if t < NEVER), default=None)
+
+    # Reactions ---------------------------------------------------------------------------------
+
+    def _proceed(self, now: float) -> list[Effect]:
+        """Do what is due."""
+        if self.holding and now >= self.until_s:
+            self._end("the lease ran out", None)
+        if self.holding:
+            self._fail_back(now)
+        if self._request is None:
+            self._ask_database(now)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _ask_database(self, now: float) -> None:
+        if self._to_release is not None:
+            self._ask(Request.GIVE_UP, GiveUp(self._to_release), now)
+        elif self.holding:
+            if now >= self._renew_at:
+                self._ask(Request.RENEW, Renew(self._number), now)
+        elif now >= self._turn_at():
+            self._ask(Request.ACQUIRE, Acquire(self._seen), now)
+        elif now >= self._read_at:
+            self._ask(Request.READ, ReadRow(), now)
+
+    def _ask(self, request: Request, effect: Effect, now: float) -> None:
+        self._request, self._asked_at = request, now
+        self._effects.append(effect)
+
+    def _note(self, row: TagRow | None, now: float) -> None:
+        """An answer: this is the row."""
+        self._request = None
+        self.row = row
+        often = now < self._named_until
+        pause_s = self._settings.rank_delay_s if often else self._settings.renew_s
+        self._read_at = now + pause_s
+        if row is not None:
+            self._seen = max(self._seen, row.number)
+        free_at = self._freed_at(row, now)
+        # When it became free counts, not when I looked: others before me have had their time.
+        self._free_at = min(self._free_at, free_at) if free_at <= now else free_at
+
+    def _freed_at(self, row: TagRow | None, now: float) -> float:
+        if row is None or (row.released and not row.paused):
+            return now
+        foreign = row.owner is None or row.owner.node_id != self._me.node_id
+        if row.paused or (row.mode == "manual" and foreign):
+            return NEVER
+        guard_s = self._born + self._settings.ttl_s if self._settings.failsafe else now
+        return max(now + row.left_s, guard_s)
+
+    def _turn_at(self) -> float:
+        """When I may ask for the lease, by what I know."""
+        node = self._me.node_id
+        if node not in self._view.fit:
+            return NEVER
+        at = max(self._free_at, self._vowed_until, self._waits_until)
+        if node in self._order():
+            return at + self._settings.rank_delay_s * self._order().index(node)
+        return NEVER
+
+    def _order(self) -> list[NodeId]:
+        """The candidates, as seen here, in their order; a node not preferred is none."""
+        preferred = self.row.preferred if self.row is not None else ()
+        return [n for n in preferred or self._view.members if self._able(n)]
+
+    def _able(self, node: NodeId) -> bool:
+        reached = node == self._me.node_id or node in self._view.lives
+        return reached and node in self._view.fit
+
+    def _to_wait(self, now: float) -> bool:
+        return now < max(self._vowed_until, self._waits_until)
+
+    def _end(self, reason: str, successor: NodeId | None) -> None:
+        self.holding = False
+        self._rival = None
+        self._effects.append(LeaseOver(reason, successor))
+
+    def _extend(self, asked_at: float) -> None:
+        until_s = asked_at + self._lasts_s
+        if until_s > self.until_s:
+            self.until_s = until_s
+            self._effects.append(LeaseExtended(until_s))
+
+    @property
+    def _lasts_s(self) -> float:
+        """How long I may go on from when I asked."""
+        return self._settings.ttl_s - self._settings.safety_s
+
+    def _fail_back(self, now: float) -> None:
+        """Give the tag to the best of the preferred nodes when it has been fit for long."""
+        row, delay_s = self.row, self._settings.failback_s
+        if row is None or row.paused or not row.preferred or delay_s is None:
+            self._rival = None
+            return
+        best = next(iter(self._order()), self._me.node_id)
+        if best == self._me.node_id:
+            self._rival = None
+        elif self._rival is None or self._rival[0] != best:
+            self._rival = best, now
+        elif now >= self._rival[1] + delay_s:
+            self._end(f"node {best} is preferred", best)
+            self._to_release = self._number
+            self._waits_until = now + self._settings.ttl_s
+
+    # Failsafe ----------------------------------------------------------------------------------
+
+    def _ask_for_vows(self, now: float) -> None:
+        self._round = (self._round + 1) % MAX_NUMBER
+        self._round_at = now
+        self._vows.clear()
+        members = digest_of_members(self._view.members)
+        request = VowRequest(self._cluster_id, self._tag, self._number, self._round, members)
+        self._effects += [SendTo(n, request) for n in self._others()]
+        self._count_vows()
+
+    def _count_vows(self) -> None:
+        if self._vows >= set(self._others()):
+            self._extend(self._round_at)
+
+    def _others(self) -> list[NodeId]:
+        return [n for n in self._view.members if n != self._me.node_id]
+
+    def _consider_vow(self, sender: NodeId, request: VowRequest, now: float) -> None:
+        """Let the owner go on, unless I may have the tag, or somebody I know of."""
+        if (
+            self.holding
+            or self._request is Request.ACQUIRE
+            or self._to_release is not None
+            or request.number < self._seen
+            or request.members != digest_of_members(self._view.members)
+        ):
+            self._effects.append(Count("B4"))
+            return
+        self._vowed_until = max(self._vowed_until, now + self._settings.ttl_s)
+        vow = Vow(self._cluster_id, self._tag, request.number, request.round)
+        self._effects.append(SendTo(sender, vow))
