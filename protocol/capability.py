@@ -334,7 +334,8 @@ class CapabilityRules:
         elif declaration := self._fallback.consider(self._said(now), self.rounds.view, now):
             self.TABLE[self.state, Trigger.DECLARE](self, now, declaration)
             self._fallback.reset()
-        self._verifying.see(self.rounds.comparable(), now)
+        if self.policy.verify_interval_s:
+            self._verifying.see(self.rounds.comparable(), now)
         if self._session is None and (comparison := self._verifying.due(now)):
             self.TABLE[self.state, Trigger.COMPARE](self, now, comparison)
         return self._flush(now)

@@ -153,6 +153,8 @@ class Partition:
     def see(self, own: CapabilityState, around: CapabilityView) -> list[Effect]:
         """My state, or what is known of the others, changed."""
         present = [p for p in around.peers if p.record.enabled and p.hops > 0 and p.state]
+        if self._observes and not self.view.members and not any(p.said.weight for p in present):
+            return []  # nobody works, and nobody did
         members = [
             Member(p.node_id, p.incarnation, p.said.generation, p.said.weight)
             for p in present

@@ -40,7 +40,7 @@ class Verifying:
     """The comparisons of one capability. Times are seconds of a monotonic clock."""
 
     def __init__(self, interval_s: float, draw: Callable[[], float]) -> None:
-        """``interval_s`` 0 = never; ``draw`` gives numbers in [0, 1)."""
+        """``draw`` gives numbers in [0, 1)."""
         self.deadline: float | None = None
         """When to ask `due`; None = there is nobody to compare with."""
         self._interval_s = interval_s
@@ -53,8 +53,6 @@ class Verifying:
 
     def see(self, peers: Sequence[Peer], now: float) -> None:
         """These are OK now; none while this node itself is not."""
-        if not self._interval_s:
-            return
         known, self._peers = self._peers, tuple(sorted(peer.stint for peer in peers))
         appeared = [stint[0] for stint in self._peers if stint not in known]
         if not peers:

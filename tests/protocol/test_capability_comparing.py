@@ -100,3 +100,9 @@ def test_data_that_appears_during_a_comparison_is_fetched_after_it() -> None:
     assert bench.of(StartSession) == []
     bench.ended()
     assert [start.wish.compare for start in bench.of(StartSession)] == [None]
+
+
+def test_never() -> None:
+    bench = Bench(Policy(startup_sync=True, auto_sync=True), view(peer(2))).enable().ended()
+    assert bench.state is OK
+    assert bench.rules.deadline is None

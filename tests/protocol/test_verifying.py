@@ -79,11 +79,6 @@ def test_a_newcomer_that_has_gone_is_not_waited_for() -> None:
     assert [node for _, node in compared(rules, 1)] == [3]
 
 
-def test_never() -> None:
-    rules = verifying(peer(2), interval_s=0.0)
-    assert rules.deadline is None
-
-
 def test_a_short_interval_is_kept_for_newcomers_too() -> None:
     assert compared(verifying(peer(2), interval_s=1.0), 2) == [(0.5, 2), (1.0, 2)]
 
