@@ -26,6 +26,7 @@ ASK_FROM_OUTSIDE = {"system.py", "embedding.py"}
 PURE = frozenset(
     [
         "__future__",
+        "abc",
         "bisect",
         "collections",
         "dataclasses",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from tagmesh.protocol.effects import Effect
+from tagmesh.protocol.effects import Announce, Effect
 from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
 from tagmesh.protocol.tag_messages import Claim, Mode
-from tagmesh.protocol.tag_words import Owner, TagView
+from tagmesh.protocol.tag_words import Answered, Owner, StoreEpoch, TagState, TagView
+from tagmesh.protocol.tags import TagRules
 
 E = TypeVar("E", bound=Effect)
 
@@ -57,3 +58,35 @@ def kinds(effects: Iterable[Effect]) -> list[str]:
 def only(effects: Iterable[Effect], kind: type[E]) -> E:
     (found,) = [effect for effect in effects if isinstance(effect, kind)]
     return found
+
+
+def tag(known: Claim | None = None) -> TagRules:
+    """On node 1; nodes 2 and 3 are reachable and fit."""
+    rules = TagRules(
+        cluster_id=CLUSTER, tag="vip", me=me(), priority=50, wall=lambda: 0.0, known=known
+    )
+    rules.view_changed(view(), 0.0)
+    return rules
+
+
+def active(number: int = 1) -> TagRules:
+    """In the epoch of this number."""
+    rules = tag(claim(number - 1) if number > 1 else None)
+    (asked,) = rules.activate("asked", 0.0)
+    assert asked == StoreEpoch(1, number - 1)
+    rules.stored(1, number, 0.0)
+    assert rules.state is TagState.ACTIVE
+    return rules
+
+
+def brief(effects: list[Effect]) -> list[Effect]:
+    """Without what goes to the event log."""
+    return [effect for effect in effects if not isinstance(effect, Announce)]
+
+
+def is_idle(rules: TagRules) -> bool:
+    return rules.state is TagState.BACKUP and rules.deadline is None
+
+
+def refusal(effects: list[Effect]) -> str:
+    return only(effects, Answered).refusal

@@ -1,98 +1,21 @@
-"""The lease on a sharing tag: each row of its table (B4)."""
+"""The lease on a sharing tag: getting it, holding it, giving it up (B4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 
-from tagmesh.protocol.effects import Count, Effect, SendTo
-from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.lease import LeaseRules
 from tagmesh.protocol.lease_words import (
     Acquire,
     GiveUp,
     LeaseExtended,
     LeaseOver,
     LeaseSettings,
-    LeaseView,
-    LeaseWon,
     ReadRow,
     Renew,
 )
-from tagmesh.protocol.tag_messages import Mode, Vow, VowRequest
-from tagmesh.protocol.tag_words import TagRow, digest_of_members
-from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, me
-
-SETTINGS = LeaseSettings()
-LASTS_S = SETTINGS.ttl_s - SETTINGS.safety_s
-BORN = -100.0
-"""Long before the tests begin, so nothing of an earlier life matters."""
-MEMBERS = digest_of_members([ONE, TWO, THREE])
-
-
-def around(lives: Iterable[int] = (2, 3), fit: Iterable[int] = (1, 2, 3)) -> LeaseView:
-    return LeaseView(
-        members=(ONE, TWO, THREE),
-        lives={NodeId(n): LIFE for n in lives},
-        fit=frozenset(NodeId(n) for n in fit),
-    )
-
-
-def row(
-    number: int = 0,
-    owner: int | None = None,
-    left_s: float = 0.0,
-    *,
-    released: bool | None = None,
-    preferred: Iterable[int] = (),
-    paused: bool = False,
-    mode: Mode = "lease",
-) -> TagRow:
-    return TagRow(
-        tag="vip",
-        number=number,
-        owner=None if owner is None else me(owner),
-        released=owner is None if released is None else released,
-        mode=mode,
-        left_s=left_s,
-        paused=paused,
-        preferred=tuple(NodeId(n) for n in preferred),
-    )
-
-
-def node(
-    number: int = 1,
-    *,
-    view: LeaseView | None = None,
-    settings: LeaseSettings = SETTINGS,
-    born: float = BORN,
-) -> LeaseRules:
-    """All is fit and reachable; the row is being read since second 0."""
-    rules = LeaseRules(
-        cluster_id=CLUSTER,
-        tag="vip",
-        me=me(number),
-        settings=settings,
-        view=view or around({1, 2, 3} - {number}),
-        now=born,
-    )
-    assert rules.tick(0.0) == [ReadRow()]
-    return rules
-
-
-def holder(settings: LeaseSettings = SETTINGS, **options: Iterable[int]) -> LeaseRules:
-    """Node 1, which asked for the lease in second 0."""
-    rules = node(settings=settings)
-    assert rules.row_read(row(), 0.0) == [Acquire(0)]
-    won = rules.acquired(row(1, 1, 10.0, **options), 0.3)  # type: ignore[arg-type]  # preferred
-    assert won == [LeaseWon(1, LASTS_S)]
-    return rules
-
-
-def vow_request(number: int = 1, round_: int = 1, members: bytes = MEMBERS) -> VowRequest:
-    return VowRequest(CLUSTER, "vip", number, round_, members)
-
+from tagmesh.protocol.tag_words import TagRow
+from tests.protocol.lease_bench import LASTS_S, SETTINGS, around, holder, node, row
+from tests.protocol.tag_bench import THREE, TWO
 
 # Getting it ---------------------------------------------------------------------------------------
 
@@ -344,72 +267,3 @@ def test_nothing_is_given_back_unless_somebody_is_preferred(
         assert rules.tick(float(now)) == [Renew(1)]
         (effect,) = rules.renewed(read, now + 0.1)
         assert isinstance(effect, LeaseExtended)
-
-
-# Failsafe -----------------------------------------------------------------------------------------
-
-
-def away() -> LeaseRules:
-    """Node 1 could not renew in second 3, and asked for vows in second 4."""
-    rules = holder()
-    rules.tick(3.0)
-    assert rules.failed("away", 4.0) == [SendTo(TWO, vow_request()), SendTo(THREE, vow_request())]
-    return rules
-
-
-def vow(
-    rules: LeaseRules, sender: int, now: float, number: int = 1, round_: int = 1
-) -> list[Effect]:
-    return rules.receive(NodeId(sender), Vow(CLUSTER, "vip", number, round_), now)
-
-
-def test_when_all_others_vow_the_lease_lasts_from_when_they_were_asked() -> None:
-    rules = away()
-    assert vow(rules, 2, 4.1) == vow(rules, 2, 4.2) == []
-    assert vow(rules, 3, 4.3) == [LeaseExtended(4.0 + LASTS_S)]
-
-
-def test_the_only_node_needs_nobody_to_let_it() -> None:
-    alone = LeaseView(members=(ONE,), fit=frozenset({ONE}))
-    rules = node(view=alone)
-    rules.row_read(row(), 0.0)
-    rules.acquired(row(1, 1, 10.0), 0.1)
-    rules.tick(3.0)
-    assert rules.failed("away", 4.0) == [LeaseExtended(4.0 + LASTS_S)]
-
-
-def test_only_vows_of_this_round_by_members_count() -> None:
-    rules = away()
-    assert vow(rules, 2, 4.1, round_=0) == vow(rules, 2, 4.1, number=2) == [Count("B4")]
-    for stranger in (9, 1):
-        assert vow(rules, stranger, 4.1) == [Count("G-4")]
-    rules.tick(6.0)
-    assert rules.failed("away", 6.1)[0] == SendTo(TWO, vow_request(round_=2))
-    assert vow(rules, 3, 6.2) == [Count("B4")]
-    assert vow(node(), 2, 0.1) == [Count("B4")]
-
-
-def test_a_vow_keeps_its_giver_from_the_lease_for_a_ttl() -> None:
-    rules = node(2)
-    rules.row_read(row(1, 1, 2.0), 0.0)
-    assert rules.receive(ONE, vow_request(), 1.0) == [SendTo(ONE, Vow(CLUSTER, "vip", 1, 1))]
-    for now in (3.0, 6.0, 9.0):
-        assert rules.tick(now) == [ReadRow()]
-        assert rules.row_read(row(1, 1), now) == []
-    assert rules.deadline == 1.0 + SETTINGS.ttl_s + SETTINGS.rank_delay_s
-    assert rules.tick(11.2) == [Acquire(1)]
-
-
-def test_who_may_take_the_lease_or_knows_better_gives_no_vow() -> None:
-    """It asks for it, holds it, gives it back, heard of a later one, or knows other members."""
-    asking = node()
-    asking.row_read(row(1, 2), 0.0)
-    giving = node()
-    giving.row_read(row(1, 1, 5.0), 0.0)
-    later = node()
-    later.look(2, None, 0.0)
-    for rules in (asking, holder(), giving, later):
-        assert rules.receive(TWO, vow_request(), 0.5) == [Count("B4")]
-    other = digest_of_members([ONE, TWO])
-    assert node().receive(TWO, vow_request(members=other), 0.5) == [Count("B4")]
-    assert node().receive(NodeId(9), vow_request(), 0.5) == [Count("G-4")]

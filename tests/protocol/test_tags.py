@@ -1,13 +1,10 @@
-"""A sharing tag in mode manual: each row of its table (H-2, H-21, H-23, H-25, B3)."""
+"""A sharing tag in mode manual: activating it and giving it up (H-2, H-21, B3)."""
 
 from __future__ import annotations
 
 import pytest
 
-from tagmesh.protocol.effects import Announce, Effect
 from tagmesh.protocol.errors import Misuse
-from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import (
     MAX_EPOCH_NUMBER,
     Activated,
@@ -18,53 +15,22 @@ from tagmesh.protocol.tag_words import (
     StoreEpoch,
     StoreRelease,
     TagState,
-    TagView,
 )
-from tagmesh.protocol.tags import ALONE_INTERVALS, MAX_TRIES, STORE_RETRY_S, TagRules
-from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, claim, me, only, view
+from tagmesh.protocol.tags import MAX_TRIES, STORE_RETRY_S
+from tests.protocol.tag_bench import (
+    LIFE,
+    THREE,
+    TWO,
+    active,
+    brief,
+    claim,
+    is_idle,
+    only,
+    refusal,
+    tag,
+)
 
-BACKUP, CLAIMING = TagState.BACKUP, TagState.CLAIMING
-ACTIVE, HANDING_OVER = TagState.ACTIVE, TagState.HANDING_OVER
-PING_S = 4.0
-
-
-def tag(known: Claim | None = None) -> TagRules:
-    """On node 1; nodes 2 and 3 are reachable and fit."""
-    rules = TagRules(
-        cluster_id=CLUSTER, tag="vip", me=me(), priority=50, wall=lambda: 0.0, known=known
-    )
-    rules.view_changed(view(), 0.0)
-    return rules
-
-
-def active(number: int = 1) -> TagRules:
-    """In the epoch of this number."""
-    rules = tag(claim(number - 1) if number > 1 else None)
-    (asked,) = rules.activate("asked", 0.0)
-    assert asked == StoreEpoch(1, number - 1)
-    rules.stored(1, number, 0.0)
-    assert rules.state is ACTIVE
-    return rules
-
-
-def handing_over() -> TagRules:
-    rules = active()
-    rules.hand_over(TWO, "maintenance", 1.0)
-    assert rules.state is HANDING_OVER
-    return rules
-
-
-def brief(effects: list[Effect]) -> list[Effect]:
-    """Without what goes to the event log."""
-    return [effect for effect in effects if not isinstance(effect, Announce)]
-
-
-def is_idle(rules: TagRules) -> bool:
-    return rules.state is BACKUP and rules.deadline is None
-
-
-def refusal(effects: list[Effect]) -> str:
-    return only(effects, Answered).refusal
+BACKUP, CLAIMING, ACTIVE = TagState.BACKUP, TagState.CLAIMING, TagState.ACTIVE
 
 
 # Activation ---------------------------------------------------------------------------------------
@@ -271,191 +237,3 @@ def test_a_node_that_leaves_keeps_its_epoch() -> None:
     waiting.activate("asked", 0.0)
     assert refusal(waiting.stop("shutdown", 1.0)).endswith("shutdown")
     assert tag().stop("shutdown", 1.0) == []
-
-
-# Handing over -------------------------------------------------------------------------------------
-
-
-def test_a_hand_over_names_the_life_that_is_to_take_over() -> None:
-    """H-25: not active here before anybody else can know of it."""
-    rules = active()
-    effects = brief(rules.hand_over(TWO, "maintenance", 1.0))
-    assert isinstance(effects[0], Deactivated)
-    released = claim(1, 1, released=True, reason="maintenance", successor=(2, LIFE))
-    assert effects[1:] == [Spread(released), StoreRelease(1)]
-    assert refusal(rules.claim_heard(claim(2, 2), 2.0)) == ""
-    assert rules.state is BACKUP
-
-
-@pytest.mark.parametrize(
-    ("to", "why"),
-    [
-        (ONE, "is active on node 1 already"),
-        (TWO, "stays on this node: node 2 is not reachable"),
-        (THREE, "stays on this node: node 3 lacks some of its data"),
-    ],
-)
-def test_a_target_that_cannot_take_it_is_refused_and_nothing_changes(to: NodeId, why: str) -> None:
-    rules = active()
-    rules.view_changed(view([3], fit=[1]), 0.5)
-    with pytest.raises(Misuse, match=why):
-        rules.hand_over(to, "x", 1.0)
-    assert rules.state is ACTIVE
-
-
-def test_the_successor_claims_the_tag() -> None:
-    rules = tag()
-    offer = claim(4, 2, released=True, reason="maintenance", successor=(1, LIFE))
-    assert rules.claim_heard(offer, 0.0) == [StoreEpoch(1, 4)]
-    effects = rules.stored(1, 5, 0.1)
-    assert only(effects, Activated).reason == "handed over by node 2: maintenance"
-    assert Answered() not in effects, "nobody here waits for it"
-
-
-def test_a_successor_that_is_not_fit_waits_until_it_is() -> None:
-    rules = tag()
-    rules.view_changed(view(fit=[2, 3]), 0.0)
-    assert rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0) == []
-    assert rules.view_changed(view(), 1.0) == [StoreEpoch(1, 4)]
-
-
-def test_an_offer_to_another_life_is_none() -> None:
-    rules = tag()
-    assert rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE - 1)), 0.0) == []
-
-
-def test_a_successor_tries_until_it_has_the_number_or_the_offer_is_void() -> None:
-    rules = tag()
-    rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)
-    assert rules.store_failed(1, "away", 1.0) == []
-    assert rules.deadline == 1.0 + STORE_RETRY_S
-    assert rules.tick(1.0 + STORE_RETRY_S) == [StoreEpoch(2, 4)]
-    assert rules.store_lost(2, 6, THREE, 4.0) == [], "which may never claim it"
-    assert rules.tick(4.0 + STORE_RETRY_S) == [StoreEpoch(3, 6)]
-    assert rules.store_lost(3, 7, TWO, 7.0) == [], "it took the tag back"
-    assert rules.view_changed(view([2]), 8.0) == []
-    assert is_idle(rules)
-
-
-def test_a_person_speeds_up_a_claim_that_waits() -> None:
-    rules = tag()
-    rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)
-    rules.store_failed(1, "away", 1.0)
-    assert rules.activate("asked", 1.5) == [StoreEpoch(2, 4)]
-    assert refusal(rules.stored(2, 5, 1.6)) == ""
-
-
-@pytest.mark.parametrize(
-    ("around", "why"),
-    [
-        (view([3]), "it comes back: node 2 went away before it took the tag"),
-        (view({2: LIFE + 1}), "it comes back: node 2 went away before it took the tag"),
-        (view(fit=[1]), "it comes back: the data of node 2 is no longer complete"),
-    ],
-)
-def test_the_tag_comes_back_when_the_target_cannot_take_it(around: TagView, why: str) -> None:
-    rules = handing_over()
-    effects = rules.view_changed(around, 2.0)
-    assert effects == [Answered(f"tag 'vip' of cluster 1: {why}"), StoreEpoch(2, 1)]
-    assert only(rules.stored(2, 2, 2.1), Activated).token.epoch.number == 2
-
-
-def test_the_tag_does_not_come_back_when_the_store_says_that_it_was_taken() -> None:
-    rules = handing_over()
-    rules.view_changed(view([3]), 2.0)
-    assert rules.store_lost(2, 2, TWO, 2.1) == []
-    assert rules.state is BACKUP
-    rules = handing_over()
-    rules.view_changed(view([3]), 2.0)
-    rules.store_lost(2, 2, THREE, 2.1)
-    assert rules.state is CLAIMING, "a third node does not count"
-    rules.claim_heard(claim(2, 2), 2.2)
-    assert is_idle(rules)
-
-
-def test_the_latest_word_of_a_person_counts_in_a_hand_over() -> None:
-    rules = handing_over()
-    effects = rules.activate("asked", 2.0)
-    assert refusal(effects).endswith("it was activated here again: asked")
-    assert only(rules.stored(2, 2, 2.1), Answered) == Answered()
-    rules = handing_over()
-    assert refusal(rules.release("no", 2.0)).endswith("it was released meanwhile: no")
-    assert rules.view_changed(view([3]), 3.0) == [], "nothing is taken back"
-    rules = handing_over()
-    assert refusal(rules.claim_heard(claim(2, 3), 2.0)).endswith("node 3 claimed it")
-
-
-# Starting -----------------------------------------------------------------------------------------
-
-
-def starting(known: Claim | None, *lives: int, others: int = 2, steal: bool = False) -> TagRules:
-    rules = tag(known)
-    rules.begin(view(lives, others=others), 0.0, ping_interval_s=PING_S, steal=steal)
-    return rules
-
-
-def test_a_node_alone_in_its_roster_waits_one_ping_interval() -> None:
-    """H-23."""
-    rules = starting(None, others=0)
-    assert rules.deadline == PING_S
-    assert rules.tick(PING_S - 0.1) == []
-    assert rules.tick(PING_S) == [StoreEpoch(1, 0)]
-    assert only(rules.stored(1, 1, PING_S), Activated).reason == "configured to be active here"
-
-
-def test_a_node_waits_for_others_and_then_one_ping_interval() -> None:
-    rules = starting(None)
-    assert rules.deadline == ALONE_INTERVALS * PING_S
-    rules.view_changed(view([2]), 5.0)
-    assert rules.deadline == 5.0 + PING_S
-    rules.view_changed(view([2, 3]), 6.0)
-    assert rules.deadline == 5.0 + PING_S
-    assert starting(None, 2).deadline == PING_S
-
-
-def test_a_start_takes_the_tag_from_nobody() -> None:
-    """Row 19 of behaviour 1.23: a restart with "=active" steals the tag."""
-    rules = starting(claim(5, 1, life=LIFE - 1), 2)
-    rules.claim_heard(claim(6, 2), 1.0)
-    assert rules.tick(PING_S) == []
-    assert is_idle(rules)
-
-
-@pytest.mark.parametrize(
-    "known", [claim(5, 1, life=LIFE - 1), claim(5, 9), claim(5, 2, released=True)]
-)
-def test_a_start_takes_a_tag_that_nobody_has(known: Claim) -> None:
-    """I was the last owner, or the last owner is not there."""
-    assert starting(known, 2).tick(PING_S) == [StoreEpoch(1, 5)]
-
-
-def test_a_start_gives_way_to_an_owner_it_hears_of_in_time() -> None:
-    rules = starting(None, 2)
-    rules.tick(PING_S)
-    assert rules.claim_heard(claim(1, 2), PING_S) == []
-    assert rules.state is BACKUP
-    assert rules.stored(1, 1, PING_S) == [StoreRelease(1)]
-
-
-def test_a_start_gives_way_to_an_owner_that_only_the_store_knows() -> None:
-    rules = starting(None, 2)
-    rules.tick(PING_S)
-    assert rules.store_lost(1, 3, THREE, PING_S) == []
-    assert rules.state is BACKUP
-    mine = starting(None, 2)
-    mine.tick(PING_S)
-    assert mine.store_lost(1, 3, ONE, PING_S) == [StoreEpoch(2, 3)], "stored in an earlier life"
-
-
-def test_policy_steal_takes_it_from_whoever_has_it() -> None:
-    rules = starting(claim(5, 2), 2, steal=True)
-    assert rules.tick(PING_S) == [StoreEpoch(1, 5)]
-    assert rules.store_lost(1, 6, TWO, PING_S) == [StoreEpoch(2, 6)]
-    assert only(rules.stored(2, 7, PING_S), Activated)
-
-
-def test_who_was_activated_meanwhile_has_nothing_to_start() -> None:
-    rules = starting(None, 2)
-    rules.activate("asked", 1.0)
-    rules.stored(1, 1, 1.0)
-    assert rules.tick(PING_S) == []
