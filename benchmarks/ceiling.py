@@ -34,6 +34,7 @@ KINDS: Mapping[tuple[str, int], str] = {
     ("bytes", 100): "100 B, byte strings",
     ("dict", 100): "100 B, dicts",
     ("bytes", 1024): "1 KiB, byte strings",
+    ("dict", 1024): "1 KiB, dicts",
 }
 """(kind, size) of the messages measured, and what they are called."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ceiling, pair, raw, report, transport
+from benchmarks import ceiling, pair, raw, report, throughput, transport
 from benchmarks.report import OVER, UNDER, WITHIN, WORST_OVER, WORST_UNDER, BenchmarkFailed, Figure
 
 
@@ -37,6 +37,17 @@ def test_transport(folder: Path) -> None:
         ("ms", False),
         ("ms", False),
     ]
+    assert list(folder.iterdir()) == []
+
+
+def test_throughput(folder: Path) -> None:
+    """Every message is sent and counted, in both ways."""
+    figures = throughput.measure(1, {("dict", 100): 20_000}, 0.05)
+    names = [f"100 B, dicts, {way}" for way in ("one by one", "by the hundred")]
+    ends = ["", ": CPU of the receiver", ": CPU of the sender"]
+    assert [figure.name for figure in figures] == [name + end for name in names for end in ends]
+    assert all(figure.median > 0 for figure in figures)
+    assert [figure.ratio_budget for figure in figures if figure.ratio] == [0.5, 0.5]
     assert list(folder.iterdir()) == []
 
 
