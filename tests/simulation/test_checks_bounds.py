@@ -14,15 +14,15 @@ from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checks_bounds import (
     PEER_SLACK,
     STEPS_FREE_S,
-    STEPS_PER_SQUARE_S,
+    STEPS_PER_PAIR_S,
     BoundChecks,
 )
 from tagmesh.simulation.world import CLUSTER, World
 from tests.simulation.histories import begin
 from tests.simulation.taps import announce, end_of
 
-MOST_STEPS = STEPS_FREE_S + STEPS_PER_SQUARE_S * 3**2
-"""Of a world of 3 nodes in a second."""
+MOST_STEPS = STEPS_FREE_S + STEPS_PER_PAIR_S * 3 * 3
+"""Of a world of 3 nodes in a second in which nobody begins."""
 
 
 def make_steps(world: World, count: int) -> None:
@@ -47,6 +47,22 @@ def test_many_steps_in_many_seconds_are_no_storm() -> None:
         world.run_for(2.0)
         make_steps(world, MOST_STEPS - STEPS_FREE_S)
     world.run_for(1.0)
+
+
+def test_who_begins_may_make_more_steps() -> None:
+    """Seed 5078 (6 nodes with capabilities): one crashed and began again while all were finding
+    each other, in one second. Two seconds later that is no excuse any more.
+    """
+    world, _ = begin(1, nodes=3)
+    world.run_for(20.0)
+    world.crash(3)
+    world.boot(3)
+    world.run_for(1.0)
+    make_steps(world, MOST_STEPS + STEPS_PER_PAIR_S)
+    world.run_for(4.0)
+    make_steps(world, MOST_STEPS + STEPS_PER_PAIR_S)
+    with pytest.raises(Violation, match=f"I16: more than {MOST_STEPS} steps"):
+        world.run_for(1.0)
 
 
 def test_what_a_history_sends_is_no_storm() -> None:
