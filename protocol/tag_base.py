@@ -93,6 +93,17 @@ class Tag(ABC):
         self.view = view
         return self._proceed(now)
 
+    def begin(
+        self,
+        view: TagView,
+        now: float,  # noqa: ARG002 - mode manual needs it
+        *,
+        ping_interval_s: float,  # noqa: ARG002 - mode manual needs it
+        steal: bool,  # noqa: ARG002 - mode manual needs it
+    ) -> None:
+        """This node starts and is configured to have the tag (H-23)."""
+        self.view = view
+
     @abstractmethod
     def activate(self, reason: str, now: float, *, force: bool = False) -> list[Effect]:
         """A person or the application wants the tag here; `Answered` tells what came of it.

@@ -83,6 +83,10 @@ class ClaimTable:
             )
         self._declared.add(tag)
 
+    def declared(self, tag: str) -> bool:
+        """Does this node use the tag, or has it only heard of it? (H-27)"""
+        return tag in self._declared
+
     def link_up(self, peer: NodeId) -> list[Effect]:
         """My link with ``peer`` is up."""
         self._neighbours.add(peer)

@@ -109,12 +109,12 @@ class TagRules(Tag):
     # What happens ------------------------------------------------------------------------------
 
     def begin(self, view: TagView, now: float, *, ping_interval_s: float, steal: bool) -> None:
-        """This node starts and is configured to have the tag (H-23): `tick` decides.
+        """See `Tag.begin`; `tick` decides.
 
         Not before others have been in sight for one ping interval; with ``steal`` then also when
         another node has the tag.
         """
-        self.view = view
+        super().begin(view, now, ping_interval_s=ping_interval_s, steal=steal)
         self._start_interval_s, self._steals = ping_interval_s, steal
         intervals = ALONE_INTERVALS if view.others and not view.lives else 1
         self._start_at = now + intervals * ping_interval_s

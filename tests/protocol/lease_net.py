@@ -93,6 +93,12 @@ class Database:
                     self.ends = now
         return True, self.read(true_s)
 
+    def prefer(self, nodes: tuple[int, ...]) -> None:
+        self._write(preferred=tuple(NodeId(n) for n in nodes))
+
+    def pause(self, *, paused: bool) -> None:
+        self._write(paused=paused)
+
     def _write(self, **changed: object) -> None:
         self.row = msgspec.structs.replace(self.row, **changed)
 

@@ -31,18 +31,27 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("fit"), node, st.booleans()),
     st.tuples(st.just("release"), node),
     st.tuples(st.just("hand_over"), node, node),
+    st.tuples(st.just("prefer"), st.sampled_from(((), (1,), (2, 1), (3, 1, 2)))),
+    st.tuples(st.just("hold"), st.booleans()),
 )
+
+
+OF_NO_NODE = ("run", "away", "prefer", "hold")
 
 
 def play(net: LeaseNet, history: Iterable[Step]) -> None:
     """Nodes that there are not are the last one; each step takes a while."""
     for name, *words in history:
-        first = min(words[0], net.ids[-1]) if name not in ("run", "away") else 0
+        first = min(words[0], net.ids[-1]) if name not in OF_NO_NODE else 0
         match name:
             case "run":
                 net.run(words[0])
             case "away":
                 net.database.away = words[0]
+            case "prefer":
+                net.database.prefer(words[0])
+            case "hold":
+                net.database.pause(paused=words[0])
             case "pause":
                 net.pause(first, words[1])
             case "cut_off":
@@ -73,6 +82,8 @@ def give_up(net: LeaseNet, to: int | None) -> None:
 
 def heal(net: LeaseNet) -> None:
     net.database.away = False
+    net.database.prefer(())
+    net.database.pause(paused=False)
     net.cut_off.clear()
     net.cut.clear()
     net.unfit.clear()

@@ -105,6 +105,14 @@ def test_nobody_activates_what_goes_by_a_lease() -> None:
     ]  # fmt: skip
 
 
+def test_a_node_that_is_configured_to_have_it_has_no_claim_to_it() -> None:
+    """H-23 is for mode manual; here preferred nodes are in the row."""
+    rules = tag()
+    rules.begin(view([2]), 0.0, ping_interval_s=4.0, steal=True)
+    assert rules.tick(100.0) == []
+    assert rules.view == view([2])
+
+
 def test_what_an_operator_asks_goes_to_the_lease() -> None:
     rules = active()
     assert rules.release("night", 1.0) == [LeaveLease("night")]

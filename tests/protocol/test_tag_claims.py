@@ -166,6 +166,7 @@ def test_one_tag_too_many_is_refused_and_counted() -> None:
     with pytest.raises(Misuse, match=f"cluster 1 knows {MAX_KNOWN_TAGS} sharing tags already"):
         node.declare("more")
     node.declare("mine")
+    assert (node.declared("mine"), node.declared("t0")) == (True, False)
     assert kinds(heard(node, 2, claim(2, tag="t0"))) == ["ClaimHeard"]
     assert told(node.claim(claim(1, 1, tag="mine")))
 
