@@ -134,7 +134,10 @@ class CapabilityActor(ClusterActor):
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
-        return soonest(self.rules.deadline, self.flows.deadline, self.mirroring.deadline)
+        of_flows, of_mirroring = self.flows.deadline, self.mirroring.deadline
+        if of_flows is None and of_mirroring is None:
+            return self.rules.deadline  # as mostly, and asked after every mail
+        return soonest(self.rules.deadline, of_flows, of_mirroring)
 
     # Life -------------------------------------------------------------------------------------
 

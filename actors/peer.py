@@ -229,8 +229,11 @@ class PeerActor(ClusterActor):
 
     def _arrived(self, key: int, messages: Sequence[Message]) -> None:
         """A turn of the loop brought messages: mostly nothing else is going on here."""
-        self.context.supervisor.hand(self.name, Received(key, messages))
-        if len(self.inbox) > PAUSE_AT and key not in self._paused:
+        mail = Received(key, messages)
+        if self.act(mail):
+            return
+        self.context.supervisor.tell(self.name, mail)
+        if len(self.inbox.waiting) > PAUSE_AT and key not in self._paused:
             connection = self._connections.get(key)
             if connection is not None:
                 self._paused.add(key)

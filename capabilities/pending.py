@@ -37,10 +37,11 @@ class Reply:
     def result(self, timeout_s: float | None = None) -> Any:
         """The reply, waited for. Raises what became of the request otherwise, `TimedOut` too when
         ``timeout_s`` is over before that is known."""
-        wait_s = self.timeout_s + GRACE_S if timeout_s is None else timeout_s
-        if not self._latch.acquire(timeout=wait_s):
-            raise TimedOut(f"node {self.node} did not answer in {wait_s} s")
-        self._latch.release()
+        if self._latch.locked():
+            wait_s = self.timeout_s + GRACE_S if timeout_s is None else timeout_s
+            if not self._latch.acquire(timeout=wait_s):
+                raise TimedOut(f"node {self.node} did not answer in {wait_s} s")
+            self._latch.release()
         if self._error is not None:
             raise self._error
         return self._result
@@ -49,7 +50,7 @@ class Reply:
         """Have a function called when it is done, in the hub, where nothing may wait; at once when
         it is done already."""
         self._callbacks.append(function)
-        if self.done():
+        if not self._latch.locked():
             self._call_back()
 
     def finish(self, result: Any, error: Error) -> None:

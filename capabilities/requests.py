@@ -48,8 +48,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Messages are (kind, life, number, body), and for exchanges (kind, tag, 0, message).
 _REQUEST, _ANSWER, _RAISED, _BUSY, _REQ, _RPL = range(6)
-_OF_REPLIES = (_ANSWER, _RAISED, _BUSY)
 _TO_HANDLERS = (_REQUEST, _REQ, _RPL)
+_FULL = "as much as may wait for a handler is waiting at the node addressed"
 _SENT, _QUEUED = Outcome.SENT, Outcome.QUEUED
 _ERRORS: dict[Outcome, type[TagmeshError]] = {
     Outcome.BUSY: Busy,
@@ -191,8 +191,12 @@ class Requests(Capability):
             except (TypeError, ValueError):
                 strangers += 1
                 continue
-            if kind in _OF_REPLIES:
-                self._answered(kind, one, two, body)
+            if kind == _ANSWER:
+                self._ended(one, two, body)
+            elif kind == _RAISED:
+                self._ended(one, two, None, RemoteError(str(body)[:MAX_ERROR_CHARS]))
+            elif kind == _BUSY:
+                self._ended(one, two, None, Busy(_FULL))
             elif kind == _REQUEST and self._handler_inline:
                 self._serve(source, one, two, body)
             elif kind in _TO_HANDLERS:
@@ -241,14 +245,10 @@ class Requests(Capability):
     def _new_tag(self) -> str:
         return str(UUID(int=self._random_bits(128), version=4))
 
-    def _answered(self, kind: int, life: Any, number: Any, body: Any) -> None:
-        error: Exception | None = None
-        if kind == _RAISED:
-            error = RemoteError(str(body)[:MAX_ERROR_CHARS])
-        elif kind == _BUSY:
-            error = Busy("as much as may wait for a handler is waiting at the node addressed")
+    def _ended(self, life: Any, number: Any, result: Any, error: Exception | None = None) -> None:
         mine = life == self._life and type(number) is int
-        self.late += not (mine and self._pending.finish(number, body, error))
+        if not mine or not self._pending.finish(number, result, error):
+            self.late += 1
 
     def _step(self) -> bool:
         try:

@@ -41,7 +41,12 @@ class FrameReader:
         afterwards. What is incomplete is kept in a buffer that grows in place, so neither many
         small pieces nor one large frame cost more than one copy of each byte.
         """
-        return self._go_on(memoryview(data)) if self._kept else self._cut(memoryview(data))
+        view = memoryview(data)
+        if self._kept:
+            return self._go_on(view)
+        if len(view) > HEADER_BYTES and self._length(view, 0) == len(view) - HEADER_BYTES:
+            return [view[HEADER_BYTES:]]  # as mostly: exactly one
+        return self._cut(view)
 
     def _go_on(self, data: memoryview) -> list[memoryview]:
         if len(self._kept) < HEADER_BYTES:

@@ -155,11 +155,16 @@ class Endpoint:
             return False
         if not messages:
             return True
-        if not self._queue.offer(messages):
+        room = self._window_bytes < WINDOW_BYTES
+        framed = self._queue.straight(messages) if room else b""
+        if not framed and not self._queue.offer(messages):
             return False
         if self._on_sent is not None:
             self._on_sent(self, messages)
-        self._flush()
+        if framed:
+            self.emit(Item(ItemKind.DATA, framed))
+        else:
+            self._flush()
         return True
 
     def close(self, cause: str) -> None:
