@@ -35,8 +35,8 @@ def _sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
 
 @compiles(now_ms, "postgresql")
 def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
-    # Not now(): that is the start of the transaction, which may have waited for a lock since.
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    # Of the statement, as in MySQL: one time for all of its expressions.
+    return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)"
 
 
 @compiles(now_ms, "mysql", "mariadb")
@@ -48,12 +48,9 @@ def _mysql(_element: Any, _compiler: Any, **_options: Any) -> str:
 def left_ms(
     until_ms: ColumnElement[int], ttl_ms: ColumnElement[int], *, server: bool
 ) -> ColumnElement[int]:
-    """How long a lease that was given for ``ttl_ms`` and ends at ``until_ms`` lasts; 0 = over."""
+    """How long a lease that was given for ``ttl_ms`` and ends at ``until_ms`` lasts; ≤ 0 = over."""
     left = until_ms - now_ms()
-    over = left <= 0
-    if not server:
-        over = sa.or_(over, left > ttl_ms)
-    return sa.case((over, 0), else_=left)
+    return left if server else sa.case((left > ttl_ms, 0), else_=left)
 
 
 def lend(connection: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,7 @@ class Database:
         if url.get_backend_name() != "postgresql":
             names = ("connect_timeout", "read_timeout", "write_timeout")
             limits = dict.fromkeys(names, self._timeout_s)
+            limits["init_command"] = _mysql_limits(self._timeout_s)
         try:
             engine = sqlalchemy.create_engine(
                 url,
@@ -144,6 +146,17 @@ class Database:
             return postgres.connect(
                 query_timeout_s=self._timeout_s, read_only=self._access == "read", **params
             )
+
+
+def _mysql_limits(timeout_s: float) -> str:
+    """How long the server waits: for a lock, and for a client that is silent in a transaction.
+
+    Else a process that is stopped there keeps its locks as long as its connection lives. MySQL has
+    no such limit: it takes what stands in the comment for one.
+    """
+    whole_s = max(1, math.ceil(timeout_s))
+    idle = f"/*M!100300 SESSION idle_transaction_timeout = {whole_s}, */"
+    return f"SET {idle} SESSION innodb_lock_wait_timeout = {whole_s}"
 
 
 def read_url(text: str) -> URL:

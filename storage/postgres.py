@@ -14,6 +14,9 @@ _Answer = TypeVar("_Answer")
 def connect(*, query_timeout_s: float, read_only: bool, **params: Any) -> psycopg.Connection[Any]:
     """A connection whose server gives up a statement after ``query_timeout_s`` seconds.
 
+    It also ends a transaction in which this process is silent for as long: one that is stopped
+    there must not keep its locks.
+
     Establishing it takes at most ``max(2, query_timeout_s)`` seconds per address of the host: libpq
     knows no shorter time. Raises `psycopg.Error`.
     """
@@ -29,8 +32,9 @@ def connect(*, query_timeout_s: float, read_only: bool, **params: Any) -> psycop
         # Not as start-up options: those belong to the user's URL (search_path).
         connection.execute(
             "SELECT set_config('statement_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false),"
             " set_config('default_transaction_read_only', %s, false)",
-            (str(timeout_ms), "on" if read_only else "off"),
+            (str(timeout_ms), str(timeout_ms), "on" if read_only else "off"),
         )
         connection.autocommit = False
     except psycopg.Error:

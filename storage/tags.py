@@ -56,7 +56,7 @@ class SqlTagStore:
         self.name = f"{self._database.name} ({self._tags.name})"
         c = self._tags.c
         self._left_ms = left_ms(c.lease_until_ms, c.lease_ttl_ms, server=self._database.is_server)
-        self._is_free = sa.or_(c.released != 0, sa.and_(c.mode == "lease", self._left_ms == 0))
+        self._is_free = sa.or_(c.released != 0, sa.and_(c.mode == "lease", self._left_ms <= 0))
 
     def check_shared(self, me: NodeRecord, others: Iterable[NodeRecord]) -> None:
         """See `LeaseStore`. A file serves the processes of one host, with one clock and its locks;
@@ -218,7 +218,7 @@ class SqlTagStore:
                 owner=Owner(NodeId(owner), incarnation) if owner else None,
                 released=bool(integer(row, "released", 0, 1)),
                 mode=_mode(row),
-                left_s=integer(row, "left_ms", 0, MAX_EPOCH_NUMBER) / 1000,
+                left_s=max(0, integer(row, "left_ms", -MAX_EPOCH_NUMBER, MAX_EPOCH_NUMBER)) / 1000,
                 paused=bool(integer(row, "paused", 0, 1)),
                 preferred=_preferred(row["preferred"]),
             )

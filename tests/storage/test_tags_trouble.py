@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,7 @@ from tagmesh.protocol.errors import StorageUnavailable
 from tagmesh.storage import SqlTagStore
 from tagmesh.storage.engine import Conflict
 from tagmesh.storage.tags import MAX_TRIES
-from tests.storage.owners import C1, SLACK_S, TTL_S, VIP, A, row_of
+from tests.storage.owners import C1, SLACK_S, TTL_S, VIP, A, B, row_of
 from tests.storage.tag_race import judge_claims, judge_leases
 
 if TYPE_CHECKING:
@@ -64,6 +64,32 @@ def test_a_claim_waits_for_another_and_then_judges(
     ((done, row),) = answers
     assert done is not commit
     assert (row.number, row.owner.node_id) == ((2, 2) if commit else (2, 1))
+
+
+def test_who_stops_in_a_transaction_keeps_the_others_away_for_a_moment_only(
+    outage: tuple[Storage, DatabaseServer],
+) -> None:
+    """As when a process is stopped or cut off between its change and its commit."""
+    storage, _ = outage
+    storage.init()
+    with storage.tags(query_timeout_s=1.0) as stopped, storage.tags(query_timeout_s=0.3) as tags:
+        stopped.claim(C1, VIP, A, seen=0)
+
+        def stop() -> None:
+            with stopped._database.transaction() as connection:
+                change = stopped._tags.update().values(owner=9, number=9)
+                connection.execute(change)
+                deadline_s = time.monotonic() + 2.0 + SLACK_S
+                while row_of(tags).owner != B:
+                    assert time.monotonic() < deadline_s
+                    with suppress(StorageUnavailable):  # this wait is bounded too
+                        tags.claim(C1, VIP, B, seen=1)
+                connection.execute(change)
+
+        with pytest.raises(StorageUnavailable):
+            stop()
+        assert row_of(tags).number == 2
+        assert stopped.claim(C1, VIP, A, seen=2).done
 
 
 def test_who_is_always_undone_gives_up(tags: SqlTagStore, monkeypatch: pytest.MonkeyPatch) -> None:
