@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..actors.partitioning import Slots, WorkPartition
 from ..capabilities.records import Head, Key, pack_key, read_head
 from ..capabilities.replicated_map import ReplicatedMap
-from ..protocol.contract import Capability, SyncReport
+from ..protocol.contract import Capability, Result, SyncReport
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapState, Section
 
@@ -124,14 +124,18 @@ class Post(Watched):
 
     def post(self, to: int, size_bytes: int = 0) -> bool:
         """Send the next letter; whether it was accepted."""
+        return bool(self.try_to_post(to, size_bytes))
+
+    def try_to_post(self, to: int, size_bytes: int = 0) -> Result:
+        """Send the next letter; what became of it."""
         number = self.posted.get(to, 0) + 1
         off = self.port.state() is CapState.DISABLED
-        accepted = bool(self.send(to, [self.life, number, b"x" * size_bytes]))
-        if accepted:
+        result = self.send(to, [self.life, number, b"x" * size_bytes])
+        if result:
             self.posted[to] = number
             if off:
                 self.says("I7", f"sends to {to} while it is switched off")
-        return accepted
+        return result
 
     def on_message(self, message: Any, source: NodeId) -> None:
         """See `Capability.on_message`: in order, and none twice (R-9)."""
@@ -148,8 +152,8 @@ class Post(Watched):
 class Duty(WorkPartition):
     """The part of the work that a node's application believes to be its own."""
 
-    def __init__(self) -> None:
-        super().__init__(on_gained=self._gain, on_lost=self._lose)
+    def __init__(self, *, two_phase: bool = True) -> None:
+        super().__init__(on_gained=self._gain, on_lost=self._lose, two_phase=two_phase)
         self.slots: set[int] = set()
 
     def _gain(self, slots: Slots) -> None:

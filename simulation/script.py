@@ -17,7 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from . import script_capabilities, script_expect, script_faults, script_steps  # noqa: F401 - they declare the commands
+from . import (  # noqa: F401 - they declare the commands
+    script_capabilities,
+    script_expect,
+    script_faults,
+    script_steps,
+    script_syncs,
+    script_work,
+)
 from .script_player import COMMANDS, Player
 from .script_words import ScenarioError
 

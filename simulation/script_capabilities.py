@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -68,18 +69,60 @@ def values(player: Player, words: Words) -> list[str]:
     return lines
 
 
-@command("post NAME A B [COUNT]")
+@command("fill COUNT at NODE [size=BYTES]")
+def fill(player: Player, words: Words) -> None:
+    """Write so many new records at a node, each with a value of that size."""
+    value = "x" * words.option("size", int, 100)
+    count = words.number()
+    words.demand("at")
+    found = _records(player, words.node())
+    begin = len(found)
+    for number in range(begin, begin + count):
+        found.put(f"key-{number}", value)
+
+
+@command("count NODES")
+def count(player: Player, words: Words) -> list[str]:
+    """How many records each node has; equal letters: the same records of the same versions."""
+    letters: dict[bytes, str] = {}
+    lines = []
+    for node in words.nodes():
+        found = _records(player, node)
+        same = repr(sorted(found.versions().items())).encode()
+        letter = letters.setdefault(same, chr(ord("A") + len(letters)))
+        lines.append(f"{node}: {len(found)} records, {letter}")
+    return lines
+
+
+@command("note COUNT at NODE")
+def note(player: Player, words: Words) -> None:
+    """Add notes at a node and tell all others."""
+    number = words.number()
+    words.demand("at")
+    found = _notes(player, words.node())
+    for _ in range(number):
+        found.add()
+
+
+@command("notes NODES")
+def notes(player: Player, words: Words) -> list[str]:
+    """How many notes each node has."""
+    return [f"{node}: {len(_notes(player, node).notes)} notes" for node in words.nodes()]
+
+
+@command("post NAME A B [COUNT] [size=BYTES]")
 def post(player: Player, words: Words) -> list[str]:
-    """Send letters from A to B; what became of the first one (R-8)."""
+    """Send letters from A to B; what became of the first one, and how many were refused (R-8)."""
     found = _post(player, words)
+    size_bytes = words.option("size", int, 0)
     to = words.node()
     count = words.number() if words else 1
-    result = found.send(to, [found.life, found.posted.get(to, 0) + 1, b""])
-    found.posted[to] = found.posted.get(to, 0) + bool(result)
-    for _ in range(count - 1):
-        found.post(to)
-    way = f" by way of {' '.join(map(str, result.route[:-1]))}" if result.route[1:] else ""
-    return [f"{result.outcome.name.lower()}{way}" + (f": {result.detail}" if result.detail else "")]
+    results = [found.try_to_post(to, size_bytes) for _ in range(count)]
+    first = results[0]
+    way = f" by way of {' '.join(map(str, first.route[:-1]))}" if first.route[1:] else ""
+    text = first.outcome.name.lower() + way + (f": {first.detail}" if first.detail else "")
+    refused = Counter(r.outcome.name.lower() for r in results[1:] if not r and first)
+    return [", ".join([text, *(f"then {n} {outcome}" for outcome, n in refused.items())])]
 
 
 @command("heard NAME NODE")
@@ -97,6 +140,13 @@ def _post(player: Player, words: Words) -> Post:
     name = words.choice("capability", [LETTERS, REGISTERED])
     found = player.world.capability(words.node(), name)
     assert isinstance(found, Post), found
+    return found
+
+
+def _notes(player: Player, node: NodeId) -> Notes:
+    found = player.world.capability(node, NOTES)
+    if not isinstance(found, Notes):
+        raise ScenarioError(f"{NOTES} of node {node} are none")
     return found
 
 

@@ -301,10 +301,10 @@ def enable(player: Player, words: Words) -> None:
         player.world.enable(node)
 
 
-@command("row NODES [priority=N] [retries=N]")
+@command("row NODES [priority=N] [retries=N] [seed]")
 def row(player: Player, words: Words) -> None:
     """Change other columns of rows."""
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"flags": "seed"} if words.flag("seed") else {}
     for key, field in ROW.items():
         value = words.option(key, int, -1)
         if value >= 0:

@@ -10,7 +10,7 @@ from ..actors.context import Context
 from ..protocol.errors import TagmeshError
 from ..protocol.identity import NodeId
 from .script_views import Heard, Lives, event_lines
-from .script_words import KINDS, ScenarioError, Words
+from .script_words import KINDS, QUIET, ScenarioError, Words
 from .world import World
 
 Run = Callable[["Player", Words], Sequence[str] | None]
@@ -43,11 +43,13 @@ class Player:
     """A world and what of its events has been shown already."""
 
     def __init__(self) -> None:
-        self.shown = set(KINDS.values())
+        self.shown = set(KINDS.values()) - QUIET
         """The kinds of events that are printed."""
         self.commands_played = 0
         self.traces = 0
         """Traces started; their numbers."""
+        self.owners: dict[tuple[int, str, int], dict[int, NodeId | None]] = {}
+        """(node, capability, number of keys) → what ``owners`` showed last."""
         self._world: World | None = None
         self._heard: list[Heard] = []
         self._printed = 0

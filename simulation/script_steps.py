@@ -94,7 +94,7 @@ def _knows(player: Player, words: Words, node: NodeId) -> tuple[Condition, str]:
 # What is so -----------------------------------------------------------------------------------
 
 
-@command("show KIND …   (UP DOWN LINK ROUTE REFUSED ROSTER STATE, or all)")
+@command(f"show KIND …   ({' '.join(KINDS)}, or all)")
 def show(player: Player, words: Words) -> None:
     """Print only these kinds of events from now on."""
     if words.skip("all"):

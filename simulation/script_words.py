@@ -24,8 +24,15 @@ KINDS: dict[str, Event] = {
     "REFUSED": Event.JOIN_REFUSED,
     "ROSTER": Event.ROSTER_CHANGED,
     "STATE": Event.CAPABILITY_CHANGED,
+    "SYNC-STARTED": Event.SYNC_STARTED,
+    "SYNC-PROGRESS": Event.SYNC_PROGRESS,
+    "SYNC-DONE": Event.SYNC_DONE,
+    "SYNC-FAILED": Event.SYNC_FAILED,
+    "WITHOUT-DATA": Event.SYNCED_WITHOUT_DATA,
 }
 """How a scenario names the kinds of events."""
+QUIET = {kind for word, kind in KINDS.items() if word.startswith("SYNC-")}
+"""Printed only when a scenario asks for them."""
 LINK_STATES = sorted({state.shown for state in State})
 
 

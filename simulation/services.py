@@ -61,15 +61,15 @@ class Services:
 
     def capability(self, node: int, name: str) -> Capability:
         """The object that the node's present process has."""
-        return self._registration(node, name).capability
+        return self.registration(node, name).capability
 
     def state(self, node: int, name: str) -> CapState:
         """What the node's present process says of its capability."""
-        return self._registration(node, name).said.state
+        return self.registration(node, name).said.state
 
     def partition(self, node: int, name: str) -> WorkPartition:
         """How the work of a capability is divided, as the node's present process sees it."""
-        found = self._registration(node, name).partition
+        found = self.registration(node, name).partition
         if not found.takes_part:
             raise Misuse(f"the work of {name!r} is not divided: divide() it before boot()")
         return found
@@ -77,7 +77,7 @@ class Services:
     def switch(self, node: int, name: str, *, on: bool) -> None:
         """An operator switches a capability on or off, also for later starts (C-1, C-2, C-4)."""
         me, process = self._known(node), self._running(node)
-        self._registration(node, name)
+        self.registration(node, name)
         process.system.context.supervisor.tell(
             ("capability", CLUSTER, name), Switch(on, "an operator")
         )
@@ -105,7 +105,8 @@ class Services:
         switches.load()
         return switches
 
-    def _registration(self, node: int, name: str) -> Registration:
+    def registration(self, node: int, name: str) -> Registration:
+        """All that the node's present process knows of its capability."""
         context = self._running(node).system.context
         found = context.registrations.get((CLUSTER, name))
         if found is None:

@@ -22,11 +22,12 @@ RULES = [
     "R-1", "R-2", "R-8", "R-11",
     "X-2", "X-3", "X-5",
     "E-1",
-    "C-1", "C-2", "C-6",
-    "R-9",
-    "S-21", "S-26", "S-28",
+    "C-1", "C-2", "C-3", "C-6",
+    "R-9", "R-10",
+    "S-1", "S-20", "S-21", "S-22", "S-23", "S-24", "S-25", "S-26", "S-27", "S-28", "S-29",
+    "P-1", "P-2", "P-3", "P-4",
 ]  # fmt: skip
-"""What exists today of behaviour 1.6 to 1.15."""
+"""What exists today of behaviour 1.6 to 1.15 and 1.19."""
 ELSEWHERE = {
     # TLS decides these; a simulated connection begins after it: tests/transport/test_tls.py
     "cert_missing", "cert_untrusted", "cert_not_yet_valid", "cert_usage",

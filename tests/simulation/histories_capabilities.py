@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import CapState, Message, SyncAck, SyncChunk, SyncEnd
+from tagmesh.protocol.messages import CapState, Message, SyncAck, SyncEnd
 from tagmesh.simulation import faults
 from tagmesh.simulation.checkers import Checkers
+from tagmesh.simulation.damage import damage_next_chunk
 from tagmesh.simulation.faults import FaultPlan
 from tagmesh.simulation.records import LETTERS, NOTES, RECORDS, REGISTERED, Notes, Post, Records
 from tagmesh.simulation.traffic import SYNCED_S, Traffic
@@ -128,26 +126,13 @@ def damaged(seed: int) -> World:
         b.traffic.of(1, RECORDS, Records).put(number, "good")
     b.world.run_for(1.0)
     b.world.switch(2, RECORDS, on=False)
-    supervisor = b.world.processes[b.world.ids[1]].system.context.supervisor
-    transit: Any = vars(supervisor.actor(("node", CLUSTER)))["_transit"]
-    forward = transit.forward
-    hits: list[int] = []
-
-    def damage(lane: Any, message: Any, now: float) -> None:
-        if isinstance(message, SyncChunk) and not hits and b"good" in message.pieces:
-            hits.append(message.number)
-            pieces = message.pieces.replace(b"good", b"evil", 1)
-            message = msgspec.structs.replace(message, pieces=pieces)
-        forward(lane, message, now)
-
-    transit.forward = damage
+    hits = damage_next_chunk(b.world, 2, b"good", b"evil")
     b.world.crash(3)
     b.world.boot(3)
     b.world.until(lambda: b.world.state(3, RECORDS) is CapState.OK, within_s=SYNCED_S)
     unless(bool(hits), "S-24", "no chunk came by way of node 2", b.world)
     values = {value for _, value in b.traffic.of(3, RECORDS, Records).items()}
     unless(values == {"good"}, "I5", f"after a sync the values are {sorted(values)}", b.world)
-    transit.forward = forward
     return b.over()
 
 
