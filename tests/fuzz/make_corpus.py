@@ -51,6 +51,14 @@ OFFER, SEND, TAKEN = [4, 9], [5], [6, 0, 0, 1, 0]
 TICK, GO_BACK, CLEAR = [7, 9, 0], [7, 0, 1], [7, 0, 2]
 SPEND, GRANTED, RECEIVE, CONSUME = [0, 2], [1, 0, 2], [2, 2], [3, 2]
 
+ACTIVATE, STORED = [0, 0], [5, 0, 0]
+HEARD = [8, 0, 0, 0, 1, 0]
+"""One claim comes from node 2; what it says follows."""
+OVERRULED, OFFERED = [*HEARD, 0, 0, 2, 0, 0, 1, 0, 0, 0], [*HEARD, 1, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+EVERYBODY = [4, 2, 0, 0, 3]
+NO_ROW, GOT_IT, AWAY = [2, *[0] * 9], [2, 0, 0, 0, 1, 0, 0, 2, 0, 0], [2, 2]
+VOWS = [7, 0, 0, 0, 1, 7, 2, 0, 0, 1]
+
 HISTORIES = {
     "credit": {
         "sender": bytes([*SPEND * 11, *GRANTED, *SPEND]),
@@ -79,6 +87,12 @@ HISTORIES = {
         "want": bytes([0, 0, 0, 0, 3, 0, 7, 2, 0, 1]),
         "down": bytes([0, 0, 0, 0, 1, 0, 2, 1]),
     },
+    "leases": {
+        "held": bytes([*NO_ROW, *GOT_IT, 0, 2, *GOT_IT]),
+        "ran-out": bytes([*NO_ROW, *GOT_IT, 0, 3, 0, 3]),
+        "failsafe": bytes([*NO_ROW, *GOT_IT, *2 * [0, 2], *AWAY, *VOWS, *2 * [0, 2]]),
+        "given-up": bytes([*NO_ROW, *GOT_IT, 4, 2]),
+    },
     "payloads": {
         "numbers": bytes([3]) + pack([1, 2, 3]),
         "calls": bytes([3]) + pack([{"id": 7, "state": "ended"}] * 3),
@@ -90,6 +104,14 @@ HISTORIES = {
         "acknowledged": bytes([1, *OFFER, *SEND, *TAKEN, *OFFER, *SEND, *TICK]),
         "again": bytes([1, *OFFER, *SEND, *GO_BACK, *OFFER, *SEND, *SEND, *TAKEN]),
         "given-up": bytes([1, *OFFER, *SEND, *OFFER, *CLEAR, *OFFER, *SEND]),
+    },
+    "tags": {
+        "active": bytes([*ACTIVATE, *STORED]),
+        "overruled": bytes([*ACTIVATE, *STORED, *OVERRULED]),
+        "offered": bytes([*EVERYBODY, *OFFERED, *STORED]),
+        "handed-over": bytes([*EVERYBODY, *ACTIVATE, *STORED, 2, 0, *OVERRULED]),
+        "forced": bytes([0, 200, 5, 0, 2]),
+        "released": bytes([*ACTIVATE, *STORED, 1]),
     },
 }
 URLS = ("bins:10.0.0.5:5556", "bins:[fe80::1%eth0]:1", "bins:node-a", "bin:a", "bins://u:p@h")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.fuzz import bytes_targets, rules_targets, streams_targets
+from tests.fuzz import bytes_targets, rules_targets, streams_targets, tags_targets
 
 CORPUS = Path(__file__).with_name("corpus")
 MAX_CORPUS_FILES = 200
@@ -16,10 +16,12 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "credit": streams_targets.credit,
     "frames": bytes_targets.frames,
     "hello": rules_targets.hello,
+    "leases": tags_targets.leases,
     "link_state": rules_targets.link_state,
     "mi": bytes_targets.mi,
     "payloads": streams_targets.payloads,
     "stream": streams_targets.stream,
+    "tags": tags_targets.tags,
     "toml": bytes_targets.toml,
     "url": bytes_targets.url,
     "wire": bytes_targets.wire,

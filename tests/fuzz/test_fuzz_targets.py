@@ -17,6 +17,7 @@ from tests.fuzz import __main__ as runner
 from tests.fuzz.draw import Draw
 from tests.fuzz.rules_targets import Shell, topology_after
 from tests.fuzz.streams_targets import Streams
+from tests.fuzz.tags_targets import OneLease, OneTag
 from tests.fuzz.targets import CANARY, CANARY_SENTENCE, CORPUS, MAX_CORPUS_FILES, TARGETS, canary
 from tests.fuzz.targets import samples as samples_of
 
@@ -77,6 +78,33 @@ def test_a_greeting_of_the_corpus_succeeds(name: str) -> None:
     while shell.draw:
         shell.step()
     assert shell.established is not None
+
+
+def test_the_histories_of_tags_in_the_corpus_lead_where_they_say() -> None:
+    ends = {}
+    for path in sorted((CORPUS / "tags").iterdir()):
+        one = OneTag(draw := Draw(path.read_bytes()))
+        while draw:
+            one.step()
+        ends[path.name] = (one.rules.state.value, one.rules.known.number if one.rules.known else 0)
+    assert ends == {
+        "active": ("active", 1),
+        "forced": ("active", 1),
+        "handed-over": ("backup", 3),
+        "offered": ("active", 3),
+        "overruled": ("backup", 3),
+        "released": ("backup", 1),
+    }
+
+
+def test_the_histories_of_leases_in_the_corpus_lead_where_they_say() -> None:
+    ends = {}
+    for path in sorted((CORPUS / "leases").iterdir()):
+        one = OneLease(draw := Draw(path.read_bytes()))
+        while draw:
+            one.step()
+        ends[path.name] = one.holding
+    assert ends == {"failsafe": True, "given-up": False, "held": True, "ran-out": False}
 
 
 def test_a_link_state_of_the_corpus_is_believed() -> None:
