@@ -4,12 +4,13 @@ Method: per run two fresh node processes over loopback with mutual TLS, and besi
 (`benchmarks.ceiling.sync`). One node writes the records into a replicated map; then the other one
 starts. The rate is that of the joiner's own report, from the request to the verified end; both
 digests must be equal. Memory above the data: the peak of the process during the sync, less what
-it uses before (donor) or after (joiner). Pings go every 250 ms; the slowest round trip that either
+it holds before (donor) or after (joiner). Pings go every 250 ms; the slowest round trip that either
 end saw during the sync counts. ``python -m benchmarks.sync`` shows one run with a progress bar.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import hashlib
 import sys
@@ -69,6 +70,13 @@ def memory_bytes(kind: str) -> int:
     raise BenchmarkFailed(f"no {kind} in /proc/self/status")
 
 
+def held_bytes() -> int:
+    """What this process holds, without what it has freed."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return memory_bytes("VmRSS")
+
+
 def digest(records: ReplicatedMap) -> str:
     """Of the whole content."""
     return hashlib.sha256(msgspec.json.encode(records.sections(()))).hexdigest()
@@ -81,8 +89,7 @@ def give(options: Mapping[str, Any]) -> None:
         until(lambda: _state(node) == "ok", "the first node is OK")
         for number in range(options["records"]):
             records.put(number, VALUE)
-        gc.collect()
-        before = memory_bytes("VmRSS")
+        before = held_bytes()
         watch = Watch(node)
         tell(digest=digest(records))
         wait_for_release()
@@ -102,14 +109,13 @@ def take(options: Mapping[str, Any]) -> None:
             time.sleep(0.05)
         peak = memory_bytes("VmHWM")
         watch.stop()
-        gc.collect()
         report = node.cluster(1).status(NAME).last_report
         assert report is not None, "it is OK after a sync"
         tell(
             digest=digest(records),
             items=report.items,
             seconds=report.seconds,
-            above_bytes=peak - memory_bytes("VmRSS"),
+            above_bytes=peak - held_bytes(),
             slowest_ping_s=watch.slowest_ping_s,
         )
 
