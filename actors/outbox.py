@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 from ..protocol.contract import Outcome, Result
 from ..protocol.identity import NodeId
-from ..protocol.payloads import Joined
+from ..protocol.payloads import BATCH_BYTES, Joined
 
 LOOSE_BYTES = 1280
 """Longer messages are never loose."""
-MAX_LOOSE = 64
-"""Loose messages; one more, and they are joined."""
+MAX_LOOSE = BATCH_BYTES // LOOSE_BYTES
+"""Loose messages; one more, and they are joined. A batch holds them, however long they are."""
 LOOSE_RESERVE_BYTES = 160 * 1024
 
 
@@ -52,6 +52,7 @@ class Outbox:
     __slots__ = (
         "_joined",
         "_limit_bytes",
+        "_singles",
         "_waiting_bytes",
         "behind",
         "loose",
@@ -76,6 +77,8 @@ class Outbox:
         self._limit_bytes = limit_bytes
         self._waiting_bytes = 0
         self._joined: list[Joined] = []
+        self._singles: list[bytes | memoryview] = []
+        """Counted, not joined yet: behind all that are joined, before all loose ones."""
         self.judge(verdict)
 
     def judge(self, verdict: Verdict) -> None:
@@ -87,23 +90,27 @@ class Outbox:
         """Bytes that were accepted and are not sent, all of them."""
         return self._waiting_bytes + sum(map(len, self.loose))
 
-    def put(self, pieces: Sequence[Joined], size_bytes: int) -> Result:
+    def put(self, pieces: Sequence[Joined]) -> Result:
         """Accept messages, behind all others, that fit: see `count`."""
-        result = self.behind if self.loose else self.result
-        if len(pieces) == 1 and pieces[0].count == 1 and size_bytes <= LOOSE_BYTES:
-            self.loose.append(pieces[0].payloads)
-            if len(self.loose) > MAX_LOOSE:
-                self.join()
-        else:
+        if self.loose:
             self.join()
+        result = self.result
+        size_bytes = sum([len(piece.payloads) for piece in pieces])
+        if len(pieces) == 1 and pieces[0].count == 1 and size_bytes <= LOOSE_BYTES:
+            self._singles.append(pieces[0].payloads)
+            if len(self._singles) == MAX_LOOSE:
+                self._join_singles()
+        else:
+            self._join_singles()
             self._joined += pieces
-            self._waiting_bytes += size_bytes
-            self._settle()
+        self._waiting_bytes += size_bytes
+        self._settle()
         return result
 
     def take(self) -> list[Joined]:
         """What was accepted since the last call, in order. It counts until it is `released`."""
         self.join()
+        self._join_singles()
         pieces, self._joined = self._joined, []
         return pieces
 
@@ -115,15 +122,24 @@ class Outbox:
     def join(self) -> None:
         """Count the loose messages. They go from one list to the other in two steps without a call
         in between, where Ctrl-C could end it."""
-        count = len(self.loose)
-        if not count:
-            return
-        piece = Joined(count, b"".join(self.loose[:count]))
-        size = len(piece.payloads)
-        self._joined += [piece]
-        del self.loose[:count]
-        self._waiting_bytes += size
+        if self.loose:
+            self._join_singles()
+        while self.loose:
+            count = min(len(self.loose), MAX_LOOSE)
+            piece = Joined(count, b"".join(self.loose[:count]))
+            size = len(piece.payloads)
+            self._joined += [piece]
+            del self.loose[:count]
+            self._waiting_bytes += size
         self._settle()
+
+    def _join_singles(self) -> None:
+        """In the same way."""
+        count = len(self._singles)
+        if count:
+            piece = Joined(count, b"".join(self._singles))
+            self._joined += [piece]
+            del self._singles[:]
 
     def _settle(self) -> None:
         waiting = self._waiting_bytes

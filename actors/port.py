@@ -146,7 +146,7 @@ class CapabilityPort:
             fits = waiting + size <= self._limit_bytes
             if not fits and not self._wait_for_room(outbox, size, timeout):
                 return self._busy(node, outbox, size, waiting)
-            result = outbox.put(pieces, size)
+            result = outbox.put(pieces)
         if not self._awake:
             self._wake()
         return result
