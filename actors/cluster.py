@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from ..protocol.errors import Misuse
 from .operations import Operations
 from .partitioning import OnSlots, WorkPartition
 from .port import CapabilityPort
-from .worker import InlineWorker, Worker
+from .worker import InlineWorker, Worker, attempt
 
 if TYPE_CHECKING:
     from ..protocol.identity import ClusterId, NodeRecord
@@ -30,6 +31,7 @@ PARALLEL_REQUESTS = 4
 """Requests of other nodes that are answered at the same time, by functions that may block."""
 
 C = TypeVar("C", bound=Capability)
+logger = logging.getLogger("tagmesh.capabilities")
 
 
 class Cluster(Operations):
@@ -77,11 +79,15 @@ class Cluster(Operations):
         """A dict that all nodes share which have one of this name; registered when it is new.
 
         What is written through it has ``tag``. ``store`` keeps the records beyond the life of the
-        node; load it before registering, see `ReplicatedMap.load`.
+        node, such as `SqlRecordStore`: what it has is loaded at once, which may block, what changes
+        is written to it a moment later, and the rest when the node stops.
         """
 
         def make() -> ReplicatedMap:
-            return ReplicatedMap(name, store=store, run=self.node.handlers.run)
+            made = ReplicatedMap(name, store=store, run=self.node.handlers.run)
+            if store is not None:
+                made.load()
+            return made
 
         return ReplicatedDict(self._shared(name, ReplicatedMap, make), tag)
 
@@ -212,6 +218,8 @@ class Cluster(Operations):
         for capability in self._capabilities.values():
             if isinstance(port := getattr(capability, "port", None), CapabilityPort):
                 port.closed = True
+            if (error := attempt(capability.on_stop)) is not None:
+                logger.error("capability %s failed", capability.name, exc_info=error)
 
     def _offer(self, capability: Capability, system: NodeSystem) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..capabilities.counters import Counters
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest
+from ..capabilities.write_behind import Store
 from ..protocol.errors import Misuse
 from ..protocol.events import Event, EventRecord
 from ..protocol.identity import BinsUrl, ClusterId, NodeId
@@ -75,9 +76,11 @@ class EmbeddedNode(NodeLife):
             )
         return self._first
 
-    def replicated_dict(self, name: str, tag: str | None = None) -> ReplicatedDict:
+    def replicated_dict(
+        self, name: str, tag: str | None = None, *, store: Store | None = None
+    ) -> ReplicatedDict:
         """See `Cluster.replicated_dict`; of the node's first cluster, as the next three."""
-        return self.cluster().replicated_dict(name, tag)
+        return self.cluster().replicated_dict(name, tag, store=store)
 
     def counters(self, name: str = "tagmesh-counters") -> Counters:
         """See `Cluster.counters`."""

@@ -191,6 +191,10 @@ class ReplicatedMap(Replica):
         if self._behind is not None:
             self._behind.flush()
 
+    def on_stop(self) -> None:
+        """See `Capability.on_stop`."""
+        self.flush()
+
     # ---------------------------------------------------------------------------------------------
 
     def _next(

@@ -232,6 +232,9 @@ class Capability:
     def on_state(self, state: CapState, reason: str) -> None:
         """My own state changed."""
 
+    def on_stop(self) -> None:
+        """The node has stopped in order: the last moment to keep something. It may block."""
+
     # being a donor
 
     def sync_items(self, tags: Sequence[str]) -> Iterator[Any]:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .protocol.identity import NodeRecord
     from .protocol.messages import CapState, Section
     from .protocol.status import Status
+    from .storage.record_store import SqlRecordStore
 
 _HOME = {
     "Answer": "protocol.capability_words",
@@ -87,6 +88,7 @@ _HOME = {
     "Reply": "capabilities.pending",
     "Result": "protocol.contract",
     "Section": "protocol.messages",
+    "SqlRecordStore": "storage.record_store",
     "Status": "protocol.status",
     "StorageUnavailable": "protocol.errors",
     "Store": "capabilities.write_behind",
@@ -130,6 +132,7 @@ __all__ = [
     "Reply",
     "Result",
     "Section",
+    "SqlRecordStore",
     "Status",
     "StorageUnavailable",
     "Store",

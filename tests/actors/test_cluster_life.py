@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tagmesh import Misuse, Node, NodeDown
+from tagmesh import Misuse, Node, NodeDown, SqlRecordStore, StorageUnavailable
 from tagmesh.control.workspace import Workspace
 from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import UP_S, nothing_stays, until
@@ -101,3 +102,46 @@ def test_a_node_that_goes_down_is_told_to_who_asked_it(space: Workspace) -> None
         with pytest.raises(NodeDown, match="node 2 went down"):
             reply.result()
         gate.set()
+
+
+def test_a_dict_with_a_store_outlives_its_node(space: Workspace, tmp_path: Path) -> None:
+    """What was written in the last moment before an orderly stop is kept, too."""
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    with nothing_stays():
+        for life in range(3):
+            with Node.from_config(space.config(1)) as node:
+                users = node.replicated_dict("users", store=SqlRecordStore(url, "users", node=1))
+                assert dict(users) == {f"life {n}": n for n in range(life)}
+                node.wait_ready()
+                users[f"life {life}"] = life
+                users["gone"] = 1
+                del users["gone"]
+
+
+def test_a_store_that_fails_stops_neither_the_node_nor_its_end(
+    space: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        """Its disk is gone."""
+
+        def load(self) -> Iterable[bytes]:
+            return ()
+
+        def write(self, records: Mapping[bytes, bytes | None]) -> None:
+            raise OSError("the disk is gone")
+
+    with nothing_stays():
+        with Node.from_config(space.config(1)) as node:
+            users = node.replicated_dict("users", store=Broken())
+            users["alice"] = 1
+            assert users["alice"] == 1
+        assert "the disk is gone" in caplog.text
+        assert "capability users failed" in caplog.text
+
+
+def test_without_what_its_store_has_a_dict_is_not_there(space: Workspace, tmp_path: Path) -> None:
+    with nothing_stays(), Node.from_config(space.config(1)) as node:
+        away = SqlRecordStore(f"sqlite:///{tmp_path}/away/records.db", "users")
+        with pytest.raises(StorageUnavailable):
+            node.replicated_dict("users", store=away)
+        assert node.cluster(1).names() == ["tagmesh-requests"]
