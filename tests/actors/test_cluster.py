@@ -12,6 +12,7 @@ import pytest
 
 from tagmesh import LocalCluster, Misuse
 from tagmesh.capabilities.requests import Requests
+from tagmesh.protocol import verifying
 from tagmesh.protocol.errors import CapabilityDisabled, RemoteError, TimedOut, Unknown, Unreachable
 from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import UP_S, nothing_stays, until
@@ -114,7 +115,10 @@ def test_the_status_tells_states_and_how_the_last_sync_ended(lab: LocalCluster) 
     assert (of_1.state, of_1.without_data) == ("ok", True)
 
 
-def test_waiting_for_a_sync_and_what_a_mirror_would_drop(lab: LocalCluster) -> None:
+def test_waiting_for_a_sync_and_what_a_mirror_would_drop(
+    lab: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "SOON_S", 1e6)  # nobody repairs what is done to the copies here
     users = [node.replicated_dict("mirrored") for node in lab]
     users[0].update({f"user {n}": n for n in range(100)})
     lab.settle()
