@@ -109,8 +109,9 @@ class Outbox:
 
     def take(self) -> list[Joined]:
         """What was accepted since the last call, in order. It counts until it is `released`."""
-        self.join()
-        self._join_singles()
+        if self.loose or self._singles:
+            self.join()
+            self._join_singles()
         pieces, self._joined = self._joined, []
         return pieces
 

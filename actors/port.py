@@ -205,8 +205,11 @@ class CapabilityPort:
         """Everything accepted since the last call, per destination, in order."""
         self._awake = False  # before looking: what comes later wakes again
         with self._lock:
-            taken = {NodeId(node): outbox.take() for node, outbox in self._outboxes.items()}
-        return {node: pieces for node, pieces in taken.items() if pieces}
+            return {
+                NodeId(node): pieces
+                for node, outbox in self._outboxes.items()
+                if (pieces := outbox.take())
+            }
 
     def waiting_bytes(self, node: NodeId) -> int:
         """What was accepted for a node and has not been sent."""

@@ -14,7 +14,7 @@ has handed it to the next connection.
   sender that waits with a message of ``m`` bytes has sent more than ``g + W − m``. All of it is
   consumed some time, that is more than ``W − m`` since the last limit; for ``m ≤ W / 2`` that is
   enough for a new one. Hence the window is at least twice the longest message.
-* Cheap: a `Credit` message per half window, 16 batches of 32 KiB with the default.
+* Cheap: a `Credit` message per half window, about nine full batches with the default.
 """
 
 from __future__ import annotations
