@@ -26,7 +26,17 @@ from .errors import Misuse
 from .identity import ClusterId, NodeId
 from .messages import Digest
 from .tag_messages import MAX_CLAIMS, Claim, TagClaims
-from .tag_words import MAX_EPOCH_NUMBER, ClaimHeard, NumberHeard, digest_of_claims, rank_of
+from .tag_words import (
+    MAX_EPOCH_NUMBER,
+    ClaimHeard,
+    Epoch,
+    NumberHeard,
+    Owner,
+    digest_of_claims,
+    epoch_of,
+    is_stale,
+    rank_of,
+)
 
 MAX_KNOWN_TAGS = 256
 """Tags in one cluster, declared here or heard of."""
@@ -114,6 +124,23 @@ class ClaimTable:
                 return []
             return self._tell([sender], self.claims)
         return self._heard(sender, message.claims)
+
+    def wrote(self, source: Owner, tag: str, epoch: Epoch) -> tuple[bool, list[Effect]]:
+        """Something came that ``source`` wrote under ``epoch``: may it count? (H-24)
+
+        A node that writes under an epoch has claimed it. So of what comes first, this or the claim,
+        each lets the other in, and nothing older than what was let in ever is.
+        """
+        held = self._known.get(tag)
+        if epoch.owner != source.node_id or is_stale(epoch, held):
+            return False, [Count("H-24")]
+        if held is not None and epoch == epoch_of(held):
+            return True, []
+        made = Claim(
+            tag, epoch.number, epoch.owner, source.incarnation, epoch.priority, reason="writes"
+        )
+        effects = self._heard(source.node_id, [made])
+        return self._known.get(tag) == made, effects
 
     def set_members(self, members: Collection[NodeId]) -> list[Effect]:
         """The roster changed: claims of nodes that were not in it may count now."""

@@ -8,7 +8,7 @@ claims ever made on a tag the highest counts (H-21). The order is total and the 
    that activate under the same number have different epochs, one of which is the higher one;
 3. the higher incarnation: the later life of an owner that lost its storage;
 4. released beats not released: nobody but the owner gives an epoch up;
-5. what else could differ, so that two claims that mean different things are never equal.
+5. the successor, so that two claims that mean different things are never equal.
 
 A claim holds for one life of its owner. What a dead life claimed is still the highest claim, which
 keeps the numbers growing, but nobody has the tag by it.
@@ -64,12 +64,11 @@ def epoch_of(claim: Claim) -> Epoch:
 
 
 def rank_of(claim: Claim) -> Rank:
-    """Orders the claims of one tag: the higher one counts (H-21). Reasons make no difference."""
+    """Orders the claims of one tag: the higher one counts (H-21). Words make no difference."""
     return (
         *epoch_of(claim).rank,
         claim.incarnation,
         claim.released,
-        claim.mode,
         claim.successor or (0, 0),
     )
 

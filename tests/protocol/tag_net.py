@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from tagmesh.protocol.effects import Effect, SendTo
 from tagmesh.protocol.errors import Misuse
@@ -22,6 +23,7 @@ from tagmesh.protocol.tag_words import (
     Deactivated,
     Epoch,
     NumberHeard,
+    Owner,
     Spread,
     StoreEpoch,
     StoreRelease,
@@ -33,6 +35,13 @@ from tagmesh.protocol.tags import TagRules
 from tests.protocol.tag_bench import CLUSTER, me
 
 PING_S = 4.0
+
+
+class Written(NamedTuple):
+    """Something an active node wrote."""
+
+    source: Owner
+    epoch: Epoch
 
 
 class Node:
@@ -54,6 +63,8 @@ class Node:
             known=self.table.of("vip"),
         )
         self.active: Epoch | None = None
+        self.let_in: tuple[int, int, int] | None = None
+        """Rank of the epoch that was written under what was let in last."""
         self.storing: list[StoreEpoch] = []
         self.waiting = False
 
@@ -76,7 +87,7 @@ class Net:
         self.table_kind, self.rules_kind = table_kind, rules_kind
         self.now = 0.0
         self.links = {(a, b) for a in self.ids for b in self.ids if a < b}
-        self.flying: list[tuple[int, int, Message]] = []
+        self.flying: list[tuple[int, int, Message | Written]] = []
         self.unfit: set[int] = set()
         self.row = (0, 0)
         """(number, owner) of the shared store."""
@@ -176,9 +187,27 @@ class Net:
         """Some of the messages on their way arrive, in any order."""
         for _ in range(min(count, len(self.flying))):
             sender, receiver, message = self.flying.pop(self.luck.randrange(len(self.flying)))
-            assert isinstance(message, TagClaims | Digest)
             node = self.nodes[receiver]
+            if isinstance(message, Written):
+                self._written(node, message)
+                continue
+            assert isinstance(message, TagClaims | Digest)
             self.perform(node, node.table.receive(NodeId(sender), message))
+
+    def write(self) -> None:
+        """Whoever is active writes something, and tells all."""
+        for node in self.nodes.values():
+            token = node.rules.token
+            if token is not None and node.rules.valid(token, self.now):
+                written = Written(node.rules.me, token.epoch)
+                self.flying += [(node.id, n, written) for n in self.ids if n != node.id]
+
+    def _written(self, node: Node, written: Written) -> None:
+        let_in, effects = node.table.wrote(written.source, "vip", written.epoch)
+        self.perform(node, effects)
+        if let_in:
+            assert node.let_in is None or node.let_in <= written.epoch.rank, "an older epoch"
+            node.let_in = written.epoch.rank
 
     def answer_stores(self, count: int, *, fail: bool) -> None:
         """Some of the stores answer; one that fails may have stored the number."""
@@ -287,7 +316,8 @@ class Net:
     def check(self) -> None:
         """The same highest claim everywhere, its owner active and nobody else."""
         nodes = self.nodes.values()
-        (highest,) = {node.table.of("vip") for node in nodes}
+        assert len({node.table.digest for node in nodes}) == 1
+        highest = self.nodes[1].table.of("vip")
         active = [node for node in nodes if node.active is not None]
         assert {node.rules.state for node in nodes} <= {TagState.BACKUP, TagState.ACTIVE}
         assert not any(node.waiting for node in nodes), "somebody waits for ever"

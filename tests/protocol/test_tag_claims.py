@@ -13,15 +13,15 @@ from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import Digest
 from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS, MAX_LEAP, ClaimTable
 from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims
-from tagmesh.protocol.tag_words import ClaimHeard, NumberHeard
-from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, claim, kinds
+from tagmesh.protocol.tag_words import ClaimHeard, Epoch, NumberHeard
+from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, claim, kinds, me
 
 FOUR, STRANGER = NodeId(4), NodeId(9)
 
 
-def table(*neighbours: int, me: int = 1, known: Iterable[Claim] = ()) -> ClaimTable:
+def table(*neighbours: int, of: int = 1, known: Iterable[Claim] = ()) -> ClaimTable:
     members = [ONE, TWO, THREE, FOUR]
-    made = ClaimTable(cluster_id=CLUSTER, me=NodeId(me), members=members, known=known)
+    made = ClaimTable(cluster_id=CLUSTER, me=NodeId(of), members=members, known=known)
     for peer in neighbours:
         made.link_up(NodeId(peer))
     return made
@@ -94,7 +94,7 @@ def test_of_what_was_stored_the_highest_counts() -> None:
 
 def test_a_neighbour_whose_digest_differs_is_told_everything() -> None:
     """H-22: what was lost is made good. A node that knows no tags says nothing of them."""
-    node, other = table(2), table(1, me=2)
+    node, other = table(2), table(1, of=2)
     heard(node, 2, claim(3))
     assert told(node.receive(TWO, Digest(CLUSTER, [], other.digest))) == [(2, [claim(3)])]
     assert node.receive(TWO, Digest(CLUSTER, [])) == []
@@ -146,13 +146,35 @@ def test_a_claim_of_a_stranger_is_forgotten_once_there_is_a_higher_one() -> None
 
 def test_what_a_removed_node_claimed_is_the_highest_still() -> None:
     """Numbers never go back. A newcomer cannot hold it, so digests are about the others."""
-    node, newcomer = table(2, 4, known=[claim(5, THREE)]), table(1, me=2)
+    node, newcomer = table(2, 4, known=[claim(5, THREE)]), table(1, of=2)
     members = [ONE, TWO, FOUR]
     node.set_members(members)
     newcomer.set_members(members)
     assert told(heard(node, 2, claim(4, 2))) == [(2, [claim(5, THREE)])]
     assert NumberHeard("vip", 5) in heard(newcomer, 1, claim(5, THREE))
     assert node.digest == newcomer.digest
+
+
+def test_what_is_written_under_an_epoch_is_as_good_as_its_claim() -> None:
+    """H-24: it may come before the claim; from then on nothing older is let in."""
+    node = table(2, 3)
+    assert heard(node, 2, claim(3))
+    assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == (True, [])
+    let_in, effects = node.wrote(me(3), "vip", Epoch(4, THREE, 40))
+    made = claim(4, 3, priority=40, reason="writes")
+    assert (let_in, effects[0], told(effects)) == (True, ClaimHeard(made), [(2, [made])])
+    assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == (False, [Count("H-24")])
+    assert heard(node, 3, claim(4, 3, priority=40, reason="asked")) == []
+    heard(node, 3, claim(4, 3, priority=40, released=True))
+    assert node.wrote(me(3), "vip", Epoch(4, THREE, 40))[0], "written before it was given up"
+
+
+def test_nobody_writes_under_the_epoch_of_another_or_one_that_cannot_be() -> None:
+    node = table(2, 3)
+    assert node.wrote(me(2), "vip", Epoch(4, THREE, 50)) == (False, [Count("H-24")])
+    assert node.wrote(me(2), "vip", Epoch(MAX_LEAP + 1, TWO, 50)) == (False, [Count("W15")])
+    assert not node.wrote(me(9), "vip", Epoch(4, STRANGER, 50))[0]
+    assert node.claims == []
 
 
 def test_one_tag_too_many_is_refused_and_counted() -> None:
@@ -175,7 +197,7 @@ def test_one_tag_too_many_is_refused_and_counted() -> None:
 def test_claims_told_in_any_order_over_any_links_end_equal(seed: int) -> None:
     """Four nodes in a line, messages in random order, some lost, then three digest rounds."""
     luck = random.Random(seed)
-    nodes = {n: table(*(p for p in (n - 1, n + 1) if 1 <= p <= 4), me=n) for n in range(1, 5)}
+    nodes = {n: table(*(p for p in (n - 1, n + 1) if 1 <= p <= 4), of=n) for n in range(1, 5)}
     flying: list[tuple[int, int, TagClaims | Digest]] = []
 
     def send(sender: int, effects: Iterable[Effect]) -> None:
