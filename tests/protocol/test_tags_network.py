@@ -13,7 +13,7 @@ from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.tag_claims import ClaimTable
 from tagmesh.protocol.tag_messages import Claim
-from tagmesh.protocol.tag_words import ClaimHeard, TagState
+from tagmesh.protocol.tag_words import ClaimHeard, Epoch, Owner, TagState
 from tagmesh.protocol.tags import TagRules
 from tests.protocol.tag_net import Net
 
@@ -123,20 +123,30 @@ def test_the_rule_of_opensips_fails_this_test() -> None:
         net.check()
 
 
-def test_receivers_that_let_everything_in_fail_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test of the test: of what two owners wrote the older may come last."""
+class LetsEverythingIn(ClaimTable):
+    """A defect: no fence."""
+
+    def wrote(self, source: Owner, tag: str, epoch: Epoch) -> tuple[bool, list[Effect]]:
+        return True, []
+
+
+def older_writes_let_in(kind: type[ClaimTable]) -> int:
+    """Of ten histories in which two nodes are active, one after the other."""
     history: list[Step] = [
         ("activate", 1), ("store", 3, False), ("deliver", 20), ("write",),
         ("activate", 2), ("store", 3, False), ("write",), ("deliver", 20),
     ]  # fmt: skip
-    found = []
-    for fenced in (True, False):
-        if not fenced:
-            monkeypatch.setattr("tagmesh.protocol.tag_claims.is_stale", lambda *_: False)
-        for seed in range(10):
-            try:
-                play(Net(3, seed, shared=True), history)
-            except AssertionError:
-                found.append(fenced)
-    assert found, "the older one never came last"
-    assert True not in found
+    found = 0
+    for seed in range(10):
+        try:
+            play(Net(3, seed, shared=True, table_kind=kind), history)
+        except AssertionError as error:
+            assert "an older epoch" in str(error)
+            found += 1
+    return found
+
+
+def test_receivers_without_a_fence_fail_this_test() -> None:
+    """A test of the test: of what two owners wrote the older may come last."""
+    assert older_writes_let_in(LetsEverythingIn) > 0
+    assert older_writes_let_in(ClaimTable) == 0
