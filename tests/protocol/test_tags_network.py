@@ -141,8 +141,7 @@ def older_writes_let_in(kind: type[ClaimTable]) -> int:
         try:
             play(Net(3, seed, shared=True, table_kind=kind), history)
         except AssertionError as error:
-            assert "an older epoch" in str(error)
-            found += 1
+            found += "an older epoch" in str(error)
     return found
 
 
