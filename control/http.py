@@ -1,7 +1,8 @@
 """The HTTP face: Flask on gevent's server, for programs and people on the same machine.
 
 ``POST /mi``: JSON-RPC. ``GET /api/v1/state``: the whole snapshot. ``GET /healthz`` and
-``GET /readyz``: 200 or 503.
+``GET /readyz``: 200 or 503. ``GET /cap/<cluster>/<name>``: 200 while that capability is OK on this
+node, else 503, for load balancers.
 
 A web page that somebody opens on this machine can make the browser send requests here. Three
 checks stop it: JSON-RPC must be declared as ``application/json``, which a page may send to another
@@ -29,6 +30,7 @@ from werkzeug.exceptions import (
     HTTPException,
     LengthRequired,
     MethodNotAllowed,
+    NotFound,
     UnsupportedMediaType,
 )
 
@@ -214,6 +216,10 @@ def _application(node: _Node, host: str) -> flask.Flask:
     def readyz() -> flask.Response:
         return _probe(node, "ready", lambda status: status.ready)
 
+    @app.get("/cap/<int:cluster>/<path:name>")
+    def cap(cluster: int, name: str) -> flask.Response:
+        return _capability(node, cluster, name)
+
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> flask.Response:
         response = _json({"error": error.description}, error.code or 500)
@@ -268,6 +274,22 @@ def _probe(node: _Node, name: str, good: Callable[[Status], bool]) -> flask.Resp
     snapshot = node.call(_snapshot)
     passed = snapshot.status is not None and good(snapshot.status)
     return _json({name: passed}, 200 if passed else 503)
+
+
+def _capability(node: _Node, cluster_id: int, name: str) -> flask.Response:
+    status = node.call(_snapshot).status
+    clusters = status.clusters if status is not None else []
+    found = [
+        capability
+        for cluster in clusters
+        if cluster.cluster_id == cluster_id
+        for capability in cluster.capabilities
+        if capability.name == name
+    ]
+    if not found and status is not None:
+        raise NotFound(f"this node has no capability {ascii(name)[:80]} in cluster {cluster_id}")
+    state = found[0].state if found else "unknown"
+    return _json({"state": state}, 200 if state == "ok" else 503)
 
 
 def _json(value: Any, status: int = 200) -> flask.Response:

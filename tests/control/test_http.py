@@ -22,7 +22,7 @@ from tagmesh.control import http as face
 from tagmesh.control import mi
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.status import Status
-from tests.control.fake_node import FakeNode, make_status, served
+from tests.control.fake_node import FakeNode, capability, make_status, served
 
 JSON = {"Content-Type": "application/json"}
 HEAD = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -172,6 +172,22 @@ def test_probes_follow_the_node(url: str, node: FakeNode, path: str, field: str)
     assert (status, json.loads(body)) == (503, {field: False})
 
 
+@pytest.mark.parametrize(("state", "code"), [("ok", 200), ("syncing", 503), ("disabled", 503)])
+def test_a_load_balancer_asks_for_one_capability(
+    url: str, node: FakeNode, state: str, code: int
+) -> None:
+    (first, *_) = node.current.clusters
+    cluster = msgspec.structs.replace(first, capabilities=[capability("a name", state=state)])
+    node.current = msgspec.structs.replace(node.current, clusters=[cluster])
+    where = f"/cap/{cluster.cluster_id}/a%20name"
+    status, _, body = exchange(url, "GET", where)
+    assert (status, json.loads(body)) == (code, {"state": state})
+    for other in (f"/cap/{cluster.cluster_id}/other", "/cap/77/a%20name"):
+        status, _, body = exchange(url, "GET", other)
+        assert status == 404
+        assert "has no capability" in json.loads(body)["error"]
+
+
 def test_a_node_that_cannot_tell_its_status(
     url: str, node: FakeNode, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +195,7 @@ def test_a_node_that_cannot_tell_its_status(
     with caplog.at_level(logging.CRITICAL):
         assert exchange(url, "GET", "/healthz")[0] == 503
         assert exchange(url, "GET", "/readyz")[0] == 503
+        assert exchange(url, "GET", "/cap/1/users")[0] == 503
         status, _, body = exchange(url, "GET", "/api/v1/state")
         assert rpc(url, "clusterer_list")[1]["error"]["code"] == -32000
     assert status == 503
