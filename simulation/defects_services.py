@@ -1,4 +1,5 @@
-"""Mutants of what a node is to others: the state of its capabilities, and its part in the work."""
+"""Mutants of what runs on a node: states of capabilities, parts of the work, records of maps."""
+# ruff: noqa: SLF001 - a defect is put in where the rule is
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ from typing import Any
 import msgspec
 
 from ..actors.switches import Switches
+from ..capabilities import table
+from ..capabilities.records import Head
 from ..protocol.capability import CapabilityRules
 from ..protocol.capability_words import Trigger
 from ..protocol.donors import CapabilityView
 from ..protocol.effects import Effect
 from ..protocol.messages import CapabilityState, CapState
-from ..protocol.partition import Partition
+from ..protocol.partition import Member, Partition
 from .defect import Replace, mutant
 
 
@@ -77,3 +80,52 @@ def onephase(replace: Replace) -> None:
         begin(self, *args, **{**settings, "two_phase": False})
 
     replace(Partition, "__init__", at_once)
+
+
+@mutant(
+    "keepsgone",
+    rule="P-1",
+    defect="who has left keeps its part of the work",
+    history="leaver",
+    dies="P-1",
+)
+def keepsgone(replace: Replace) -> None:
+    """Views only grow, until somebody's new life takes the place of its old one."""
+    follow = Partition._follow
+
+    def grow(self: Partition, members: tuple[Member, ...]) -> None:
+        kept = {member.node_id: member for member in (*self.view.members, *members)}
+        follow(self, tuple(sorted(kept.values(), key=lambda member: member.node_id)))
+
+    replace(Partition, "_follow", grow)
+
+
+@mutant(
+    "olderwins",
+    rule="M-1",
+    defect="of two versions of a record the older one stays when nodes compare what they have",
+    history="busy",
+    dies="I5",
+)
+def olderwins(replace: Replace) -> None:
+    """All nodes have the same in the end, and what an application wrote last is gone."""
+    version, merge = table._version, table.Table.merge
+
+    class Older(tuple):  # type: ignore[type-arg]  # a version, compared the other way round
+        """Less is more."""
+
+        def __lt__(self, other: Any) -> bool:
+            return tuple(self) > tuple(other)
+
+    def older(head: Head, item: bytes) -> Any:
+        return Older(version(head, item))
+
+    def merged(self: table.Table, items: Any, tag: str | None = None) -> Any:
+        now = Replace()
+        now(table, "_version", older)
+        try:
+            return merge(self, items, tag)
+        finally:
+            now.undo()
+
+    replace(table.Table, "merge", merged)

@@ -17,7 +17,7 @@ HISTORIES: Mapping[str, Callable[[int], World]] = {
         h.clock_back, h.ways_round, h.bridge, h.circle, m.rows, m.storage, m.no_own_row,
         m.stranger, m.impostor, m.upgrade, m.flood, m.hostile_bytes, m.hostile_messages,
         c.busy, c.unanswered, c.both_ask, c.stale_donor, c.unasked, c.damaged, c.long_sync,
-        c.relayed, c.slow_reader, c.far_reader, c.bulk,
+        c.leaver, c.relayed, c.slow_reader, c.far_reader, c.bulk,
     )
 }  # fmt: skip
 """Kind → history of a seed."""

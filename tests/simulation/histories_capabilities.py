@@ -153,6 +153,16 @@ def long_sync(seed: int) -> World:
     return b.over()
 
 
+def leaver(seed: int) -> World:
+    """A node leaves for good; the others have its work to do."""
+    b = Busy(seed, 3)
+    b.world.remove(3)
+    b.world.run_for(b.world.random.uniform(5.0, 8.0))
+    b.world.stop(3)
+    b.world.run_for(SETTLE_S)
+    return b.over()
+
+
 # Messages -----------------------------------------------------------------------------------------
 
 
