@@ -49,29 +49,24 @@ class Inbox:
     """
 
     def __init__(self, actor: ClusterActor) -> None:
-        self._actor = actor
+        self.actor = actor
         self.waiting: deque[Any] = deque()
         """What waits, the oldest first; the actor takes it from there."""
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Queue; raises `InboxFull` at the limit. Stops are always taken."""
         if len(self.waiting) >= MAX_INBOX and not isinstance(envelope.message, _ActorStop):
-            raise InboxFull(f"{self._actor.name} has {MAX_INBOX} messages waiting")
+            raise InboxFull(f"{self.actor.name} has {MAX_INBOX} messages waiting")
         self.waiting.append(envelope)
-        self._actor.wake()
+        self.actor.wake()
 
     def tell(self, mail: object) -> bool:
         """Queue, in the hub's thread; False when the actor is over or does not keep up (H3)."""
-        if len(self.waiting) >= MAX_INBOX or self._actor.over:
+        if len(self.waiting) >= MAX_INBOX or self.actor.over:
             return False
         self.waiting.append(mail)
-        self._actor.wake()
+        self.actor.wake()
         return True
-
-    def hand(self, mail: object) -> bool:
-        """`tell`, but an actor that rests acts at once. For callbacks of the hub, and for an actor
-        that has nothing more to do with its own mail: so nothing is entered half done."""
-        return self._actor.act(mail) or self.tell(mail)
 
     def tick(self) -> None:
         """Queue a tick, always: it is one, however long the queue is."""
@@ -165,8 +160,9 @@ class ClusterActor(pykka.Actor):
             self.context.runtime.call_soon(self._burst)
 
     def act(self, mail: object) -> bool:
-        """Handle ``mail``, and what is told meanwhile, now. False when it has something else to do:
-        nothing waits for an actor that rests."""
+        """Handle ``mail``, and what is told meanwhile, now; False when it does not rest: what waits
+        for it comes first. For callbacks of the hub, and for an actor that has nothing more to do
+        with its own mail: so nothing is entered half done."""
         if self._awake or self.over or self.context.runtime.stopped:
             return False
         self._awake = True

@@ -115,9 +115,9 @@ class Supervisor:
         return True
 
     def hand(self, name: Name, message: object) -> bool:
-        """`tell`, but who rests acts at once; see `Inbox.hand` for who may."""
+        """`tell`, but who rests acts at once; see `ClusterActor.act` for who may."""
         inbox = self._inboxes.get(name)
-        if inbox is None or not inbox.hand(message):
+        if inbox is None or not (inbox.actor.act(message) or inbox.tell(message)):
             self.dead_letters[str(name[0])] += 1
             return False
         return True

@@ -45,6 +45,7 @@ class SendQueue:
     def __init__(self, limit_bytes: int, max_frame_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._data_limit_bytes = min(MAX_DATA_BYTES, int(limit_bytes * DATA_SHARE))
+        self._straight_bytes = min(MAX_CHUNK_BYTES, self._data_limit_bytes) - HEADER_BYTES
         self._max_frame_bytes = max_frame_bytes
         # control before data, so that pings are never stuck behind bulk data
         self._control: deque[_Unit] = deque()
@@ -61,8 +62,7 @@ class SendQueue:
         if self.queued_bytes or len(messages) > _ENCODE_AT_ONCE:
             return b""
         body = wire.encode(messages)
-        fits = HEADER_BYTES + len(body) <= min(MAX_CHUNK_BYTES, self._data_limit_bytes)
-        return frame(body) if fits else b""
+        return frame(body) if len(body) <= self._straight_bytes else b""
 
     def offer(self, messages: Sequence[Message], taken_bytes: int = 0) -> bool:
         """Queue all of ``messages``, or none and return False when they do not fit now.
