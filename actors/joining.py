@@ -65,6 +65,7 @@ class JoinerActor(ClusterActor):
         self._registration = registration
         self._session = session
         self._capability = registration.capability
+        self._sections_asked: AskSections | None = None
         self._told = wish.compare is None
         """Somebody wants to hear of it."""
         self.rules = Joiner(
@@ -143,7 +144,8 @@ class JoinerActor(ClusterActor):
             return
         match question:
             case AskSections():
-                self.apply(self.rules.sections(answer.result, now))
+                if question is self._sections_asked:  # else by the sync before this one
+                    self.apply(self.rules.sections(answer.result, now))
             case Apply():
                 done = (question.session, question.number, answer.result)
                 self.apply(self.rules.applied(*done, now))
@@ -161,6 +163,7 @@ class JoinerActor(ClusterActor):
                 assert not isinstance(effect.message, SyncChunk), "a joiner sends no data"
                 self.context.send_routed(effect.message)
             case AskSections():
+                self._sections_asked = effect
                 self._ask(effect, lambda: keyed.sections(effect.tags))
             case Apply():
                 self._ask(effect, lambda: self._take(effect.pieces))

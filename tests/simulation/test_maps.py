@@ -139,3 +139,19 @@ def test_comparing_is_quiet() -> None:
     world.run_for(300)
     assert {node: len(world.events[node]) for node in world.ids} == before
     assert 3 * 5 <= requests(world) - asked <= 3 * 10, "one of each node in 30 to 60 s"
+
+
+def test_a_sync_that_is_asked_for_during_a_comparison_goes_first() -> None:
+    world = booted()
+    world.slow(1, 2, 0.5)
+    before = world.sent[2, 1, "SyncRequest"]
+    world.until(lambda: world.sent[2, 1, "SyncRequest"] > before, within_s=130)
+    assert world.state(2, NAME) is CapState.OK
+    seen = len(world.events[world.ids[1]])
+    tell(world, 2, SyncWanted(SyncWish()))
+    world.run_for(0.1)
+    assert world.state(2, NAME) is CapState.SYNCING
+    world.until(lambda: world.state(2, NAME) is CapState.OK, within_s=15)
+    kinds = [event.kind for event in world.events[world.ids[1]][seen:]]
+    assert kinds.count(Event.SYNC_STARTED) == kinds.count(Event.SYNC_DONE) == 1
+    assert world.processes[world.ids[1]].system.context.supervisor.crashes == 0
