@@ -61,14 +61,12 @@ from .mail import (
 
 PAUSE_AT = 1000
 """Batches waiting in the inbox at which reading from the peer pauses (H3)."""
+_GREETING = (Hello, Welcome, Refusal)
 
 
 def _of_connection(message: Any) -> bool:
     """A message is about the connection itself, not about one of its clusters."""
     return isinstance(message, _GREETING) or message.cluster_id == 0
-
-
-_GREETING = (Hello, Welcome, Refusal)
 
 
 class PeerActor(ClusterActor):

@@ -340,8 +340,6 @@ class Peering:
 
     def _greetings(self) -> list[Greeting]:
         """Connections that are not established, oldest first."""
-        if len(self._connections) == (self.established is not None):
-            return []  # nearly always
         return [g for g in self._connections.values() if g.phase is not Phase.ESTABLISHED]
 
     def _contested(self) -> list[Greeting]:

@@ -21,7 +21,7 @@ from ..protocol.errors import Misuse, Reason
 from ..protocol.identity import NodeId, PeerIdentity
 from .base import Ending
 from .certificates import Credentials, check_own, fingerprint, judge, read_credentials
-from .records import Records
+from .tlsrecords import Records
 from .verdicts import HARMLESS_ALERTS, of_alert, of_openssl, of_x509_error
 
 MAX_WRITE_BYTES = 64 * 1024

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tagmesh.protocol.identity import NodeId
-from tagmesh.transport.records import Records
 from tagmesh.transport.tls import TlsSession, load_tls
+from tagmesh.transport.tlsrecords import Records
 from tests.pki import TestCa
 
 
