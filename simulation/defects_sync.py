@@ -26,6 +26,7 @@ from ..protocol.sync_pieces import Piece
 from ..protocol.sync_try import Try
 from ..protocol.sync_words import Wish
 from ..protocol.topology import Topology
+from ..protocol.verifying import Verifying
 from .defect import Replace, mutant
 
 
@@ -230,3 +231,16 @@ def nochunkcheck(replace: Replace) -> None:
 
     replace(sync_try, "checksum", lambda _pieces: Alike())
     replace(Try, "missing", property(lambda _self: []))
+
+
+@mutant(
+    "nocompare",
+    rule="B7",
+    defect="copies of a map that differ are never compared",
+    history="busy",
+    dies="I5",
+)
+def nocompare(replace: Replace) -> None:
+    """It is never time."""
+    replace(Verifying, "due", lambda _self, _now: None)
+    replace(Verifying, "see", lambda _self, _peers, _now: None)
