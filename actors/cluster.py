@@ -89,7 +89,13 @@ class Cluster(Operations):
                 made.load()
             return made
 
-        return ReplicatedDict(self._shared(name, ReplicatedMap, make), tag)
+        records = self._shared(name, ReplicatedMap, make)
+        if store is not None and records.store is not store:
+            raise Misuse(
+                f"the dict {name!r} of cluster {self.cluster_id} is there already, without this"
+                " store: name its store where it is made first"
+            )
+        return ReplicatedDict(records, tag)
 
     def counters(self, name: str = "tagmesh-counters") -> Counters:
         """Counters that all nodes share which have some of this name; registered when new."""

@@ -55,7 +55,7 @@ class ReplicatedMap(Replica):
         """``store`` keeps the records beyond the life of the node, see `load`. ``run`` has it, and
         functions given to `on_change`, called where they may block; without, in own threads."""
         super().__init__(name, store, run)
-        self._store = store
+        self.store = store
         self._max_records = max_records
 
     # Who may write: filled by those who know the owners of tags ----------------------------------
@@ -174,9 +174,9 @@ class ReplicatedMap(Replica):
 
     def load(self) -> int:
         """Take what the store kept, before registering; how many records. Blocks."""
-        if self._store is None:
+        if self.store is None:
             raise Misuse(f"map {self.name!a} has no store to load from")
-        records = iter(self._store.load())
+        records = iter(self.store.load())
         while portion := list(islice(records, MAX_LOADED_RECORDS)):
             with self._lock:
                 _, broken = self._table.merge(portion)

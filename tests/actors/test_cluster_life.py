@@ -113,6 +113,8 @@ def test_a_dict_with_a_store_outlives_its_node(space: Workspace, tmp_path: Path)
                 users = node.replicated_dict("users", store=SqlRecordStore(url, "users", node=1))
                 assert dict(users) == {f"life {n}": n for n in range(life)}
                 node.wait_ready()
+                with pytest.raises(Misuse, match="is there already, without this store"):
+                    node.replicated_dict("users", store=SqlRecordStore(url, "others"))
                 users[f"life {life}"] = life
                 users["gone"] = 1
                 del users["gone"]
