@@ -32,6 +32,7 @@ from __future__ import annotations
 import itertools
 from functools import lru_cache
 from hashlib import blake2b
+from typing import cast
 
 import msgspec
 
@@ -206,7 +207,8 @@ class Partition:
         shares = tuple((m.node_id, m.weight) for m in members)
         owners = _owners(shares) if not self._observes else ()
         self.view = PartitionView(_view_id(members), members, owners)
-        self._owned = frozenset(slot for slot, owner in enumerate(owners) if owner == self._me)
+        me = self._me
+        self._owned = frozenset([slot for slot, owner in enumerate(owners) if owner == me])
 
 
 _Part = tuple[Stint, bool]
@@ -239,7 +241,7 @@ def _owners(members: tuple[tuple[NodeId, int], ...]) -> tuple[NodeId, ...]:
     """The owner of each slot among (node, weight)."""
     rows = [_scores(node, weight) for node, weight in members]
     best = map(max, *rows) if len(rows) > 1 else itertools.chain(*rows)
-    return tuple(NodeId(MAX_ID - (score & MAX_ID)) for score in best)
+    return tuple(cast("list[NodeId]", [MAX_ID - (score & MAX_ID) for score in best]))
 
 
 @lru_cache(maxsize=256)
