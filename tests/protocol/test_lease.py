@@ -243,11 +243,14 @@ def test_a_preferred_node_gets_the_tag_back_when_it_has_been_fit_for_long() -> N
     assert rules.view_changed(around((3,)), 4.0) == []
     rules.tick(6.0)
     rules.renewed(row(1, 1, 10.0, preferred=(2, 1)), 6.1)
-    assert rules.view_changed(around(), 7.0) == []
+    assert rules.view_changed(around(), 6.5) == []
     rules.tick(9.0)
     rules.renewed(row(1, 1, 10.0, preferred=(2, 1)), 9.1)
-    assert rules.deadline == 12.0
-    assert rules.tick(12.0) == [LeaseOver("node 2 is preferred", TWO), GiveUp(1)]
+    assert rules.deadline == 11.5
+    assert rules.tick(11.5) == [LeaseOver("node 2 is preferred", TWO), GiveUp(1)]
+    rules.view_changed(around((3,)), 11.6)
+    rules.given_up(11.6)
+    assert rules.row_read(row(1, 1, released=True, preferred=(2, 1)), 11.7) == [], "2 has its time"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_defaults_fit_together() -> None:
         ({"retry_s": 3.1}, "leaves no time to renew it after 3 s and to try again twice, 3.1 s"),
         ({"renew_s": 5.1}, "a lease of 10 s less 1 s for safety leaves no time"),
         ({"renew_s": 0.0}, "shorten these or lengthen the ttl"),
-        ({"retry_s": -1.0}, "shorten these or lengthen the ttl"),
+        ({"retry_s": 0.0}, "shorten these or lengthen the ttl"),
     ],
 )
 def test_what_could_have_two_owners_or_no_time_is_refused(

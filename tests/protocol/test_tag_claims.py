@@ -120,6 +120,12 @@ def test_a_number_that_cannot_be_is_ignored_and_counted(number: int) -> None:
     assert kinds(heard(node, 2, claim(3 + MAX_LEAP))) == ["ClaimHeard", "SendTo"]
 
 
+def test_the_last_number_is_one_that_databases_can_store() -> None:
+    node = table(2, known=[claim(2**63 - 2)])
+    assert heard(node, 2, claim(2**63)) == [Count("W15")]
+    assert heard(node, 2, claim(2**63 - 1)) == [ClaimHeard(claim(2**63 - 1))]
+
+
 def test_a_claim_of_a_stranger_is_ignored_until_the_roster_knows_him() -> None:
     """W15: nobody gets or loses a tag by it, but its number counts for the next epoch."""
     node, theirs = table(2, 3), claim(5, STRANGER)

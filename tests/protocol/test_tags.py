@@ -120,10 +120,34 @@ def test_force_holds_for_one_activation_only() -> None:
     assert refusal(rules.store_failed(3, "away", 0.3))
 
 
+def test_who_forces_what_was_asked_without_force_gets_it() -> None:
+    rules = tag()
+    rules.activate("asked", 0.0)
+    rules.activate("now", 0.1, force=True)
+    rules.activate("asked again", 0.2)
+    assert only(rules.store_failed(1, "away", 0.3), Activated)
+
+
 def test_the_last_number_ends_a_tag() -> None:
     rules = tag(claim(MAX_EPOCH_NUMBER))
     with pytest.raises(Misuse, match="no epoch after 9223372036854775807: take another tag"):
         rules.activate("asked", 0.0)
+
+
+def test_the_last_number_may_be_used_up_while_one_is_asked_for() -> None:
+    for force in (False, True):
+        rules = tag()
+        rules.activate("asked", 0.0, force=force)
+        rules.number_heard(MAX_EPOCH_NUMBER, 0.1)
+        assert refusal(rules.stored(1, 1, 0.2)).endswith(
+            "others claim it at the same time; try again"
+        )
+        rules = tag()
+        rules.activate("asked", 0.0, force=force)
+        rules.number_heard(MAX_EPOCH_NUMBER, 0.1)
+        assert "by force one epoch might have two owners" in refusal(
+            rules.store_failed(1, "away", 0.2)
+        )
 
 
 def test_a_number_heard_of_counts() -> None:

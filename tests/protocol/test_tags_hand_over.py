@@ -104,6 +104,21 @@ def test_a_successor_tries_until_it_has_the_number_or_the_offer_is_void() -> Non
     assert is_idle(rules)
 
 
+def test_a_successor_stops_when_somebody_else_claims() -> None:
+    rules = tag()
+    rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)
+    assert rules.claim_heard(claim(5, 3), 0.1) == []
+    assert is_idle(rules)
+
+
+def test_what_no_person_asked_for_is_never_forced() -> None:
+    """Not even when one joins in, who did not say so."""
+    rules = tag()
+    rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)
+    rules.activate("asked", 0.1)
+    assert "by force" in refusal(rules.store_failed(1, "away", 0.2))
+
+
 def test_a_person_speeds_up_a_claim_that_waits() -> None:
     rules = tag()
     rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)

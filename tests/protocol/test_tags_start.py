@@ -11,7 +11,7 @@ from tagmesh.protocol.tag_words import (
     StoreRelease,
     TagState,
 )
-from tagmesh.protocol.tags import ALONE_INTERVALS, TagRules
+from tagmesh.protocol.tags import ALONE_INTERVALS, STORE_RETRY_S, TagRules
 from tests.protocol.tag_bench import (
     LIFE,
     ONE,
@@ -92,6 +92,13 @@ def test_policy_steal_takes_it_from_whoever_has_it() -> None:
     assert rules.tick(PING_S) == [StoreEpoch(1, 5)]
     assert rules.store_lost(1, 6, TWO, PING_S) == [StoreEpoch(2, 6)]
     assert only(rules.stored(2, 7, PING_S), Activated)
+
+
+def test_the_first_of_two_times_counts() -> None:
+    rules = starting(None, 2)
+    rules.claim_heard(claim(4, 2, released=True, successor=(1, LIFE)), 0.0)
+    rules.store_failed(1, "away", 0.5)
+    assert rules.deadline == 0.5 + STORE_RETRY_S
 
 
 def test_who_was_activated_meanwhile_has_nothing_to_start() -> None:
