@@ -45,12 +45,14 @@ Broken = list[tuple[bytes, str]]
 class Section:
     """Records of one tag in one bucket."""
 
-    __slots__ = ("_total", "gone", "new", "records")
+    __slots__ = ("_told", "_total", "gone", "new", "records")
 
     def __init__(self) -> None:
         self.records: dict[bytes, bytes] = {}
         """By packed key, each with its whole bytes; tombstones too."""
         self._total = 0
+        self._told: messages.Section | None = None
+        """What `told` said, while it holds."""
         self.new: list[bytes] = []
         """Came since the hashes were added up."""
         self.gone: list[bytes] = []
@@ -58,10 +60,18 @@ class Section:
 
     def total(self) -> int:
         """The sum of the hashes, give or take multiples of the modulus."""
+        self._told = None
         self._total += sum_of(self.new) - sum_of(self.gone)
         self.new.clear()
         self.gone.clear()
         return self._total
+
+    def told(self, tag: str, bucket: int) -> messages.Section:
+        """Its count and digest. Kept: with very many sections, most have not changed since."""
+        if self._told is None or self.new or self.gone:
+            digest = digest_of(self.total())
+            self._told = messages.Section(tag, bucket, len(self.records), digest)
+        return self._told
 
 
 class Table:
@@ -99,13 +109,12 @@ class Table:
 
     def sections(self, tags: Sequence[str]) -> list[messages.Section]:
         """Count and digest of every section that is not empty, by tag and bucket."""
-        found = [
-            messages.Section(tag, number, len(section.records), digest_of(section.total()))
-            for number, home in enumerate(self._buckets)
-            for tag, section in home.items()
-            if not tags or tag in tags
-        ]
-        return sorted(found, key=lambda section: (section.tag, section.bucket))
+        found: dict[str, list[messages.Section]] = {}
+        for number, home in enumerate(self._buckets):
+            for tag, section in home.items():
+                if not tags or tag in tags:
+                    found.setdefault(tag, []).append(section.told(tag, number))
+        return [section for tag in sorted(found) for section in found[tag]]
 
     def merge(self, items: Iterable[bytes], tag: str | None = None) -> tuple[list[bytes], Broken]:
         """Take strangers' records; (keys that changed, what is broken).

@@ -109,6 +109,21 @@ def test_sections_are_listed_in_order_and_by_tag() -> None:
     assert table.sections(["t9"]) == []
 
 
+@pytest.mark.parametrize("pause", [1, 2, MAX_UNSUMMED, MAX_UNSUMMED + 1])
+def test_what_is_told_of_a_section_is_what_it_has_now(pause: int) -> None:
+    table = Table()
+    table.merge([made("still")])
+    for counter in range(1, 3 * MAX_UNSUMMED + 4):
+        table.merge([made("often", counter=counter)])
+        if counter % pause == 0:
+            assert table.sections([]) == reckoned(table)
+    item = table.get(pack_key("often"))
+    assert item is not None
+    table.remove(read_head(item), item)
+    assert table.sections([]) == reckoned(table)
+    assert sum(section.count for section in table.sections([])) == 1
+
+
 BROKEN = {
     "no record": b"\xc0",
     "nothing": b"",
