@@ -170,7 +170,7 @@ def test_a_locked_file_is_an_error_in_bounded_time(sqlite_storage: Storage) -> N
         assert tags.claim(C1, VIP, A, seen=0).done
 
 
-RACE_TRIES = {"sqlite": 240, "postgresql": 1600, "mariadb": 1600}
+RACE_TRIES = {"sqlite": 160, "postgresql": 800, "mariadb": 800}
 """Few enough for ten seconds; ``make soak`` has 10,000."""
 
 
