@@ -217,6 +217,13 @@ def test_what_was_claimed_in_my_name_but_not_by_me_is_given_up(life: int) -> Non
     assert rules.activate("asked", 0.0) == [StoreEpoch(1, 9)]
 
 
+def test_a_number_that_was_claimed_in_my_name_is_not_claimed_again() -> None:
+    rules = tag()
+    rules.activate("asked", 0.0)
+    rules.claim_heard(claim(1, 1), 0.1)
+    assert rules.stored(1, 1, 0.2) == [StoreEpoch(2, 1)]
+
+
 def test_an_earlier_life_of_mine_is_history() -> None:
     rules = tag()
     assert rules.claim_heard(claim(8, 1, life=LIFE - 1), 0.0) == []
