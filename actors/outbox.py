@@ -26,6 +26,8 @@ LOOSE_BYTES = 1280
 MAX_LOOSE = BATCH_BYTES // LOOSE_BYTES
 """Loose messages; one more, and they are joined. A batch holds them, however long they are."""
 LOOSE_RESERVE_BYTES = 160 * 1024
+OVERDUE_BYTES = 256 * 1024
+"""More than this waits to be taken: the hub would like to, and does not get its turn."""
 
 
 class Verdict(NamedTuple):
@@ -51,6 +53,7 @@ class Outbox:
 
     __slots__ = (
         "_joined",
+        "_joined_bytes",
         "_limit_bytes",
         "_singles",
         "_waiting_bytes",
@@ -77,9 +80,15 @@ class Outbox:
         self._limit_bytes = limit_bytes
         self._waiting_bytes = 0
         self._joined: list[Joined] = []
+        self._joined_bytes = 0
         self._singles: list[bytes | memoryview] = []
         """Counted, not joined yet: behind all that are joined, before all loose ones."""
         self.judge(verdict)
+
+    @property
+    def overdue(self) -> bool:
+        """More waits to be taken than the hub leaves when it gets its turn."""
+        return self._joined_bytes > OVERDUE_BYTES
 
     def judge(self, verdict: Verdict) -> None:
         """This is what becomes of messages now."""
@@ -103,6 +112,7 @@ class Outbox:
         else:
             self._join_singles()
             self._joined += pieces
+            self._joined_bytes += size_bytes
         self._waiting_bytes += size_bytes
         self._settle()
         return result
@@ -113,6 +123,7 @@ class Outbox:
             self.join()
             self._join_singles()
         pieces, self._joined = self._joined, []
+        self._joined_bytes = 0
         return pieces
 
     def released(self, size_bytes: int) -> None:
@@ -132,6 +143,7 @@ class Outbox:
             self._joined += [piece]
             del self.loose[:count]
             self._waiting_bytes += size
+            self._joined_bytes += size
         self._settle()
 
     def _join_singles(self) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import gevent.monkey
 import msgspec
 
 from ..protocol.capability_words import SyncWish, wish_of
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 _STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
+
+
+GIVE_WAY_S = 20e-6
+"""A thread that sends without a pause keeps the interpreter for 5 ms whenever the hub lets go of
+it, as every call of OpenSSL or of a socket does. So it pauses when the hub is overdue
+(`Outbox.overdue`): the hub sends while more is packed, and the receiver is busy meanwhile."""
+_sleep = gevent.monkey.get_original("time", "sleep")
 
 
 class Commands(msgspec.Struct, frozen=True):
@@ -86,6 +94,8 @@ class CapabilityPort:
         if waiting > MAX_LOOSE:
             with self._lock:
                 outbox.join()
+            if outbox.overdue:
+                self._give_way()
         if not self._awake:
             self._wake()
         return result
@@ -149,7 +159,14 @@ class CapabilityPort:
             result = outbox.put(pieces)
         if not self._awake:
             self._wake()
+        if outbox.overdue:
+            self._give_way()
         return result
+
+    def _give_way(self) -> None:
+        """Let the hub take what waits."""
+        if not self._runtime.in_hub():
+            _sleep(GIVE_WAY_S)
 
     def _wake(self) -> None:
         """Have the hub take what waits. Whoever finds ``_awake`` set relies on that it will."""

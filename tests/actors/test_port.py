@@ -247,6 +247,35 @@ def test_a_message_that_comes_while_the_hub_takes_wakes_it_again(
     assert len(runtime.soon) == (port.waiting_bytes(TWO) > len(pack("a")))
 
 
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_who_is_far_ahead_of_the_hub_gives_way_to_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Else the hub would wait for the interpreter; in the hub nobody pauses."""
+    pauses: list[float] = []
+    monkeypatch.setattr("tagmesh.actors.port._sleep", pauses.append)
+    port = port_of(runtime, 1 << 22)
+
+    def send(kib: int) -> None:
+        for _ in range(kib // at_once):
+            if at_once == 1:
+                port.send(2, b"x" * 1020)
+            else:
+                port.send_many(2, [b"x" * 1020] * at_once)
+
+    send(200)
+    assert pauses == []
+    send(200)
+    assert len(pauses) in range(1, 10)
+    port.collect()
+    pauses.clear()
+    send(200)
+    assert pauses == []
+    runtime.hub = True
+    send(400)
+    assert pauses == []
+
+
 # Threads -----------------------------------------------------------------------------------------
 
 
