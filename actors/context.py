@@ -11,16 +11,19 @@ from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import ClusterId, NodeId
 from .eventlog import EventLog
 from .supervisor import Name, Supervisor
+from .tag_entry import TagEntry
 
 if TYPE_CHECKING:
     from ..protocol.config import Config
     from ..protocol.identity import Incarnation
     from ..protocol.messages import Message, Routed
-    from ..storage.base import Roster
+    from ..protocol.tag_claims import ClaimTable
+    from ..storage.base import Roster, TagStore
     from ..transport.base import Transport
     from .lane import Lane
     from .registration import Registration
     from .runtime import Runtime
+    from .tag_entry import Listener
     from .view import View
 
 __all__ = ["Context", "Name"]
@@ -36,7 +39,10 @@ class Context:
     runtime: Runtime
     transport: Transport
     roster: Roster
+    tag_store: TagStore
     software: str
+    silent: bool = False
+    """It ends as a crash would: nothing more is stored."""
     versions: Versions = OUR_VERSIONS
     """Of the protocol; others than ours only in simulated clusters."""
     events: EventLog = dataclasses.field(init=False)
@@ -49,6 +55,10 @@ class Context:
         default_factory=dict
     )
     """The capabilities of this node."""
+    claims: dict[ClusterId, ClaimTable] = dataclasses.field(default_factory=dict)
+    """On sharing tags: of each cluster the table of its node actor."""
+    tags: dict[tuple[ClusterId, str], TagEntry] = dataclasses.field(default_factory=dict)
+    """The sharing tags that this node declared."""
     lanes: dict[NodeId, Lane] = dataclasses.field(default_factory=dict)
     """Of the peers with an established connection, kept by their peer actors."""
     node_starts: Counter[ClusterId] = dataclasses.field(default_factory=Counter)
@@ -70,6 +80,18 @@ class Context:
     def registered(self, cluster: ClusterId) -> list[Registration]:
         """The capabilities of one cluster, by name."""
         return [r for (c, _), r in sorted(self.registrations.items(), key=_key) if c == cluster]
+
+    def tagged(self, cluster: ClusterId) -> list[TagEntry]:
+        """The sharing tags declared in one cluster, by name."""
+        return [entry for (c, _), entry in sorted(self.tags.items(), key=_key) if c == cluster]
+
+    def new_tag(
+        self, cluster: ClusterId, name: str, listeners: list[Listener], starts_active: bool
+    ) -> TagEntry:
+        """A tag as the configuration has it; not declared yet."""
+        settings = self.config.tag(cluster, name)
+        clock = self.runtime.monotonic
+        return TagEntry(cluster, name, settings, clock, listeners, starts_active=starts_active)
 
     def send(self, peer: NodeId, message: Message) -> None:
         """Send a control message to a node on the connection with it, if there is one."""

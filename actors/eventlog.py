@@ -48,6 +48,7 @@ class EventLog:
             cause=announce.cause,
             via=announce.via,
             capability=announce.capability,
+            tag=announce.tag,
         )
         self.ring.append(record)
         logger.info("node %s: %s", self._me, record, extra={"event": record})

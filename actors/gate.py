@@ -17,6 +17,7 @@ from ..transport import base as transport
 from .actor import ClusterActor
 from .capability import start_capability
 from .context import Context
+from .leased_tag import start_tag
 from .link import LinkActor
 from .mail import (
     AskAdmission,
@@ -226,7 +227,7 @@ class GateActor(ClusterActor):
         for name in supervisor.names("link"):
             if name not in wanted:
                 supervisor.stop_child(name)
-        for name in supervisor.names("capability"):
+        for name in [*supervisor.names("capability"), *supervisor.names("tag")]:
             if name[1] not in mine:
                 supervisor.stop_child(name)
         for name in supervisor.names("node"):
@@ -250,6 +251,8 @@ class GateActor(ClusterActor):
         )
         for registration in context.registered(cluster):
             start_capability(context, registration)
+        for entry in context.tagged(cluster):
+            start_tag(context, entry)
 
     def _start_link(self, name: tuple[str | int, ...], record: NodeRecord) -> None:
         context = self.context

@@ -23,8 +23,8 @@ import gevent.event
 from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NotProvisioned, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId
-from ..storage import FixedRoster, SqlRoster
-from ..storage.base import Roster, RosterSnapshot
+from ..storage import FileTagStore, FixedRoster, SqlRoster, SqlTagStore
+from ..storage.base import Roster, RosterSnapshot, TagStore
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
 from .cluster import Cluster
@@ -70,6 +70,7 @@ class NodeLife:
         self._transport: TlsTransport | None = None
         self._system: NodeSystem | None = None
         self._roster: Roster | None = None
+        self._tag_store: TagStore | None = None
         self._finished: Any = None
         self._given_up = False
         self._callbacks = CallbackWorker(f"tagmesh-events-{self.node_id}")
@@ -187,6 +188,8 @@ class NodeLife:
             roster = self._make_roster()
             undo.callback(roster.close)
             snapshot = self._first_snapshot(runtime, roster)
+            tag_store = self._make_tag_store()
+            undo.callback(tag_store.close)
             transport = TlsTransport(
                 self.config.tls,
                 self.config.transport,
@@ -200,6 +203,7 @@ class NodeLife:
                 runtime=runtime,
                 transport=transport,
                 roster=roster,
+                tag_store=tag_store,
                 software=self.software,
             )
             self.switches.load()
@@ -216,7 +220,8 @@ class NodeLife:
             self._started_in_hub(system)
             undo.pop_all()
         self._calls = HubCalls(runtime, f"node {self.node_id} was stopped; call start() first")
-        self._runtime, self._transport, self._roster = runtime, transport, roster
+        self._runtime, self._transport = runtime, transport
+        self._roster, self._tag_store = roster, tag_store
         self._system = system
 
     def _clusters_of(self, snapshot: RosterSnapshot) -> list[Cluster]:
@@ -237,12 +242,15 @@ class NodeLife:
         assert self._transport is not None, "set with the system"
         assert self._runtime is not None, "set with the system"
         assert self._roster is not None, "set with the system"
+        assert self._tag_store is not None, "set with the system"
         assert self._calls is not None, "set with the system"
         system, self._system = self._system, None
         self._stopping_in_hub()
         if silent:
             self._transport.close()
-        system.stop()
+        elif system.leave("it stops"):
+            gevent.sleep(POLL_S)  # so that the others hear of it
+        system.stop(silent=silent)
         gevent.sleep(POLL_S)  # the actors' turn to end
         deadline = time.monotonic() + self.config.transport.close_timeout_s
         while self._transport.connections and time.monotonic() < deadline:
@@ -253,6 +261,7 @@ class NodeLife:
         self._calls.close()
         self._runtime.close()
         self._roster.close()
+        self._tag_store.close()
         self._calls = self._hub_thread = None
         self._finished.set()
 
@@ -265,6 +274,11 @@ class NodeLife:
         if self.config.provisioning.mode == "static":
             return FixedRoster.from_config(self.config)
         return SqlRoster(self.config.provisioning)
+
+    def _make_tag_store(self) -> TagStore:
+        if self.config.provisioning.mode == "static":
+            return FileTagStore(self.config.node.state_dir, self.node_id)
+        return SqlTagStore(self.config.provisioning)
 
     def _first_snapshot(self, runtime: GeventRuntime, roster: Roster) -> RosterSnapshot:
         """The rows at start; a database that cannot be reached is tried for ``boot_patience``."""

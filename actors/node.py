@@ -18,8 +18,11 @@ from ..protocol.messages import (
     Want,
 )
 from ..protocol.routing import Dropped, forward, forward_trace, outcome
+from ..protocol.tag_messages import TagClaims, Vow, VowRequest
+from ..protocol.tag_words import ClaimHeard, NumberHeard
 from ..protocol.topology import Topology
-from .actor import ClusterActor, ReplyFuture
+from .actor import ClusterActor, ReplyFuture, soonest
+from .claims import Claims
 from .context import Context
 from .mail import (
     CapabilitiesChanged,
@@ -36,6 +39,7 @@ from .mail import (
     TraceRoute,
     ViewChanged,
 )
+from .tag_mail import ClaimKept, ClaimMade, KeepThis, TagsLoaded, TagsWanted, VowTold
 from .transit import Transit
 from .view import view_of
 
@@ -70,13 +74,13 @@ class NodeActor(ClusterActor):
         self._shown = -1
         """The state of the rules that the view shows, by their count of changes."""
         context.views[cluster] = view_of(cluster, context, self.rules)
+        self.claims = Claims(context, cluster, records)
         self._transit = Transit(self.name, context.lanes, self.rules.next_hop, self._count)
 
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
-        times = [at for at in (self.rules.deadline, self._transit.deadline) if at is not None]
-        return min(times, default=None)
+        return soonest(self.rules.deadline, self._transit.deadline, self.claims.deadline)
 
     def on_start(self) -> None:
         """After a crash the links and the capabilities know what we forgot."""
@@ -84,16 +88,19 @@ class NodeActor(ClusterActor):
         for name in self.context.supervisor.names("link"):
             if name[1] == self.cluster:
                 self.context.supervisor.tell(name, ReportState())
+        self.claims.begin()
 
     def on_tick(self, now: float) -> None:
         """Let the rules look at the clock."""
         self.apply(self.rules.tick(now))
         self._transit.tick(now)
+        self.claims.tick(now)
         self._show()
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
         reply = self._receive(message)
+        self.rules.set_tags(self.claims.digest)
         self._show()
         return reply
 
@@ -115,6 +122,7 @@ class NodeActor(ClusterActor):
                 members = {r.node_id: r for r in message.records}
                 if self.context.me in members:
                     self.apply(self.rules.set_members(members, self.now))
+                    self.apply(self.claims.table.set_members(members))
                 else:
                     self.apply(self.rules.leave())
             case CapabilitiesChanged():
@@ -123,14 +131,37 @@ class NodeActor(ClusterActor):
                 return self._trace(message)
             case Describe():
                 return self.rules
+            case ClaimMade() | KeepThis() | TagsWanted() | TagsLoaded() | ClaimKept():
+                self._about_tags(message)
             case _:
                 raise AssertionError(f"no such mail: {message!r}")
         return None
+
+    def _about_tags(
+        self, message: ClaimMade | KeepThis | TagsWanted | TagsLoaded | ClaimKept
+    ) -> None:
+        match message:
+            case ClaimMade():
+                self.apply(self.claims.made(message.claim))
+            case KeepThis():
+                self.claims.keep(message.claim)
+            case TagsWanted():
+                self.claims.load()
+            case TagsLoaded():
+                self.claims.loaded(message, self.now)
+            case ClaimKept():
+                self.claims.kept(message, self.now)
 
     def _from_peer(self, peer: NodeId, message: object) -> None:
         match message:
             case LinkState() | Digest() | Want():
                 self.apply(self.rules.receive(peer, message, self.now))
+                if isinstance(message, Digest):
+                    self.apply(self.claims.table.receive(peer, message))
+            case TagClaims():
+                self.apply(self.claims.table.receive(peer, message))
+            case VowRequest() | Vow():
+                self._vow(peer, message)
             case Description() if self.descriptions is not None:
                 neighbours = self.rules.neighbours
                 self.apply(self.descriptions.receive(peer, message, neighbours))
@@ -141,13 +172,21 @@ class NodeActor(ClusterActor):
             case _:
                 self.context.drops["unsupported"] += 1
 
+    def _vow(self, peer: NodeId, message: VowRequest | Vow) -> None:
+        name = ("tag", self.cluster, message.tag)
+        if self.context.supervisor.has(name):
+            self.context.supervisor.tell(name, VowTold(peer, message))
+        else:
+            self._count("B4")
+
     def _take_capabilities(self) -> None:
         states = [r.said for r in self.context.registered(self.cluster)]
         self.apply(self.rules.set_capabilities(states, self.now))
 
     def _show(self) -> None:
         """Renew the view when something in it may have changed, and say so, if anybody looks."""
-        if self._shown == self.rules.changes or not self.context.registrations:
+        used = self.context.registrations or self.context.tags
+        if self._shown == self.rules.changes or not used:
             return
         self._shown = self.rules.changes
         self.context.views[self.cluster] = view_of(self.cluster, self.context, self.rules)
@@ -155,6 +194,9 @@ class NodeActor(ClusterActor):
             name = ("capability", self.cluster, registration.name)
             if self.context.supervisor.has(name):
                 self.context.supervisor.tell(name, ViewChanged())
+        for entry in self.context.tagged(self.cluster):
+            if self.context.supervisor.has(("tag", self.cluster, entry.name)):
+                self.context.supervisor.tell(("tag", self.cluster, entry.name), ViewChanged())
 
     def _link_changed(self, report: LinkReport) -> None:
         """A link is told from UP until DOWN; what lies between changes nothing (decision 2)."""
@@ -162,10 +204,12 @@ class NodeActor(ClusterActor):
             assert report.incarnation is not None, "an UP link has been attached"
             up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)
             self.apply(up)
+            self.apply(self.claims.table.link_up(report.peer))
             for description in self.descriptions.known() if self.descriptions is not None else ():
                 self.perform(SendTo(report.peer, description))
         elif report.after is State.DOWN:
             self.apply(self.rules.link_down(report.peer, self.now, report.cause))
+            self.apply(self.claims.table.link_down(report.peer))
 
     def _ask_others(self, wanted: HelpWanted) -> None:
         direct = {self.rules.next_hop(n) for n in self.rules.reachable} - {None, wanted.peer}
@@ -211,6 +255,8 @@ class NodeActor(ClusterActor):
                 future = self._traces.pop(effect.trace.number, None)
                 if future is not None:
                     future.set(list(effect.trace.visited))
+            case ClaimHeard() | NumberHeard():
+                self.claims.heard(effect)
             case Count():
                 self._count(effect.rule)
             case _:

@@ -19,14 +19,22 @@ from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRec
 from ..protocol.link import Link
 from ..protocol.messages import MAX_CAPABILITIES
 from ..protocol.routing import Dropped
-from ..protocol.status import CapabilityStatus, ClusterStatus, PeerCapability, PeerStatus, Status
+from ..protocol.status import (
+    CapabilityStatus,
+    ClusterStatus,
+    PeerCapability,
+    PeerStatus,
+    Status,
+    TagStatus,
+)
 from ..protocol.topology import Topology
-from ..storage.base import Roster, RosterSnapshot
+from ..storage.base import Roster, RosterSnapshot, TagStore
 from ..transport.base import Connection, Listener, Transport
 from .application import Application
 from .capability import start_capability
 from .context import Context, Name
 from .gate import GateActor
+from .leased_tag import start_tag
 from .mail import (
     Describe,
     DialNow,
@@ -45,6 +53,9 @@ from .registration import Registration
 from .reports import capabilities_of, peer_capabilities, waits_for
 from .runtime import Runtime
 from .storage import StorageActor
+from .tag_entry import TagEntry
+from .tag_mail import LeaveTag
+from .tag_reports import tag_of, tags_of
 from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
@@ -61,6 +72,7 @@ class NodeSystem:
         runtime: Runtime,
         transport: Transport,
         roster: Roster,
+        tag_store: TagStore,
         software: str,
         versions: Versions = OUR_VERSIONS,
     ) -> None:
@@ -71,6 +83,7 @@ class NodeSystem:
             runtime=runtime,
             transport=transport,
             roster=roster,
+            tag_store=tag_store,
             software=software,
             versions=versions,
         )
@@ -114,8 +127,19 @@ class NodeSystem:
             with contextlib.suppress(Misuse):
                 self.ask_capability(cluster, name, Describe())
 
-    def stop(self) -> None:
-        """Leave: peers are told, connections are flushed and closed by their actors."""
+    def leave(self, reason: str) -> bool:
+        """Give up what must not wait for the end: the leases on tags. Whether there is anything."""
+        tags = self.context.supervisor.names("tag")
+        for name in tags:
+            self._tell(name, LeaveTag(reason))
+        return bool(tags)
+
+    def stop(self, *, silent: bool = False) -> None:
+        """Leave: peers are told, connections are flushed and closed by their actors.
+
+        ``silent``: nothing more is stored, as after a crash.
+        """
+        self.context.silent = silent
         if self._listener is not None:
             self._listener.close()
         self.context.supervisor.stop_all()
@@ -226,6 +250,28 @@ class NodeSystem:
         listed = capabilities_of(self.context, cluster, self._ask)
         return next(status for status in listed if status.name == name)
 
+    # Sharing tags ------------------------------------------------------------------------------
+
+    def declare_tag(self, entry: TagEntry) -> None:
+        """Use a sharing tag in a cluster; `Misuse` when there are too many."""
+        self.context.tags[entry.cluster, entry.name] = entry
+        if self.context.supervisor.has(("node", entry.cluster)):
+            try:
+                start_tag(self.context, entry)
+            except Misuse:
+                del self.context.tags[entry.cluster, entry.name]
+                raise
+
+    def ask_tag(self, cluster: ClusterId, tag: str, mail: object) -> Any:
+        """Ask a tag's actor; see `_ask`."""
+        if not self.context.supervisor.has(("tag", cluster, tag)):
+            raise Misuse(f"this node is in no cluster {cluster}, so it cannot have tag {tag!a}")
+        return self._ask(("tag", cluster, tag), mail)
+
+    def tag_status(self, cluster: ClusterId, tag: str) -> TagStatus:
+        """How one declared tag is, as seen from here."""
+        return tag_of(self.context, cluster, tag, self._ask)
+
     def clusters(self) -> list[ClusterId]:
         """Those in which this node has a row, in order."""
         records: tuple[NodeRecord, ...] = self._ask(("storage",), Describe())["records"]
@@ -274,6 +320,7 @@ class NodeSystem:
         cluster = own.cluster_id
         others = [r for r in records if r.cluster_id == cluster and r.node_id != own.node_id]
         capabilities = capabilities_of(self.context, cluster, self._ask)
+        tags = tags_of(self.context, cluster, self._ask)
         if not self.context.supervisor.has(("node", cluster)):
             peers = [self._peer(record, None, None) for record in others]
             return ClusterStatus(
@@ -282,6 +329,7 @@ class NodeSystem:
                 peers=peers,
                 topology=[],
                 capabilities=capabilities,
+                tags=tags,
             )
         topology: Topology = self._ask(("node", cluster), Describe())
         peers = []
@@ -297,6 +345,7 @@ class NodeSystem:
             peers=peers,
             topology=adjacency,
             capabilities=capabilities,
+            tags=tags,
         )
 
     def _peer(self, record: NodeRecord, link: Link | None, topology: Topology | None) -> PeerStatus:

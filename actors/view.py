@@ -5,19 +5,23 @@ The node actor replaces it whenever something in it changes; ``Context.views`` h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..protocol.contract import KeyedCapability
 from ..protocol.donors import CapabilityView, Peer
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
-from ..protocol.messages import CapabilityState
+from ..protocol.lease_words import LeaseView
+from ..protocol.messages import CapabilityState, CapState
 from ..protocol.routing import Path
+from ..protocol.tag_words import TagView
 
 if TYPE_CHECKING:
     from ..protocol.topology import Topology
     from .context import Context
+    from .registration import Registration
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,29 @@ def view_of(cluster: ClusterId, context: Context, topology: Topology) -> View:
         incarnations={node: topology.incarnation_of(node) or 0 for node in nodes},
         capabilities={node: {s.name: s for s in topology.capabilities_of(node)} for node in nodes},
     )
+
+
+def fit_nodes(view: View, registered: Iterable[Registration]) -> frozenset[NodeId]:
+    """The nodes, me included, that have all the records with tags that I am to have, complete."""
+    mine = [r for r in registered if isinstance(r.capability, KeyedCapability)]
+    fit = {
+        node
+        for node, states in view.capabilities.items()
+        if all(r.name in states and states[r.name].state is CapState.OK for r in mine)
+    }
+    if all(r.said.state is CapState.OK for r in mine):
+        fit.add(view.me)
+    return frozenset(fit)
+
+
+def tag_view(view: View, fit: frozenset[NodeId]) -> TagView:
+    """What the view of a cluster says to a sharing tag."""
+    return TagView(lives=view.incarnations, fit=fit, others=len(view.members) - 1)
+
+
+def lease_view(view: View, fit: frozenset[NodeId]) -> LeaseView:
+    """What it says to the lease on one."""
+    return LeaseView(members=tuple(sorted(view.members)), lives=view.incarnations, fit=fit)
 
 
 def capability_view(view: View, name: str) -> CapabilityView:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..protocol.capability_settings import EXAMPLE_NAME
 from ..protocol.cluster_settings import ME_KEYS, STATIC_EXAMPLES, row_of
 from ..protocol.config import (
+    NAMED_TABLES,
     REPEATED_TABLES,
     TABLES,
     Config,
@@ -179,6 +179,8 @@ def tables_of(config: Config) -> dict[str, Any]:
         tables["cluster"].append(shown)
     if config.capabilities:
         tables["capability"] = {c.name: _table_of(type(c), c) for c in config.capabilities}
+    if config.tags:
+        tables["tag"] = {t.name: _table_of(type(t), t) for t in config.tags}
     return tables
 
 
@@ -202,7 +204,7 @@ def show(config: Config) -> str:
 
 def _blocks(name: str, tables: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(header, keys and values) of each table of that kind."""
-    if name == "capability":
+    if name in NAMED_TABLES:
         yield from ((_header(name, called), table) for called, table in tables.items())
     else:
         for table in tables if isinstance(tables, list) else [tables]:
@@ -231,9 +233,9 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _header(name: str, called: str = EXAMPLE_NAME) -> str:
-    if name == "capability":
-        return f"[capability.{_literal(called)}]"
+def _header(name: str, called: str = "") -> str:
+    if name in NAMED_TABLES:
+        return f"[{name}.{_literal(called or NAMED_TABLES[name])}]"
     return "[[cluster]]" if name == "cluster" else f"[{name}]"
 
 

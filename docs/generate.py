@@ -25,7 +25,7 @@ TOPICS = Path(__file__).parent / "topics"
 NOTE = "<!-- Made by docs/generate.py from the declarations in {}. Run `make docs`. -->"
 
 
-HEADERS = {"cluster": "[[cluster]]", "capability": '[capability."name"]'}
+HEADERS = {"cluster": "[[cluster]]", "capability": '[capability."name"]', "tag": '[tag."name"]'}
 
 
 def configuration() -> str:
@@ -33,13 +33,13 @@ def configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        NOTE.format("protocol/config.py, cluster_settings.py and capability_settings.py"),
+        NOTE.format("protocol/config.py and its …_settings.py"),
         "",
         "One TOML file describes one node. It is looked for at `--config`, `$TAGMESH_CONFIG`,",
         "`./tagmesh.toml`, `~/.config/tagmesh/tagmesh.toml` and `/etc/tagmesh/tagmesh.toml`.",
         "The environment variable `TAGMESH_<TABLE>_<KEY>` overrides a value of the file, except in",
-        "`[[cluster]]` and `[capability]`. Unknown keys and wrong values are errors, and all of",
-        "them are printed together. No value changes while a node runs.",
+        "`[[cluster]]`, `[capability]` and `[tag]`. Unknown keys and wrong values are errors, and",
+        "all of them are printed together. No value changes while a node runs.",
         "",
         "`tagmesh config example` prints a commented file, `tagmesh config check` validates one,",
         "`tagmesh config show` prints every value in use.",

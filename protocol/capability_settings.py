@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .capability_words import Policy
 from .cluster_settings import ClusterSettings
@@ -12,14 +11,14 @@ from .contract import Capability, KeyedCapability, is_name
 from .donors import Wants
 from .kinds import duration, flag, integer, text
 from .messages import MAX_NAME_CHARS
-from .settings import Reader, setting, shown
+from .named_tables import NamedTable, read_named
+from .settings import Reader, setting
 
-MAX_TABLES = 1024
 EXAMPLE_NAME = "dialog-dlg-repl"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CapabilitySettings:
+class CapabilitySettings(NamedTable):
     """``[capability."name"]``: one capability."""
 
     cluster: int | None = setting(
@@ -51,46 +50,18 @@ class CapabilitySettings:
         " replicated-map; left out: the application registers it",
         example="replicated-map",
     )
-    name: str = ""
 
 
 def read_capabilities(
     reader: Reader, raw: object, clusters: Sequence[int] | None
 ) -> tuple[CapabilitySettings, ...]:
-    """The tables that are right, in the file's order; every problem is told to the reader.
-
-    ``clusters``: those there are; None = whatever the database says.
-    """
-    if not isinstance(raw, Mapping):
-        reader.complain("capability", "-", f"{shown(raw)} is not a table", '[capability."name"]')
-        return ()
-    if len(raw) > MAX_TABLES:
-        reader.complain("capability", "-", f"{len(raw)} tables", f"at most {MAX_TABLES}")
-        return ()
-    found = []
-    for name, table in raw.items():
-        settings = _read(reader, name, table, clusters)
-        if settings is not None:
-            found.append(settings)
-    return tuple(found)
+    """The tables that are right; see `read_named`."""
+    return read_named(reader, "capability", CapabilitySettings, raw, clusters, _check_name)
 
 
-def _read(
-    reader: Reader, name: object, raw: Any, clusters: Sequence[int] | None
-) -> CapabilitySettings | None:
-    title = f"capability.{shown(name)}"
-    if not isinstance(name, str) or not is_name(name):
-        allowed = f"1 to {MAX_NAME_CHARS} printable ASCII characters"
-        reader.complain(title, "-", "cannot be the name of a capability", allowed)
-        return None
-    settings = reader.table(CapabilitySettings, title, raw)
-    if settings is None:
-        return None
-    if clusters is not None and settings.cluster not in (None, *clusters):
-        allowed = f"the id of a [[cluster]]: {', '.join(map(str, clusters))}"
-        reader.complain(title, "cluster", f"there is no cluster {settings.cluster}", allowed)
-        return None
-    return dataclasses.replace(settings, name=name)
+def _check_name(name: object) -> str:
+    fits = isinstance(name, str) and is_name(name)
+    return "" if fits else f"1 to {MAX_NAME_CHARS} printable ASCII characters"
 
 
 def policy_of(

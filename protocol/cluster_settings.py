@@ -11,6 +11,7 @@ from .identity import ClusterId, NodeRecord
 from .kinds import bins_url, duration, flag, integer, share, size, text, write_duration
 from .messages import MAX_WINDOW
 from .settings import REQUIRED, Kind, Reader, setting, shown
+from .tag_settings import TagStart, tag_starts
 
 MAX_CLUSTERS = 64
 MAX_NODES = 512
@@ -137,6 +138,14 @@ class ClusterSettings:
         "4MiB",
         "messages of a capability that wait to be sent; more is busy",
         key="outbox",
+    )
+    sharing_tags: tuple[TagStart, ...] = setting(
+        tag_starts(),
+        [],
+        "sharing tags, and which of them this node is to have from its start; how they go from node"
+        " to node stands in [tag]",
+        opensips="sharing_tag",
+        example=["vip1=active", "vip2"],
     )
     me: NodeRecord | None = None
     """The own row, in static mode."""

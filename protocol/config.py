@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .capability_settings import EXAMPLE_NAME as CAPABILITY_EXAMPLE
 from .capability_settings import CapabilitySettings, read_capabilities
 from .cluster_settings import (
     MAX_CLUSTERS,
@@ -39,12 +40,15 @@ from .kinds import (
 )
 from .messages import MIN_FRAME_BYTES
 from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, peek, setting, settings_of
+from .tag_settings import EXAMPLE_NAME as TAG_EXAMPLE
+from .tag_settings import TagSettings, read_tags
 
 __all__ = [
     "COLUMNS",
     "MAX_CLUSTERS",
     "MAX_NODES",
     "ME_KEYS",
+    "NAMED_TABLES",
     "NEIGHBOUR_KEYS",
     "REPEATED_TABLES",
     "TABLES",
@@ -57,6 +61,7 @@ __all__ = [
     "NodeSettings",
     "Problem",
     "ProvisioningSettings",
+    "TagSettings",
     "TlsSettings",
     "TransportSettings",
     "own_id",
@@ -205,6 +210,7 @@ class Config:
     transport: TransportSettings = dataclasses.field(default_factory=TransportSettings)
     clusters: tuple[ClusterSettings, ...] = ()
     capabilities: tuple[CapabilitySettings, ...] = ()
+    tags: tuple[TagSettings, ...] = ()
     admin: AdminSettings = dataclasses.field(default_factory=AdminSettings)
 
     def cluster(self, cluster: ClusterId) -> ClusterSettings:
@@ -217,6 +223,11 @@ class Config:
         found = [c for c in self.capabilities if c.name == name and c.cluster in (None, cluster)]
         return found[0] if found else CapabilitySettings(name=name)
 
+    def tag(self, cluster: ClusterId, name: str) -> TagSettings:
+        """The settings of a sharing tag; one without a table of its own takes the defaults."""
+        found = [t for t in self.tags if t.name == name and t.cluster in (None, cluster)]
+        return found[0] if found else TagSettings(name=name)
+
 
 TABLES: Mapping[str, type] = {
     "node": NodeSettings,
@@ -225,10 +236,13 @@ TABLES: Mapping[str, type] = {
     "transport": TransportSettings,
     "cluster": ClusterSettings,
     "capability": CapabilitySettings,
+    "tag": TagSettings,
     "admin": AdminSettings,
 }
-REPEATED_TABLES = ("cluster", "capability")
-"""There may be several of each, in the fields ``clusters`` and ``capabilities`` of `Config`."""
+NAMED_TABLES: Mapping[str, str] = {"capability": CAPABILITY_EXAMPLE, "tag": TAG_EXAMPLE}
+"""There may be several of each, every one with a name such as this."""
+REPEATED_TABLES = ("cluster", *NAMED_TABLES)
+"""In the fields ``clusters``, ``capabilities`` and ``tags`` of `Config`."""
 
 
 def read_config(raw: Mapping[str, Any], source: str = "configuration") -> Config:
@@ -251,9 +265,10 @@ def read_config(raw: Mapping[str, Any], source: str = "configuration") -> Config
     certain = mode == "static" and isinstance(given, list) and len(clusters) == len(given)
     known = [cluster.id for cluster in clusters] if certain else None
     capabilities = read_capabilities(reader, raw.get("capability", {}), known)
+    tags = read_tags(reader, raw.get("tag", {}), known, database=mode != "static")
     if reader.problems:
         raise ConfigError(reader.problems, source)
-    return Config(clusters=clusters, capabilities=capabilities, **parts)
+    return Config(clusters=clusters, capabilities=capabilities, tags=tags, **parts)
 
 
 def own_id(config: Config) -> NodeId:

@@ -56,6 +56,14 @@ class NotTagOwner(TagmeshError):  # noqa: N818 - a term of the design
     """Records of this sharing tag are written on the node where the tag is active (M-2)."""
 
 
+class StaleTag(TagmeshError):  # noqa: N818 - a term of the design
+    """The sharing tag is not active here, or no longer under the epoch that is meant (H-24)."""
+
+
+class TagRefused(TagmeshError):  # noqa: N818 - a term of the design
+    """The sharing tag could not be activated or handed over; the text says why."""
+
+
 class StorageUnavailable(TagmeshError):  # noqa: N818 - a term of the design
     """The database cannot be asked: missing, locked, unreachable, or of another schema."""
 

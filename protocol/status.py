@@ -66,6 +66,41 @@ class CapabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
     plans: list[PlanStatus]
 
 
+class TagChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a sharing tag's history, as heard here."""
+
+    number: int
+    """Of the epoch."""
+    owner: int
+    """Of the epoch."""
+    holder: int | None
+    """None: the epoch was given up."""
+    reason: str
+    wall_s: float
+
+
+class TagStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One sharing tag as seen from this node."""
+
+    name: str
+    state: str
+    """Here: ``backup`` | ``claiming`` | ``active`` | ``handing_over``"""
+    mode: str
+    """``manual`` | ``lease``"""
+    declared: bool
+    """False: known from other nodes only (H-27)."""
+    holder: int | None
+    """The node that has it; None = nobody."""
+    why: str
+    """Why that node has it, or what became of the last owner."""
+    number: int
+    """Of the highest epoch claimed; 0 = none."""
+    owner: int | None
+    """Of that epoch, which it may have given up."""
+    history: list[TagChange] = []
+    """The oldest first."""
+
+
 class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One other node of a cluster, as seen from here."""
 
@@ -109,6 +144,8 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """(node, its neighbours) for each known node; this node first (clusterer_list_topology)."""
     capabilities: list[CapabilityStatus] = []
     """Of this node, sorted by name."""
+    tags: list[TagStatus] = []
+    """That this node declared or heard of, sorted by name."""
 
 
 class RefusalStatus(msgspec.Struct, frozen=True, kw_only=True):

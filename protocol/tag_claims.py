@@ -97,6 +97,16 @@ class ClaimTable:
         """Does this node use the tag, or has it only heard of it? (H-27)"""
         return tag in self._declared
 
+    def restore(self, claims: Iterable[Claim]) -> list[Effect]:
+        """What was stored in earlier lives. Neighbours learn it with the rest, later."""
+        effects: list[Effect] = []
+        for claim in claims:
+            held = self._known.get(claim.tag)
+            if self._has_room(claim.tag) and (held is None or rank_of(held) < rank_of(claim)):
+                self._store(claim)
+                effects.append(ClaimHeard(claim))
+        return effects
+
     def link_up(self, peer: NodeId) -> list[Effect]:
         """My link with ``peer`` is up."""
         self._neighbours.add(peer)

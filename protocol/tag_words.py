@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .effects import Effect
+from .errors import Misuse
 from .identity import ClusterId, Incarnation, NodeId
+from .messages import MAX_NAME_CHARS
 from .tag_messages import Claim, Mode
 
 MAX_EPOCH_NUMBER = 2**63 - 1
@@ -143,6 +145,16 @@ def digest_of_claims(claims: Iterable[Claim]) -> bytes:
 def digest_of_members(members: Iterable[NodeId]) -> bytes:
     """Equal at two nodes whose rosters enable the same nodes."""
     return hashlib.sha256(msgspec.msgpack.encode(sorted(members))).digest()[:DIGEST_BYTES]
+
+
+def check_tag(tag: str) -> str:
+    """``tag`` if every database keeps it as it is; else `Misuse`."""
+    if not (1 <= len(tag) <= MAX_NAME_CHARS and tag.isprintable() and tag == tag.strip()):
+        raise Misuse(
+            f"{tag[: MAX_NAME_CHARS + 1]!a} cannot be the name of a sharing tag: it must be 1 …"
+            f" {MAX_NAME_CHARS} printable characters without blanks at its ends"
+        )
+    return tag
 
 
 class TagRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from .replay import Recorder
 from .rows import CLUSTER, OwnView, SimulatedStorage, record_of
 from .runtime import EPOCH_WALL_S, Disk, Scheduler, SimulatedRuntime, StillBusy
 from .services import Services
+from .tag_store import SimulatedTagStore
 
 
 class Process:
@@ -71,6 +72,11 @@ class Machines(Services):
         self.network = LoopbackNetwork(self._defer, self.path)
         self.network.on_sent = self._sent
         self.storage = SimulatedStorage({n: record_of(n) for n in self.ids})
+        self.tag_store = SimulatedTagStore(
+            lambda: self.scheduler.now, lambda: self.storage.mode, shared=True
+        )
+        """In the same database as the rows."""
+        self._tag_disks: dict[NodeId, SimulatedTagStore] = {}
         self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
         self.history = History()
         self.sent: Counter[tuple[int, int, str]] = Counter()
@@ -79,6 +85,8 @@ class Machines(Services):
         self._settings = dict(settings or {})
         self.capability_settings: dict[str, Mapping[str, object]] = {}
         """Tables ``[capability."name"]`` of the processes that boot from now on."""
+        self.tag_settings: dict[str, Mapping[str, object]] = {}
+        """Tables ``[tag."name"]`` of the processes that boot from now on."""
         self.recorder = Recorder()
         self._incarnations: dict[NodeId, list[Incarnation]] = {}
         """What each node's disk holds: the incarnations it had, the last one at the end."""
@@ -113,6 +121,11 @@ class Machines(Services):
     def table(self, last: int | None = None) -> str:
         """The history with a column per node; ``last``: only so many entries."""
         return self.history.table(self.ids, last)
+
+    def tag_disk(self, node: NodeId) -> SimulatedTagStore:
+        """What a node of a dynamic world has stored of tags."""
+        made = SimulatedTagStore(lambda: self.scheduler.now, shared=False)
+        return self._tag_disks.setdefault(node, made)
 
     def _defer(self, delay_s: float, action: Callable[[], None]) -> None:
         self.scheduler.at(self.scheduler.now + delay_s, action)
@@ -182,6 +195,7 @@ class Machines(Services):
             runtime=runtime,
             transport=transport,
             roster=roster,
+            tag_store=self.tag_disk(me) if self.dynamic else self.tag_store,
             software="simulated",
             versions=self._software.get(me, OUR_VERSIONS),
         )
@@ -206,6 +220,7 @@ class Machines(Services):
         kept = self._incarnations[NodeId(node)]
         if disk == "lost":
             self._lose_switches(NodeId(node))
+            self._tag_disks.pop(NodeId(node), None)
         if disk != "kept":
             del kept[-1 if disk == "rolled_back" else 0 :]
         self._end(process)
@@ -304,7 +319,14 @@ class Machines(Services):
             cluster["me"] = {"url": str(record_of(me).url)}
             first = {"node_id": 1, "url": str(record_of(self.ids[0]).url)}
             cluster["neighbours"] = [first] if me != 1 else []
-        return read_config({**raw, "cluster": [cluster], "capability": self.capability_settings})
+        return read_config(
+            {
+                **raw,
+                "cluster": [cluster],
+                "capability": self.capability_settings,
+                "tag": self.tag_settings,
+            }
+        )
 
     def _heard(self, node: NodeId, record: EventRecord) -> None:
         self.events.setdefault(node, []).append(record)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..actors.actor import ReplyFuture
 from ..actors.mail import Switch
 from ..actors.partitioning import WorkPartition
 from ..actors.switches import Switches
+from ..actors.tag import TagActor
+from ..actors.tag_mail import ActivateTag, HandOverTag, ReleaseTag
 from ..actors.worker import InlineWorker
-from ..protocol.errors import Misuse
+from ..protocol.errors import Misuse, TagmeshError
 from ..protocol.identity import NodeId
 from .rows import CLUSTER
 
@@ -17,7 +20,13 @@ if TYPE_CHECKING:
     from ..actors.registration import Registration
     from ..protocol.contract import Capability
     from ..protocol.messages import CapState
+    from ..protocol.tag_base import Tag
+    from ..protocol.tag_words import Token
     from .machines import Process
+
+
+Outcome = Callable[[], TagmeshError | None]
+"""What came of something that was asked for: None = it is done; `pykka.Timeout` = nothing yet."""
 
 
 class SimulatedSwitches(Switches):
@@ -85,6 +94,54 @@ class Services:
         self.switched[me, name] = (process.runtime.monotonic(), on)
         self.remark(f"{name} of node {node} is switched {'on' if on else 'off'}")
 
+    # Sharing tags --------------------------------------------------------------------------------
+
+    def tag(self, node: int, name: str) -> Tag:
+        """What the node's present process knows of a sharing tag that it declared."""
+        process = self._running(node)
+        actor = process.system.context.supervisor.actor(("tag", CLUSTER, name))
+        if not isinstance(actor, TagActor):
+            raise Misuse(f"node {node} has no sharing tag {name!r} now: settings sharing_tags")
+        return actor.rules
+
+    def active(self, name: str) -> dict[NodeId, Token]:
+        """The nodes whose applications may act under the tag at this moment, with their tokens."""
+        entries = {
+            node: process.system.context.tags.get((CLUSTER, name))
+            for node, process in sorted(self.processes.items())
+        }
+        return {n: e.token for n, e in entries.items() if e is not None and e.token is not None}
+
+    def activate(self, node: int, name: str, *, force: bool = False) -> Outcome:
+        """Somebody wants the tag there; call what is returned later on, see `Outcome`."""
+        return self._ask_tag(node, name, ActivateTag("asked", force))
+
+    def hand_over(self, node: int, name: str, to: int) -> Outcome:
+        """Somebody has the node give the tag to another one."""
+        return self._ask_tag(node, name, HandOverTag(NodeId(to), "asked"))
+
+    def release(self, node: int, name: str) -> Outcome:
+        """Somebody has the node give the tag up."""
+        return self._ask_tag(node, name, ReleaseTag("asked"))
+
+    def _ask_tag(
+        self, node: int, name: str, mail: ActivateTag | HandOverTag | ReleaseTag
+    ) -> Outcome:
+        self.tag(node, name)
+        self.remark(f"{type(mail).__name__} {name} at {node}")
+        actor = self._running(node).system.context.supervisor.ref(("tag", CLUSTER, name))
+        assert actor is not None
+        future = actor.ask(mail, block=False)
+
+        def outcome() -> TagmeshError | None:
+            reply: Any = future.get(timeout=0)
+            if isinstance(reply, ReplyFuture):
+                reply = reply.get(timeout=0)
+            assert reply is None or isinstance(reply, TagmeshError)
+            return reply
+
+        return outcome
+
     def _equip(self, me: NodeId, process: Process) -> None:
         """Register what the node's machine has; its actors have not begun."""
         switches = self._kept(me)
@@ -92,6 +149,9 @@ class Services:
             capability, runtime = make(me), process.system.context.runtime
             worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
             switches.restore(process.system.register(CLUSTER, capability, worker))
+        context = process.system.context
+        for start in context.config.cluster(CLUSTER).sharing_tags:
+            process.system.declare_tag(context.new_tag(CLUSTER, start.name, [], start.active))
         for name, divide in self._divided.items():
             process.system.divide(CLUSTER, name, divide(me))
 

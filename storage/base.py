@@ -16,7 +16,6 @@ from ..protocol.identity import (
     NodeId,
     NodeRecord,
 )
-from ..protocol.messages import MAX_NAME_CHARS
 from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
@@ -78,6 +77,8 @@ class TagStore(Protocol):
 
     name: str
     """Where it is kept, without secrets."""
+    shared: bool
+    """All nodes ask this one, so what others claim stands in it already."""
 
     def load(self, cluster: ClusterId) -> tuple[TagRow, ...]:
         """All tags of the cluster, by name; at most `MAX_KNOWN_TAGS`."""
@@ -137,16 +138,6 @@ class LeaseStore(TagStore, Protocol):
 
     def prefer(self, cluster: ClusterId, tag: str, nodes: Sequence[NodeId]) -> TagRow:
         """Store who should have the tag, the best first. `Misuse` above `MAX_PREFERRED` nodes."""
-
-
-def check_tag(tag: str) -> str:
-    """``tag`` if every database keeps it as it is; else `Misuse`."""
-    if not (1 <= len(tag) <= MAX_NAME_CHARS and tag.isprintable() and tag == tag.strip()):
-        raise Misuse(
-            f"{tag[: MAX_NAME_CHARS + 1]!a} cannot be the name of a sharing tag: it must be 1 …"
-            f" {MAX_NAME_CHARS} printable characters without blanks at its ends"
-        )
-    return tag
 
 
 def claimant(claim: Claim) -> Owner:

@@ -17,8 +17,8 @@ from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId
 from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim
-from ..protocol.tag_words import Owner, TagRow
-from .base import TagAnswer, check_tag, claimant, next_number, too_many
+from ..protocol.tag_words import Owner, TagRow, check_tag
+from .base import TagAnswer, claimant, next_number, too_many
 from .failures import MAX_SHOWN_CHARS, printable
 
 _Rows = dict[str, TagRow]
@@ -32,6 +32,8 @@ class FileTagStore:
     A file that cannot be read is `StorageUnavailable`, not an empty one: numbers would be given
     again. It is read at each call, so one that was put right is used at once.
     """
+
+    shared = False
 
     def __init__(self, state_dir: str, node_id: NodeId) -> None:
         """Nothing is read or written yet."""

@@ -23,11 +23,10 @@ from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.messages import MAX_NAME_CHARS
 from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim, Mode
-from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
+from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow, check_tag
 from .base import (
     MAX_PREFERRED,
     TagAnswer,
-    check_tag,
     claimant,
     next_number,
     too_many,
@@ -47,6 +46,8 @@ _Values = dict[str, Any]
 
 class SqlTagStore:
     """The table ``cluster_tags``; see `TagStore` and `LeaseStore`."""
+
+    shared = True
 
     def __init__(self, settings: ProvisioningSettings) -> None:
         """Does not ask the database. Raises `Misuse` for a URL that can never work."""

@@ -18,6 +18,7 @@ from tagmesh.protocol.config import read_config
 from tagmesh.protocol.identity import Incarnation, NodeId
 from tagmesh.simulation.rows import SimulatedStorage
 from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
+from tagmesh.simulation.tag_store import SimulatedTagStore
 
 
 class Letter(Mail, frozen=True):
@@ -92,6 +93,7 @@ def make_context(runtime: Any) -> Context:
         runtime=runtime,
         transport=None,  # type: ignore[arg-type]
         roster=SimulatedStorage({}),
+        tag_store=SimulatedTagStore(lambda: 0.0, shared=True),
         software="test",
     )
 

@@ -18,8 +18,7 @@ from tagmesh.control.configfile import (
     tables_of,
     unknown_variables,
 )
-from tagmesh.protocol.capability_settings import EXAMPLE_NAME
-from tagmesh.protocol.config import TABLES, ConfigError, read_config, settings_of
+from tagmesh.protocol.config import NAMED_TABLES, TABLES, ConfigError, read_config, settings_of
 
 
 def write(folder: Path, text: str = "[node]\nid = 1\n", name: str = "tagmesh.toml") -> Path:
@@ -171,6 +170,10 @@ def test_the_process_environment_is_the_default(
     assert load_config().node.id == 9
 
 
+CAPABILITY, TAG = NAMED_TABLES["capability"], NAMED_TABLES["tag"]
+CLUSTER_EXAMPLES = ("id", "me", "neighbours", "sharing_tags")
+"""Keys whose example is not the default."""
+
 STATIC = """
 [node]
 id = 1
@@ -213,7 +216,7 @@ def test_what_is_shown_has_no_secret(tmp_path: Path) -> None:
 def test_the_example_is_valid_and_changes_nothing() -> None:
     raw = tomllib.loads(example())
     config = read_config(raw)
-    tables = {"cluster": [{"id": 1}], "capability": {EXAMPLE_NAME: {}}}
+    tables = {"cluster": [{"id": 1}], "capability": {CAPABILITY: {}}, "tag": {TAG: {}}}
     plain = read_config({"node": {"id": 1}, **tables})
     assert config == plain
 
@@ -228,14 +231,16 @@ def test_the_example_names_every_setting_with_its_default() -> None:
         {
             "node": {"id": 1, "listen": "bins:10.0.0.5", "description": "node-a"},
             "provisioning": static,
-            "cluster": [{key: raw["cluster"][0][key] for key in ("id", "me", "neighbours")}],
+            "cluster": [{key: raw["cluster"][0][key] for key in CLUSTER_EXAMPLES}],
             "capability": {
-                EXAMPLE_NAME: {"cluster": 1, "auto_sync": True, "module": "replicated-map"}
+                CAPABILITY: {"cluster": 1, "auto_sync": True, "module": "replicated-map"}
             },
+            "tag": {TAG: {"cluster": 1, "failback": "60s"}},
         }
     )
     assert config == plain
-    raw.update(cluster=raw["cluster"][0], capability=raw["capability"][EXAMPLE_NAME])
+    raw.update(cluster=raw["cluster"][0], capability=raw["capability"][CAPABILITY])
+    raw["tag"] = raw["tag"][TAG]
     for name, table in TABLES.items():
         given = raw[name]
         assert {key for key, _ in settings_of(table)} <= given.keys()

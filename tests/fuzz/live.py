@@ -25,6 +25,7 @@ from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from tagmesh.protocol.wire import decode, encode
+from tagmesh.storage import FileTagStore
 from tagmesh.storage.base import RosterSnapshot
 from tagmesh.transport import TlsTransport
 from tagmesh.transport.frames import FrameReader, frame
@@ -77,6 +78,7 @@ class Running:
             runtime=self.runtime,
             transport=self.transport,
             roster=rows,
+            tag_store=FileTagStore("never-written", NodeId(node)),
             software="fuzzed",
         )
         self.system.context.events.subscribe(self.events.append)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tagmesh.protocol.capability_settings import (
-    MAX_TABLES,
     CapabilitySettings,
     policy_of,
     read_capabilities,
 )
 from tagmesh.protocol.cluster_settings import ClusterSettings
 from tagmesh.protocol.contract import Capability, KeyedCapability
+from tagmesh.protocol.named_tables import MAX_TABLES
 from tagmesh.protocol.settings import Reader
 
 

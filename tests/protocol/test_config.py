@@ -126,6 +126,7 @@ mirror_guard_records = 7
 mirror_guard_share = 0.25
 credit_window = "256KiB"
 outbox = "256KiB"
+sharing_tags = ["vip1=active", "vip2"]
 me = { url = "bins:a" }
 neighbours = [{ node_id = 2, url = "bins:b" }]
 [capability."dialogs"]
@@ -134,6 +135,17 @@ auto_sync = false
 enabled = false
 verify_interval = "5s"
 module = "replicated-map"
+[tag."vip1"]
+cluster = 2
+mode = "manual"
+steal = true
+ttl = "20s"
+renew = "4s"
+retry = "1s"
+safety = "3s"
+rank_delay = "1s"
+failback = "30s"
+failsafe = false
 [admin]
 http = "127.0.0.1:8888"
 fault_switch = true
@@ -154,6 +166,7 @@ def test_every_setting_can_be_given_and_arrives() -> None:
             default.capability(ClusterId(1), "dialogs"),
             given["capability"]["dialogs"],
         ),
+        "tag": (config.tags[0], default.tag(ClusterId(1), "vip1"), given["tag"]["vip1"]),
     }
     assert repeated.keys() == set(REPEATED_TABLES)
     for name, table in TABLES.items():
@@ -163,7 +176,7 @@ def test_every_setting_can_be_given_and_arrives() -> None:
             values, rest, raw = getattr(config, name), getattr(default, name), given[name]
         for key, field in settings_of(table):
             assert key in raw, f"{name}.{key} is missing in FULL"
-            if name != "node":
+            if name != "node" and key != "mode":  # static mode has no leases
                 assert getattr(values, field.name) != getattr(rest, field.name), field.name
 
 
@@ -240,7 +253,7 @@ def test_the_own_id_must_be_given(raw: dict[str, Any]) -> None:
 def test_unknown_tables_and_tables_that_are_none() -> None:
     assert problems({"node": {"id": 1}, "transprot": {}, "tls": 5, "cluster": {}}) == [
         "[(top level)] transprot: unknown key; allowed: node, provisioning, tls, transport,"
-        " cluster, capability, admin; did you mean 'transport'?",
+        " cluster, capability, tag, admin; did you mean 'transport'?",
         "[tls] -: 5 is not a table; allowed: a table",
         "[cluster] -: {} is not a list of tables; allowed: [[cluster]]",
     ]
@@ -257,6 +270,7 @@ def test_unknown_keys_are_found_at_every_level() -> None:
             "provisioning": {"mode": "static", "zzz": 1, "columns": {"zzz": "x"}},
             "cluster": [cluster],
             "capability": {"x": {"zzz": 1}},
+            "tag": {"x": {"zzz": 1}},
         }
     )
     assert [line.split(" zzz")[0] for line in found if " zzz: unknown key" in line] == [
@@ -265,9 +279,10 @@ def test_unknown_keys_are_found_at_every_level() -> None:
         "[cluster #1.me]",
         "[cluster #1.neighbours #1]",
         "[capability.'x']",
+        "[tag.'x']",
     ]
     assert any("'zzz' is not a column" in line for line in found)
-    assert len(found) == 10
+    assert len(found) == 11
 
 
 def test_a_wrong_database_url_shows_no_secret() -> None:

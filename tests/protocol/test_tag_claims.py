@@ -232,3 +232,9 @@ def test_claims_told_in_any_order_over_any_links_end_equal(seed: int) -> None:
         ]
         deliver(loss=0.0)
     assert len({node.digest for node in nodes.values()}) == 1
+
+
+def test_what_was_stored_counts_where_it_is_higher_and_is_told_with_the_rest() -> None:
+    node, new = table(known=[claim(5)]), claim(7, tag="new")
+    assert node.restore([claim(4), new]) == [ClaimHeard(new)]
+    assert told(node.link_up(TWO)) == [(2, [new, claim(5)])]

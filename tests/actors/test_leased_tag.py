@@ -1,0 +1,76 @@
+"""The tag actor in mode lease, in a simulated cluster (B4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tagmesh.protocol.identity import NodeId
+from tagmesh.simulation import World
+
+TTL_S = 10.0
+
+
+def booted(nodes: int = 3) -> tuple[World, int]:
+    """A world, and the node that took the tag by itself."""
+    world = World(1, nodes, settings={"sharing_tags": ["vip"]})
+    world.tag_settings["vip"] = {"mode": "lease"}
+    world.boot_all()
+    world.until(world.converged, within_s=30)
+    world.until(lambda: len(world.active("vip")) == 1, within_s=2)
+    (owner,) = world.active("vip")
+    return world, owner
+
+
+def test_when_the_owner_is_killed_another_node_has_the_tag_within_ttl_and_a_second() -> None:
+    world, owner = booted()
+    world.run_for(2 * TTL_S)
+    assert list(world.active("vip")) == [owner], "it is renewed"
+    world.crash(owner)
+    took_s = world.until(lambda: bool(world.active("vip")), within_s=60)
+    assert took_s <= TTL_S + 1
+    assert owner not in world.active("vip")
+
+
+def test_a_process_that_stood_still_has_no_valid_token_when_it_goes_on() -> None:
+    world, owner = booted()
+    token = world.active("vip")[NodeId(owner)]
+    world.pause(owner)
+    world.run_for(2 * TTL_S)
+    (other,) = world.active("vip")
+    assert other != owner, "read while the process stands still: by the clock it has none"
+    assert world.active("vip")[other].epoch.rank > token.epoch.rank
+    world.resume(owner)
+    world.run_for(2 * TTL_S)
+    assert list(world.active("vip")) == [other]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_without_the_database_the_owner_goes_on_while_all_others_let_it(alone: bool) -> None:
+    world, owner = booted()
+    world.run_for(TTL_S)
+    world.storage.mode = "failing"
+    if alone:
+        world.crash(next(n for n in world.ids if n != owner))
+    world.run_for(3 * TTL_S)
+    assert list(world.active("vip")) == ([] if alone else [owner])
+    world.storage.mode = "ok"
+    world.run_for(2 * TTL_S)
+    assert len(world.active("vip")) == 1
+
+
+def test_a_node_that_stops_does_not_let_the_others_wait_for_the_end_of_the_lease() -> None:
+    world, owner = booted()
+    world.stop(owner)
+    assert world.until(lambda: bool(world.active("vip")), within_s=TTL_S) < TTL_S / 2
+
+
+def test_hand_over_moves_the_lease() -> None:
+    world, owner = booted()
+    to = next(n for n in world.ids if n != owner)
+    world.run_for(1)
+    done = world.hand_over(owner, "vip", to)
+    world.run_for(2)
+    assert done() is None
+    assert list(world.active("vip")) == [to]
+    world.run_for(3 * TTL_S)
+    assert list(world.active("vip")) == [to]
