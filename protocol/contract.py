@@ -54,7 +54,7 @@ class Result(msgspec.Struct, frozen=True):
     detail: str = ""
 
     def __bool__(self) -> bool:
-        return self.outcome in _ACCEPTED
+        return self.outcome is _QUEUED or self.outcome is _SENT
 
     @property
     def code(self) -> int:
@@ -62,7 +62,7 @@ class Result(msgspec.Struct, frozen=True):
         return _CODES[self.outcome]
 
 
-_ACCEPTED = (Outcome.SENT, Outcome.QUEUED)
+_SENT, _QUEUED = Outcome.SENT, Outcome.QUEUED
 _CODES = {
     Outcome.SENT: 1,
     Outcome.QUEUED: 1,
