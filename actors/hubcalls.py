@@ -19,6 +19,7 @@ from .runtime import GeventRuntime
 
 POLL_S = 0.01
 """How often one who waits looks again; state is read in memory."""
+GIVE_WAY_S = 20e-6
 
 current_thread_id: Callable[[], int] = gevent.monkey.get_original("_thread", "get_ident")
 _new_lock: Callable[[], Any] = gevent.monkey.get_original("_thread", "allocate_lock")
@@ -133,6 +134,15 @@ def sleep_in(hub_thread: int | None, seconds: float) -> None:
         gevent.sleep(seconds)
     else:
         _thread_sleep(seconds)
+
+
+def give_way() -> None:
+    """Let the hub have the interpreter; not for the hub's own thread.
+
+    A thread that never waits keeps the interpreter for 5 ms whenever the hub lets go of it, as
+    every call of OpenSSL or of a socket does.
+    """
+    _thread_sleep(GIVE_WAY_S)
 
 
 def _ignore(_value: object) -> None:

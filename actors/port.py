@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import gevent.monkey
 import msgspec
 
 from ..protocol.capability_words import SyncWish, wish_of
@@ -22,19 +21,13 @@ from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
 from ..protocol.messages import CapState
 from ..protocol.payloads import UNPACKABLE, Joined, checked, encode, pack, pack_many
+from .hubcalls import give_way
 from .outbox import LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from .runtime import Runtime
 
 _STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
-
-
-GIVE_WAY_S = 20e-6
-"""A thread that sends without a pause keeps the interpreter for 5 ms whenever the hub lets go of
-it, as every call of OpenSSL or of a socket does. So it pauses when the hub is overdue
-(`Outbox.overdue`): the hub sends while more is packed, and the receiver is busy meanwhile."""
-_sleep = gevent.monkey.get_original("time", "sleep")
 
 
 class Commands(msgspec.Struct, frozen=True):
@@ -166,7 +159,7 @@ class CapabilityPort:
     def _give_way(self) -> None:
         """Let the hub take what waits."""
         if not self._runtime.in_hub():
-            _sleep(GIVE_WAY_S)
+            give_way()
 
     def _wake(self) -> None:
         """Have the hub take what waits. Whoever finds ``_awake`` set relies on that it will."""

@@ -12,7 +12,7 @@ from .base import (
 from .provisioning import Provisioning
 from .roster import FixedRoster, SqlRoster
 from .tag_file import FileTagStore
-from .tags import SqlTagStore
+from .tag_table import SqlTagStore
 
 __all__ = [
     "FileTagStore",

@@ -253,7 +253,7 @@ def test_who_is_far_ahead_of_the_hub_gives_way_to_it(
 ) -> None:
     """Else the hub would wait for the interpreter; in the hub nobody pauses."""
     pauses: list[float] = []
-    monkeypatch.setattr("tagmesh.actors.port._sleep", pauses.append)
+    monkeypatch.setattr("tagmesh.actors.hubcalls._thread_sleep", pauses.append)
     port = port_of(runtime, 1 << 22)
 
     def send(kib: int) -> None:

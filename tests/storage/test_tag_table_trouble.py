@@ -16,7 +16,7 @@ import pytest
 from tagmesh.protocol.errors import StorageUnavailable
 from tagmesh.storage import SqlTagStore
 from tagmesh.storage.engine import Conflict
-from tagmesh.storage.tags import MAX_TRIES
+from tagmesh.storage.tag_table import MAX_TRIES
 from tests.storage.owners import C1, SLACK_S, TTL_S, VIP, A, B, row_of
 from tests.storage.tag_race import judge_claims, judge_leases
 
