@@ -20,6 +20,7 @@ from ..protocol.errors import Misuse
 from .operations import Operations
 from .partitioning import OnSlots, WorkPartition
 from .port import CapabilityPort
+from .sharing import SharingTag, Tags
 from .worker import InlineWorker, Worker, attempt
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Cluster(Operations):
         super().__init__(node, cluster_id)
         self._workers: dict[str, Worker] = {}
         self._partitions: dict[str, WorkPartition] = {}
+        self._tags = Tags(node, cluster_id)
         self.requests = Requests(run=node.handlers.run, parallel=PARALLEL_REQUESTS)
         """Requests that do not wait, and request and reply messages as OpenSIPS scripts send
         them."""
@@ -166,6 +168,12 @@ class Cluster(Operations):
         system.divide(self.cluster_id, name, self._partitions[name])
         system.wait_capability(self.cluster_id, name)
 
+    # Sharing tags --------------------------------------------------------------------------------
+
+    def tag(self, name: str) -> SharingTag:
+        """A sharing tag: active on one node, backup on the others; declared here if it is new."""
+        return self._tags.tag(name)
+
     # Requests ------------------------------------------------------------------------------------
 
     def request(self, node: int, payload: Any, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
@@ -205,6 +213,7 @@ class Cluster(Operations):
 
     def begin(self, system: NodeSystem) -> None:
         """The node starts; in its thread, in a greenlet that may wait."""
+        self._tags.begin(system)
         for name, capability in self._capabilities.items():
             self._register(capability, system)
             if name in self._partitions:
@@ -216,6 +225,7 @@ class Cluster(Operations):
 
     def ended(self) -> None:
         """The node has stopped."""
+        self._tags.ended()
         workers, self._workers = self._workers, {}
         for worker in workers.values():
             worker.stop()

@@ -17,6 +17,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # programs decide
 if TYPE_CHECKING:
     from .actors.cluster import Cluster
     from .actors.partitioning import WorkPartition
+    from .actors.sharing import SharingTag
     from .capabilities.counters import Counters
     from .capabilities.pending import Reply
     from .capabilities.replicated_dict import ReplicatedDict
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
         NotTagOwner,
         PeerViolation,
         RemoteError,
+        StaleTag,
         StorageUnavailable,
         TagmeshError,
+        TagRefused,
         TimedOut,
         Unknown,
         Unreachable,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from .protocol.identity import NodeRecord
     from .protocol.messages import CapState, Section
     from .protocol.status import Status
+    from .protocol.tag_words import Token
     from .storage.record_store import SqlRecordStore
 
 _HOME = {
@@ -88,13 +92,17 @@ _HOME = {
     "Reply": "capabilities.pending",
     "Result": "protocol.contract",
     "Section": "protocol.messages",
+    "SharingTag": "actors.sharing",
     "SqlRecordStore": "storage.record_store",
+    "StaleTag": "protocol.errors",
     "Status": "protocol.status",
     "StorageUnavailable": "protocol.errors",
     "Store": "capabilities.write_behind",
     "SyncReport": "protocol.contract",
+    "TagRefused": "protocol.errors",
     "TagmeshError": "protocol.errors",
     "TimedOut": "protocol.errors",
+    "Token": "protocol.tag_words",
     "Unknown": "protocol.errors",
     "Unreachable": "protocol.errors",
     "WorkPartition": "actors.partitioning",
@@ -132,13 +140,17 @@ __all__ = [
     "Reply",
     "Result",
     "Section",
+    "SharingTag",
     "SqlRecordStore",
+    "StaleTag",
     "Status",
     "StorageUnavailable",
     "Store",
     "SyncReport",
+    "TagRefused",
     "TagmeshError",
     "TimedOut",
+    "Token",
     "Unknown",
     "Unreachable",
     "WorkPartition",
