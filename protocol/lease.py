@@ -105,6 +105,8 @@ class LeaseRules:
         """I promised not to take the tag until then."""
         self._waits_until = -math.inf
         """Others may try first until then."""
+        self._again_at = -math.inf
+        """The database failed: it is not asked for the lease before."""
         self._named_until = -math.inf
         """I am the successor named, so I look often until then."""
         self._to_release: int | None = None
@@ -177,7 +179,7 @@ class LeaseRules:
         if self._request is Request.GIVE_UP:
             self._to_release = None  # it ends by itself
         self._request = None
-        self._read_at = self._renew_at = now + self._settings.retry_s
+        self._read_at = self._renew_at = self._again_at = now + self._settings.retry_s
         if self.holding and self._settings.failsafe:
             self._ask_for_vows(now)
         return self._proceed(now)
@@ -285,7 +287,7 @@ class LeaseRules:
         node = self._me.node_id
         if node not in self._view.fit:
             return NEVER
-        at = max(self._free_at, self._vowed_until, self._waits_until)
+        at = max(self._free_at, self._vowed_until, self._waits_until, self._again_at)
         if node in self._order():
             return at + self._settings.rank_delay_s * self._order().index(node)
         return NEVER

@@ -24,8 +24,8 @@ I13       configuration stays; links go down for trouble only, and in time     e
 I16       no storm of messages (reliability, section 3)                        each step
 ========  ===================================================================  =============
 
-I12 is a comparison of two runs and has a test of its own. I3 is about tags, which issue 5 brings
-with its checks. I4 to I7 are about capabilities: worlds that have some `add` the checks of
+I12 is a comparison of two runs and has a test of its own. I3 is about sharing tags: worlds that have
+some `add` the check of `checks_tags`. I4 to I7 are about capabilities: worlds that have some `add` the checks of
 `checks_sync` and `checks_flow` (their part of I10) and, with the capabilities of `records`, those
 of `checks_delivery` and `checks_partition`.
 

@@ -270,3 +270,11 @@ def test_nothing_is_given_back_unless_somebody_is_preferred(
         assert rules.tick(float(now)) == [Renew(1)]
         (effect,) = rules.renewed(read, now + 0.1)
         assert isinstance(effect, LeaseExtended)
+
+
+def test_a_database_that_is_away_is_not_asked_again_and_again_for_a_free_lease() -> None:
+    rules = node()
+    assert rules.row_read(row(), 0.0) == [Acquire(0)]
+    assert rules.failed("away", 0.2) == []
+    assert rules.deadline == 0.2 + SETTINGS.retry_s
+    assert rules.tick(0.2 + SETTINGS.retry_s) == [Acquire(0)]
