@@ -17,6 +17,7 @@ from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Fai
 from .cli_capabilities import cap, caps, sync
 from .cli_client import client_of, print_result, print_table, the_only
 from .cli_output import output_option, print_json
+from .cli_tags import tag, tags
 from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 
 EXIT_UNKNOWN = 3
@@ -182,5 +183,5 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         click.echo(done)
 
 
-for _command in (caps, cap, sync):
+for _command in (caps, cap, sync, tags, tag):
     ctl.add_command(_command)

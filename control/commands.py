@@ -14,7 +14,7 @@ from typing import Any
 
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
-from . import commands_capabilities
+from . import commands_capabilities, commands_tags
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import NodePort
 
@@ -146,6 +146,7 @@ COMMANDS: Mapping[str, Command] = {
             run=lambda port: clusterer_list_topology(port.status()),
         ),
         *commands_capabilities.COMMANDS,
+        *commands_tags.COMMANDS,
         Command(
             name="which",
             module="core",

@@ -11,11 +11,39 @@ from ..protocol.donors import Verdict
 from ..protocol.status import Status
 
 
+class TagPort(Protocol):
+    """One sharing tag; see `actors.sharing`. Every method raises what it says there."""
+
+    def activate(self, *, force: bool = False, reason: str = ...) -> None:
+        """Have it here."""
+        ...
+
+    def release(self, *, reason: str = ...) -> None:
+        """Give it up."""
+        ...
+
+    def hand_over(self, to: int, *, reason: str = ...) -> None:
+        """Give it to another node."""
+        ...
+
+    def pause(self, *, paused: bool = True) -> None:
+        """Whether nobody takes it over by himself."""
+        ...
+
+    def prefer(self, nodes: Sequence[int]) -> None:
+        """Who is to have it."""
+        ...
+
+
 class ClusterPort(Protocol):
     """The capabilities of one cluster; every method raises `Unknown` when there is none of a name.
 
     See `actors.operations` for what they do.
     """
+
+    def tag(self, name: str) -> TagPort:
+        """A sharing tag, used here from now on; `Misuse` when it cannot be one."""
+        ...
 
     def sync(
         self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False

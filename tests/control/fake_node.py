@@ -26,6 +26,7 @@ from tagmesh.protocol.status import (
     PlanStatus,
     RefusalStatus,
     Status,
+    TagStatus,
 )
 
 STARTED_WALL_S = 1_790_000_000.0
@@ -85,6 +86,20 @@ def syncing(name: str) -> CapabilityStatus:
     )
 
 
+def tag(name: str, **changes: Any) -> TagStatus:
+    unused = TagStatus(
+        name=name,
+        state="backup",
+        mode="manual",
+        declared=True,
+        holder=None,
+        why="nobody has claimed it yet",
+        number=0,
+        owner=None,
+    )
+    return msgspec.structs.replace(unused, **changes)
+
+
 def refusal(**changes: Any) -> RefusalStatus:
     stranger = RefusalStatus(
         node_id=9,
@@ -136,6 +151,10 @@ def make_status(**changes: Any) -> Status:
         ],
         topology=[(1, [2]), (2, [1, 3]), (3, [2])],
         capabilities=[capability("dialog-dlg-repl"), syncing("usrloc-contact-repl")],
+        tags=[
+            tag("vip1", state="active", holder=1, why="MI command", number=3, owner=1),
+            tag("vip2", declared=False, holder=2, why="asked", number=7, owner=2),
+        ],
     )
     whole = Status(
         node_id=1,
@@ -169,6 +188,7 @@ class FakeNode:
         """What was done with capabilities."""
         self.answer = Answer.TAKEN
         self.broken: Exception | None = None
+        self.broken_tag: Exception | None = None
         self.hold: threading.Event | None = None
         self.held = threading.Semaphore(0)
         """Released by each trace that begins to wait."""
@@ -207,6 +227,9 @@ class FakeCluster:
 
     def __init__(self, node: FakeNode) -> None:
         self._node = node
+
+    def tag(self, name: str) -> FakeTag:
+        return FakeTag(self._node, name)
 
     def sync(
         self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
@@ -247,6 +270,34 @@ class FakeCluster:
             raise Unknown(f"there is no waiting mirror plan {plan_id}")
         self._node.asked.append((what, name))
         return 30
+
+
+class FakeTag:
+    """Notes what it is asked; raises ``node.broken_tag`` if there is one."""
+
+    def __init__(self, node: FakeNode, name: str) -> None:
+        self._node = node
+        self._name = name
+
+    def activate(self, *, force: bool = False, reason: str = "") -> None:
+        self._note("activate", force, reason)
+
+    def release(self, *, reason: str = "") -> None:
+        self._note("release", reason)
+
+    def hand_over(self, to: int, *, reason: str = "") -> None:
+        self._note("hand_over", to, reason)
+
+    def pause(self, *, paused: bool = True) -> None:
+        self._note("pause", paused)
+
+    def prefer(self, nodes: Sequence[int]) -> None:
+        self._note("prefer", *nodes)
+
+    def _note(self, what: str, *words: object) -> None:
+        if self._node.broken_tag is not None:
+            raise self._node.broken_tag
+        self._node.asked.append((what, self._name, *words))
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def test_five_mistakes_are_all_printed_and_the_status_is_2(folder: Path) -> None
     assert done.stderr.splitlines() == [
         f"Error: {file}: 5 mistakes",
         "  [(top level)] transprot: unknown key; allowed: node, provisioning, tls, transport,"
-        " cluster, capability, admin; did you mean 'transport'?",
+        " cluster, capability, tag, admin; did you mean 'transport'?",
         "  [node] id: '1' is not a whole number; allowed: a whole number 1 … 2147483647",
         "  [provisioning] mode: 'databse' is not one of the options;"
         ' allowed: "database" | "static"; did you mean \'database\'?',

@@ -179,6 +179,12 @@ def test_these_change_something_and_no_others() -> None:
     changing = {name for name, command in COMMANDS.items() if command.changing}
     assert changing == {
         "clusterer_set_cap_status",
+        "clusterer_shtag_set_active",
+        "tagmesh_tag_activate",
+        "tagmesh_tag_release",
+        "tagmesh_tag_hand_over",
+        "tagmesh_tag_pause",
+        "tagmesh_tag_prefer",
         "tagmesh_sync_start",
         "tagmesh_sync_plan",
         "tagmesh_cut",
