@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..protocol.errors import StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
-from ..protocol.tag_claims import ClaimTable
+from ..protocol.tag_claims import MAX_KNOWN_TAGS, ClaimTable
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import ClaimHeard, NumberHeard, TagRow, rank_of
 from .actor import soonest
@@ -31,12 +31,11 @@ class Claims:
     """Owns one `ClaimTable`, which a node actor that is started anew inherits."""
 
     def __init__(self, context: Context, cluster: ClusterId, records: Iterable[NodeRecord]) -> None:
-        before = context.claims.get(cluster)
         self.table = ClaimTable(
             cluster_id=cluster,
             me=context.me,
             members=[record.node_id for record in records],
-            known=before.claims if before is not None else (),
+            known=_inherited(context, cluster),
         )
         for entry in context.tagged(cluster):
             self.table.declare(entry.name)
@@ -53,8 +52,7 @@ class Claims:
     @property
     def digest(self) -> bytes:
         """For `Digest.tags`; empty where nobody uses tags."""
-        used = self.table.claims or self._context.tagged(self._cluster)
-        return self.table.digest if used else b""
+        return self.table.digest if self.table.used else b""
 
     @property
     def deadline(self) -> float | None:
@@ -152,6 +150,16 @@ class Claims:
 
     def _say(self, mail: TagsLoaded | ClaimKept) -> None:
         self._context.supervisor.tell(self._node, mail)
+
+
+def _inherited(context: Context, cluster: ClusterId) -> list[Claim]:
+    """What the node actor before knew, as far as it leaves room for the tags declared here."""
+    before = context.claims.get(cluster)
+    claims = before.claims if before is not None else []
+    names = {entry.name for entry in context.tagged(cluster)}
+    others = [claim for claim in claims if claim.tag not in names]
+    mine = [claim for claim in claims if claim.tag in names]
+    return mine + others[: MAX_KNOWN_TAGS - len(names)]
 
 
 def stored_claim(row: TagRow) -> Claim:

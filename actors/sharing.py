@@ -11,6 +11,7 @@ import pykka
 from ..protocol.errors import Misuse, StaleTag, TagmeshError, TimedOut
 from ..protocol.identity import NodeId
 from ..protocol.tag_base import Tag
+from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_words import Change, Epoch, Token, check_tag, epoch_of
 from .actor import ReplyFuture
 from .mail import Describe
@@ -251,6 +252,11 @@ class Tags:
             return known
         with self._node.in_turn():
             if name not in self._tags:
+                if len(self._tags) >= MAX_KNOWN_TAGS:
+                    raise Misuse(
+                        f"cluster {self._cluster_id} has {MAX_KNOWN_TAGS} sharing tags on this node"
+                        f" already, the most possible: {name!a} cannot be added"
+                    )
                 made = SharingTag(self._node, self._cluster_id, name, active=False)
                 if self._node.running:
                     self._node.run_in_hub(made.begin)

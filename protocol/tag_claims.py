@@ -84,6 +84,11 @@ class ClaimTable:
             self._digest = digest_of_claims(told)
         return self._digest
 
+    @property
+    def used(self) -> bool:
+        """Somebody has a tag in this cluster, or this node wants one."""
+        return bool(self._known or self._declared)
+
     def declare(self, tag: str) -> None:
         """This node uses the tag. `Misuse` when there are too many."""
         if not self._has_room(tag):
