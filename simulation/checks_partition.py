@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from ..protocol.events import Event, EventRecord
+from ..protocol.identity import NodeId
 from ..protocol.messages import CapState
 from .check import Check
 from .records import NOTES, Duty, Watched
@@ -13,7 +15,6 @@ from .rows import CLUSTER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..protocol.identity import NodeId
     from .trouble import Trouble
     from .world import Process, World
 
@@ -27,7 +28,14 @@ class PartitionChecks(Check):
     def __init__(self, world: World, trouble: Trouble) -> None:
         super().__init__(world, trouble)
         self._met: set[_Pair] = set()
-        """Who saw each other when it was looked at last."""
+        """Who has known each other since the last look."""
+        self._edges: set[frozenset[int]] = set()
+        """Who lost or found each other since then."""
+
+    def event(self, node: NodeId, record: EventRecord) -> None:
+        """What `node` was told just now."""
+        if record.kind in (Event.NODE_UP, Event.NODE_DOWN) and record.node_id is not None:
+            self._edges.add(frozenset((node, record.node_id)))
 
     def look(self) -> None:
         """Who works on what."""
@@ -36,15 +44,16 @@ class PartitionChecks(Check):
             self._idle_without_data(node, process, duty)
         met: set[_Pair] = set()
         for (a, (one, mine)), (b, (other, theirs)) in combinations(duties.items(), 2):
-            if not (_sees(one, other) and _sees(other, one)):
+            if not (_knows(one, other) and _knows(other, one)):
                 continue
             lives = one.system.context.incarnation, other.system.context.incarnation
             pair = (a, lives[0], b, lives[1])
             met.add(pair)
             both = mine.slots & theirs.slots
-            if both and pair in self._met:
+            if both and pair in self._met and frozenset((a, b)) not in self._edges:
                 self.fail("P-3", f"nodes {a} and {b} both work on {len(both)} slots")
         self._met = met
+        self._edges.clear()
 
     def _duties(self) -> Iterator[tuple[NodeId, Process, Duty]]:
         for node, process in self.running():
@@ -66,8 +75,15 @@ class PartitionChecks(Check):
             self.fail("P-4", f"node {node} takes part in the work while it is {state}")
 
 
-def _sees(one: Process, other: Process) -> bool:
-    """It reaches the other's present life."""
+def _knows(one: Process, other: Process) -> bool:
+    """It reaches the other's present life, and has heard what that says of the capability now.
+
+    Two sides of a partition that just ended work on the same keys until they have heard so much.
+    """
     view = one.system.context.views.get(CLUSTER)
     there = other.system.context
-    return view is not None and view.incarnations.get(there.me) == there.incarnation
+    if view is None or view.incarnations.get(there.me) != there.incarnation:
+        return False
+    heard = view.capabilities[there.me].get(NOTES)
+    said = there.registrations[CLUSTER, NOTES].said
+    return heard is not None and (heard.state, heard.generation) == (said.state, said.generation)
