@@ -15,6 +15,7 @@ from ..protocol.tag_claims import MAX_KNOWN_TAGS, ClaimTable
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import ClaimHeard, NumberHeard, TagRow, rank_of
 from .actor import soonest
+from .leased_tag import start_tag
 from .tag_mail import ClaimKept, ClaimTold, NumberTold, ReportClaim, TagsLoaded
 
 if TYPE_CHECKING:
@@ -89,9 +90,21 @@ class Claims:
         if isinstance(effect, NumberHeard):
             self._tell(effect.tag, NumberTold(effect.number))
             return
+        self._take_up(effect.claim)
         self._tell(effect.claim.tag, ClaimTold(effect.claim))
         if not self._context.tag_store.shared:
             self.keep(effect.claim)
+
+    def _take_up(self, claim: Claim) -> None:
+        """A tag that is handed over to me is used here from now on, if it was not."""
+        context, where = self._context, (self._cluster, claim.tag)
+        named = claim.successor == (context.me, context.incarnation)
+        if not (claim.released and named) or where in context.tags:
+            return
+        entry = context.new_tag(*where, [], starts_active=False)
+        if entry.settings.mode == claim.mode:
+            context.tags[where] = entry
+            start_tag(context, entry)
 
     def _tell(self, tag: str, mail: ClaimTold | NumberTold) -> None:
         name: Name = ("tag", self._cluster, tag)

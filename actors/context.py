@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .lane import Lane
     from .registration import Registration
     from .runtime import Runtime
-    from .tag_entry import Listener
+    from .tag_entry import TagListener
     from .view import View
 
 __all__ = ["Context", "Name"]
@@ -86,7 +86,7 @@ class Context:
         return [entry for (c, _), entry in sorted(self.tags.items(), key=_key) if c == cluster]
 
     def new_tag(
-        self, cluster: ClusterId, name: str, listeners: list[Listener], starts_active: bool
+        self, cluster: ClusterId, name: str, listeners: list[TagListener], *, starts_active: bool
     ) -> TagEntry:
         """A tag as the configuration has it; not declared yet."""
         settings = self.config.tag(cluster, name)

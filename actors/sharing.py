@@ -15,7 +15,7 @@ from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_words import Change, Epoch, Token, check_tag, epoch_of
 from .actor import ReplyFuture
 from .mail import Describe
-from .tag_entry import Listener, OnTag, TagEntry
+from .tag_entry import OnTag, TagEntry, TagListener
 from .tag_mail import ActivateTag, HandOverTag, ReleaseTag
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SharingTag:
         self._starts_active = active
         self._entry: TagEntry | None = None
         self._functions: list[tuple[bool, OnTag]] = []
-        self._listeners: list[Listener] = []
+        self._listeners: list[TagListener] = []
         self._worker: Worker | None = None
 
     def __repr__(self) -> str:
@@ -170,11 +170,10 @@ class SharingTag:
     def begin(self, system: NodeSystem) -> None:
         """The node starts, or runs already; in its thread."""
         self._worker, self._listeners = None, []
-        self._entry = system.context.new_tag(
-            self.cluster_id, self.name, self._listeners, self._starts_active
-        )
         self._equip(system)
-        system.declare_tag(self._entry)
+        self._entry = system.declare_tag(
+            self.cluster_id, self.name, self._listeners, active=self._starts_active
+        )
 
     def ended(self) -> None:
         """The node has stopped."""
@@ -189,7 +188,7 @@ class SharingTag:
             self._worker = system.context.runtime.worker(name)
         for active, function in self._functions[len(self._listeners) :]:
             assert self._worker is not None
-            self._listeners.append(Listener(active, function, self._worker))
+            self._listeners.append(TagListener(active, function, self._worker))
 
     # Asking ------------------------------------------------------------------------------------
 

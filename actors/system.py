@@ -53,7 +53,7 @@ from .registration import Registration
 from .reports import capabilities_of, peer_capabilities, waits_for
 from .runtime import Runtime
 from .storage import StorageActor
-from .tag_entry import TagEntry
+from .tag_entry import TagEntry, TagListener
 from .tag_mail import LeaveTag
 from .tag_reports import tag_of, tags_of
 from .worker import Worker
@@ -252,15 +252,26 @@ class NodeSystem:
 
     # Sharing tags ------------------------------------------------------------------------------
 
-    def declare_tag(self, entry: TagEntry) -> None:
-        """Use a sharing tag in a cluster; `Misuse` when there are too many."""
-        self.context.tags[entry.cluster, entry.name] = entry
+    def declare_tag(
+        self, cluster: ClusterId, tag: str, listeners: list[TagListener], *, active: bool
+    ) -> TagEntry:
+        """Use a sharing tag in a cluster; `Misuse` when there are too many.
+
+        ``active``: it is to be active here from the start.
+        """
+        known = self.context.tags.get((cluster, tag))
+        if known is not None:  # it was handed over to this node before anybody here asked for it
+            known.listen(listeners)
+            return known
+        entry = self.context.new_tag(cluster, tag, listeners, starts_active=active)
+        self.context.tags[cluster, tag] = entry
         if self.context.supervisor.has(("node", entry.cluster)):
             try:
                 start_tag(self.context, entry)
             except Misuse:
                 del self.context.tags[entry.cluster, entry.name]
                 raise
+        return entry
 
     def ask_tag(self, cluster: ClusterId, tag: str, mail: object) -> Any:
         """Ask a tag's actor; see `_ask`."""

@@ -20,7 +20,7 @@ logger = logging.getLogger("tagmesh.tags")
 OnTag = Callable[[Token], object]
 
 
-class Listener(NamedTuple):
+class TagListener(NamedTuple):
     """A function of the application."""
 
     active: bool
@@ -44,7 +44,7 @@ class TagEntry:
         name: str,
         settings: TagSettings,
         monotonic: Callable[[], float],
-        listeners: list[Listener],
+        listeners: list[TagListener],
         *,
         starts_active: bool = False,
     ) -> None:
@@ -66,6 +66,10 @@ class TagEntry:
         """Of the epoch that is active here, at this moment (H-24); None = it is not."""
         held = self._held  # once: the hub may replace it meanwhile
         return held.token if held is not None and self._monotonic() < held.until_s else None
+
+    def listen(self, listeners: list[TagListener]) -> None:
+        """The application uses a tag that came to this node unasked."""
+        self._listeners = listeners
 
     def hold(self, token: Token, until_s: float = math.inf) -> None:
         """It is active here from now on, by itself until then."""

@@ -12,6 +12,8 @@ from .port import NodePort, TagPort
 
 BY_MI = "MI command"
 """The reason in a tag's history, as OpenSIPS gives it."""
+WAIT_S = 4.0
+"""How long the end of a change is waited for: less than those who ask wait."""
 
 
 def list_shtags(status: Status) -> list[dict[str, Any]]:
@@ -74,7 +76,7 @@ def _done(call: Callable[[], None]) -> str:
 def _set_active(port: NodePort, *, tag: str) -> str:
     cluster, name = _find(port.status(), tag)
     try:
-        port.cluster(cluster).tag(name).activate(reason=BY_MI)
+        port.cluster(cluster).tag(name).activate(reason=BY_MI, timeout=WAIT_S)
     except TagmeshError as error:
         raise CommandError(500, "Internal error", str(error)) from error
     return DONE
@@ -86,7 +88,7 @@ def _activate(port: NodePort, *, tag: str, force: int = 0) -> dict[str, int | No
     before = _known(status, cluster, name)
     made: list[TagPort] = []
     _done(lambda: made.append(port.cluster(cluster).tag(name)))
-    _done(lambda: made[0].activate(force=bool(force), reason=BY_MI))
+    _done(lambda: made[0].activate(force=bool(force), reason=BY_MI, timeout=WAIT_S))
     return {"node_id": status.node_id, "was": before.holder if before is not None else None}
 
 
@@ -97,7 +99,7 @@ def _release(port: NodePort, *, tag: str) -> str:
 
 def _hand_over(port: NodePort, *, tag: str, node_id: int) -> str:
     found = _port(port, tag)
-    return _done(lambda: found.hand_over(node_id, reason=BY_MI))
+    return _done(lambda: found.hand_over(node_id, reason=BY_MI, timeout=WAIT_S))
 
 
 def _pause(port: NodePort, *, tag: str, paused: int) -> str:

@@ -14,7 +14,7 @@ from ..protocol.status import Status
 class TagPort(Protocol):
     """One sharing tag; see `actors.sharing`. Every method raises what it says there."""
 
-    def activate(self, *, force: bool = False, reason: str = ...) -> None:
+    def activate(self, *, force: bool = False, reason: str = ..., timeout: float = ...) -> None:
         """Have it here."""
         ...
 
@@ -22,7 +22,7 @@ class TagPort(Protocol):
         """Give it up."""
         ...
 
-    def hand_over(self, to: int, *, reason: str = ...) -> None:
+    def hand_over(self, to: int, *, reason: str = ..., timeout: float = ...) -> None:
         """Give it to another node."""
         ...
 

@@ -149,9 +149,8 @@ class Services:
             capability, runtime = make(me), process.system.context.runtime
             worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
             switches.restore(process.system.register(CLUSTER, capability, worker))
-        context = process.system.context
-        for start in context.config.cluster(CLUSTER).sharing_tags:
-            process.system.declare_tag(context.new_tag(CLUSTER, start.name, [], start.active))
+        for start in process.system.context.config.cluster(CLUSTER).sharing_tags:
+            process.system.declare_tag(CLUSTER, start.name, [], active=start.active)
         for name, divide in self._divided.items():
             process.system.divide(CLUSTER, name, divide(me))
 

@@ -62,6 +62,20 @@ def test_hand_over_and_release(lab: LocalCluster) -> None:
         three.release()
 
 
+def test_a_tag_can_be_given_to_a_node_that_did_not_use_it(lab: LocalCluster) -> None:
+    one = lab[1].cluster(1).tag("new there")
+    one.activate()
+    one.hand_over(3)
+    three = lab[3].cluster(1).tag("new there")
+    assert three.active
+    heard: list[Token] = []
+    three.on_backup(heard.append)
+    token = three.token
+    three.hand_over(1)
+    assert one.active
+    until(lambda: heard == [token])
+
+
 def test_a_guard_lets_nobody_go_on_under_an_old_epoch(lab: LocalCluster) -> None:
     """H-24."""
     one, two, _ = tags(lab, "guard")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagmesh.actors.tag_entry import Listener
+from tagmesh.actors.tag_entry import TagListener
 from tagmesh.actors.worker import InlineWorker
 from tagmesh.protocol.errors import Misuse, TagRefused
 from tagmesh.protocol.events import Event
@@ -146,7 +146,7 @@ def test_after_a_crash_of_the_actor_the_tag_comes_back_under_another_epoch() -> 
         def function(token: Token) -> None:
             heard.append((active, token.epoch.number))
 
-        return Listener(active, function, InlineWorker())
+        return TagListener(active, function, InlineWorker())
 
     entry._listeners += [note(True), note(False)]
     context.supervisor.tell(("tag", CLUSTER, "vip"), "no mail")

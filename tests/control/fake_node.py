@@ -279,13 +279,13 @@ class FakeTag:
         self._node = node
         self._name = name
 
-    def activate(self, *, force: bool = False, reason: str = "") -> None:
+    def activate(self, *, force: bool = False, reason: str = "", timeout: float = 0.0) -> None:
         self._note("activate", force, reason)
 
     def release(self, *, reason: str = "") -> None:
         self._note("release", reason)
 
-    def hand_over(self, to: int, *, reason: str = "") -> None:
+    def hand_over(self, to: int, *, reason: str = "", timeout: float = 0.0) -> None:
         self._note("hand_over", to, reason)
 
     def pause(self, *, paused: bool = True) -> None:
