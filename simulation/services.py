@@ -57,6 +57,8 @@ class Services:
         """(node, capability) → when an operator switched it last, and whether on."""
         self._provided: list[Callable[[NodeId], Capability]] = []
         self._divided: dict[str, Callable[[NodeId], WorkPartition]] = {}
+        self.forced: set[tuple[NodeId, str]] = set()
+        """(node, tag): it was activated there by force, so that life's epoch may not be stored."""
         self._switches: dict[NodeId, bytes] = {}
         """What each node's disk holds of them (C-4)."""
 
@@ -114,6 +116,8 @@ class Services:
 
     def activate(self, node: int, name: str, *, force: bool = False) -> Outcome:
         """Somebody wants the tag there; call what is returned later on, see `Outcome`."""
+        if force:
+            self.forced.add((self._known(node), name))
         return self._ask_tag(node, name, ActivateTag("asked", force))
 
     def hand_over(self, node: int, name: str, to: int) -> Outcome:

@@ -55,6 +55,22 @@ def test_two_nodes_in_one_epoch() -> None:
         hold(world, 2, token)
 
 
+def test_one_epoch_in_two_lives_only_by_force() -> None:
+    def again(*, force: bool) -> None:
+        world = begun()
+        _, token = token_of(world)
+        if force:
+            world.forced.add((NodeId(1), "vip"))
+        world.crash(1)
+        world.boot(1)
+        world.run_for(5)
+        hold(world, 1, token)
+
+    again(force=True)
+    with pytest.raises(Violation, match=r"I3: vip: \(1, .*\) and \(1, .*\) in epoch 1 of node 1"):
+        again(force=False)
+
+
 def test_two_nodes_in_two_epochs_may_be_in_mode_manual_only() -> None:
     def other(world: World) -> tuple[int, Token]:
         node, token = token_of(world)
