@@ -28,14 +28,21 @@ class PartitionChecks(Check):
     def __init__(self, world: World, trouble: Trouble) -> None:
         super().__init__(world, trouble)
         self._met: set[_Pair] = set()
-        """Who has known each other since the last look."""
-        self._edges: set[frozenset[int]] = set()
-        """Who lost or found each other since then."""
+        """Who saw each other when it was looked at last."""
+        self._inherited: dict[frozenset[int], set[int]] = {}
+        """What both worked on when they found each other, until each has heard of the other."""
+        self._knew: set[frozenset[int]] = set()
+        """Who had heard of each other when it was looked at last, and not lost the other since."""
 
     def event(self, node: NodeId, record: EventRecord) -> None:
-        """What `node` was told just now."""
-        if record.kind in (Event.NODE_UP, Event.NODE_DOWN) and record.node_id is not None:
-            self._edges.add(frozenset((node, record.node_id)))
+        """Sides of a partition that ends may both have worked on everything."""
+        if record.kind is not Event.NODE_UP or record.node_id is None:
+            return
+        pair = frozenset((node, record.node_id))
+        duties = [duty.slots for n, _, duty in self._duties() if n in pair]
+        if len(duties) == len(pair):
+            self._inherited.setdefault(pair, set()).update(duties[0] & duties[1])
+        self._knew.discard(pair)
 
     def look(self) -> None:
         """Who works on what."""
@@ -44,16 +51,25 @@ class PartitionChecks(Check):
             self._idle_without_data(node, process, duty)
         met: set[_Pair] = set()
         for (a, (one, mine)), (b, (other, theirs)) in combinations(duties.items(), 2):
-            if not (_knows(one, other) and _knows(other, one)):
+            if not (_sees(one, other) and _sees(other, one)):
                 continue
             lives = one.system.context.incarnation, other.system.context.incarnation
             pair = (a, lives[0], b, lives[1])
             met.add(pair)
-            both = mine.slots & theirs.slots
-            if both and pair in self._met and frozenset((a, b)) not in self._edges:
+            both = (mine.slots & theirs.slots) - self._excused(a, one, b, other)
+            if both and pair in self._met:
                 self.fail("P-3", f"nodes {a} and {b} both work on {len(both)} slots")
         self._met = met
-        self._edges.clear()
+
+    def _excused(self, a: NodeId, one: Process, b: NodeId, other: Process) -> set[int]:
+        pair = frozenset((a, b))
+        if not (_knows(one, other) and _knows(other, one)):
+            self._knew.discard(pair)
+        elif pair in self._knew:
+            self._inherited.pop(pair, None)
+        else:
+            self._knew.add(pair)
+        return self._inherited.get(pair, set())
 
     def _duties(self) -> Iterator[tuple[NodeId, Process, Duty]]:
         for node, process in self.running():
@@ -75,15 +91,16 @@ class PartitionChecks(Check):
             self.fail("P-4", f"node {node} takes part in the work while it is {state}")
 
 
-def _knows(one: Process, other: Process) -> bool:
-    """It reaches the other's present life, and has heard what that says of the capability now.
-
-    Two sides of a partition that just ended work on the same keys until they have heard so much.
-    """
+def _sees(one: Process, other: Process) -> bool:
+    """It reaches the other's present life."""
     view = one.system.context.views.get(CLUSTER)
     there = other.system.context
-    if view is None or view.incarnations.get(there.me) != there.incarnation:
-        return False
-    heard = view.capabilities[there.me].get(NOTES)
+    return view is not None and view.incarnations.get(there.me) == there.incarnation
+
+
+def _knows(one: Process, other: Process) -> bool:
+    """It has heard what the other, which it reaches, says of the capability now."""
+    there = other.system.context
+    heard = one.system.context.views[CLUSTER].capabilities[there.me].get(NOTES)
     said = there.registrations[CLUSTER, NOTES].said
     return heard is not None and (heard.state, heard.generation) == (said.state, said.generation)

@@ -59,17 +59,31 @@ def test_sides_of_a_partition_that_have_not_heard_of_each_other_share_nothing() 
     assert both_work_on(world) == 0
 
 
-def test_who_was_alone_for_a_moment_between_two_looks_has_that_moment() -> None:
+def test_who_was_alone_between_two_looks_has_a_turn_to_let_go() -> None:
     """Seed 3150: two nodes knew each other at every look, and had lost each other in between."""
     world, checkers = working()
     check = PartitionChecks(world, checkers.trouble)
     check.look()
     duty(world, 2).slots.update(duty(world, 1).slots)
-    for kind in (Event.NODE_DOWN, Event.NODE_UP):
-        check.event(NodeId(1), EventRecord(sequence=1, wall_s=0.0, kind=kind, node_id=NodeId(2)))
+    check.event(NodeId(1), found(2))
     check.look()
     with pytest.raises(Violation, match="P-3"):
+        world.run_for(2)
+
+
+def test_who_takes_more_after_it_found_another_node_is_a_violation() -> None:
+    """However little it has heard of it."""
+    world, checkers = working()
+    check = PartitionChecks(world, checkers.trouble)
+    check.look()
+    check.event(NodeId(1), found(2))
+    duty(world, 2).slots.add(min(duty(world, 1).slots))
+    with pytest.raises(Violation, match="P-3: nodes 1 and 2 both work on 1 slots"):
         check.look()
+
+
+def found(node: int) -> EventRecord:
+    return EventRecord(sequence=1, wall_s=0.0, kind=Event.NODE_UP, node_id=NodeId(node))
 
 
 def test_who_works_on_what_it_knows_to_be_anothers_is_a_violation() -> None:
