@@ -187,7 +187,10 @@ class Tag(ABC):
         self.known = claim
         self._seen = max(self._seen, claim.number)
         owner = None if claim.released else NodeId(claim.owner)
-        self.history.append(Change(epoch_of(claim), owner, claim.reason, self._wall()))
+        change = Change(epoch_of(claim), owner, claim.reason, self._wall())
+        if self.history and _same(self.history[-1], change):
+            self.history.pop()  # as it was stored; this is how it was claimed
+        self.history.append(change)
 
     def _own(self, claim: Claim) -> None:
         """I make this claim."""
@@ -265,3 +268,8 @@ class Tag(ABC):
         """Who has the tag, for people."""
         node, why = self.holding()
         return why if node is None else f"node {node} has it"
+
+
+def _same(one: Change, other: Change) -> bool:
+    a, b = one.epoch, other.epoch
+    return (a.number, a.owner, one.owner) == (b.number, b.owner, other.owner)

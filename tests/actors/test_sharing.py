@@ -38,7 +38,8 @@ def test_one_has_it_and_all_know(lab: LocalCluster) -> None:
     until(lambda: [t.holder for t in (one, two, three)] == [1, 1, 1])
     two.activate(reason="maintenance of node 1")
     assert two.active
-    until(lambda: not one.active and three.holder == 2)
+    until(lambda: not one.active and three.status().why == "maintenance of node 1")
+    assert three.holder == 2
     assert one.epoch == two.epoch == (two.token.epoch if two.token else None)
     assert [(c.epoch.number, c.owner) for c in three.history] == [(1, 1), (2, 2)]
     assert three.history[-1].reason == "maintenance of node 1"

@@ -89,3 +89,11 @@ def test_reasons_are_cut_to_what_a_claim_can_carry() -> None:
     assert (made.reason, made.priority, made.mode) == ("x" * 256, 50, "manual")
     ended = only(rules.release("y" * 300, 1.0), Spread).claim
     assert (ended.reason, ended.released, ended.number) == ("y" * 256, True, 1)
+
+
+def test_a_claim_that_is_heard_as_stored_and_as_made_is_one_change() -> None:
+    rules = tag()
+    rules.claim_heard(claim(3, reason="as stored", priority=2**31 - 1), 0.0)
+    rules.claim_heard(claim(3, reason="asked"), 1.0)
+    rules.claim_heard(claim(3, reason="given up", released=True), 2.0)
+    assert [(c.owner, c.reason) for c in rules.history] == [(2, "asked"), (None, "given up")]
