@@ -145,7 +145,10 @@ class SharingTag:
         """
         held = token if token is not None else self.token
         if held is None:
-            raise StaleTag(f"tag {self.name!a} of cluster {self.cluster_id} is not active here")
+            raise StaleTag(
+                f"tag {self.name!a} of cluster {self.cluster_id} is not active here: leave this to"
+                " the node that has it (tag.holder), or activate the tag"
+            )
         guard = Guard(self, held)
         guard.check()
         yield guard
