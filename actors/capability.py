@@ -294,6 +294,7 @@ class CapabilityActor(ClusterActor):
             state=self.rules.state,
             version_min=capability.version_min,
             version_max=capability.version_max,
+            joiner_life=self._view.incarnations.get(NodeId(request.source)),
         )
         self.apply(self._admission.request(request, offer))
 

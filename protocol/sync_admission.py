@@ -44,6 +44,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     state: CapState
     version_min: int
     version_max: int
+    joiner_life: int | None = None
+    """The life of the joiner that this node reaches; None = none."""
 
 
 class Admission:
@@ -67,6 +69,8 @@ class Admission:
         if (session.joiner, session.incarnation) != (joiner, request.incarnation):
             return [Count("S-20")]  # in another node's name
         newest, refusal = self._heard.get(joiner, (None, ""))
+        if newest is not None and offer.joiner_life == session.incarnation < newest.incarnation:
+            newest = None  # its disk and its clock were set back (T-9)
         if newest is not None and _order(session) <= _order(newest):
             if session != newest:
                 return [Count("S-20")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tagmesh.protocol import sync_admission
@@ -123,6 +124,18 @@ def test_another_life_of_the_joiner_begins_counting_anew() -> None:
     abort, start = rules.request(reborn, OK)
     assert (type(abort), start) == (AbortDonor, StartDonor(reborn, 1))
     assert counts(rules.request(request(10), OK)) == ["S-20"], "of the earlier life"
+
+
+def test_a_life_with_a_lower_number_that_is_reached_is_the_present_one() -> None:
+    """T-9: its disk and its clock were set back; requests of the life before count for less."""
+    rules = Admission(AT_DONOR)
+    rules.request(request(9), OK)
+    reborn = request(1, joiner=here(JOINER, JOINER_LIFE - 1))
+    assert counts(rules.request(reborn, OK)) == ["S-20"], "that life is not known to be there"
+    reached = msgspec.structs.replace(OK, joiner_life=JOINER_LIFE - 1)
+    abort, start = rules.request(reborn, reached)
+    assert (type(abort), start) == (AbortDonor, StartDonor(reborn, 1))
+    assert rules.running == [reborn.session]
 
 
 def test_nobody_asks_in_another_nodes_name() -> None:

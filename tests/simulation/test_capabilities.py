@@ -307,3 +307,15 @@ def test_a_node_whose_disk_and_clock_were_set_back_is_heard() -> None:
     assert calls(world, 1).send(3, "after")
     world.run_for(1)
     assert calls(world, 3).heard == [(1, "before"), (1, "after")]
+
+
+def test_a_node_whose_disk_and_clock_were_set_back_is_served() -> None:
+    """Seed 5310: who had served its life before took its requests for old ones, for ever."""
+    world = booted(Syncing, nodes=2, records=range(10))
+    world.crash(2, "lost")
+    world.step_clock(2, -3600.0)
+    world.until(lambda: not world.route(1, 2), within_s=30)
+    world.boot(2)
+    world.until(world.converged, within_s=60)
+    world.until(lambda: world.state(2, NAME) is CapState.OK, within_s=10)
+    assert calls(world, 2).records == list(range(10))
