@@ -143,9 +143,13 @@ class LinkStates(Mapping[NodeId, AbstractSet[NodeId]]):
             self._tags = tags
             self._digest = None
 
-    def is_news(self, origin: NodeId, version: Version) -> bool:
-        """Is it newer than what is held?"""
-        return version > self._said.get(origin, NOTHING)[:2]
+    def is_news(self, origin: NodeId, version: Version, incarnation: int = -1) -> bool:
+        """Is it newer than what is held?
+
+        A life that moved its epoch up (T-9) may have said under the number of the life after it
+        what that one says: then ``incarnation`` decides.
+        """
+        return (*version, incarnation) > self._said.get(origin, NOTHING)[:3]
 
     def missing_in(self, digest: Digest) -> list[NodeId]:
         """The origins of whom something newer is held than the digest lists, sorted."""

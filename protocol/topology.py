@@ -222,7 +222,7 @@ class Topology:
                 version == own.version and said_in(message) != own
             )
             return self._defend(message.epoch, now) if contested else [Count("T-10")]
-        if not self._states.is_news(origin, version):
+        if not self._states.is_news(origin, version, message.incarnation):
             return [Count("T-10")]
         new = said_in(message)
         if origin in new.neighbours or len(new.neighbours) < len(message.neighbours):

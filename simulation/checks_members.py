@@ -54,7 +54,6 @@ class MemberChecks(Check):
         self._rows = {n: r.enabled for n, r in self.world.roster.records.items()}
         self._ever |= self._rows.keys()
         offences: dict[tuple[object, ...], float] = {}
-        allowed_s = self._allowed_s()
         for node, process in self.running():
             cast = self.seen.cast(process)
             view = self._view(cast)
@@ -68,21 +67,23 @@ class MemberChecks(Check):
                 self._rows_taken(node, view)
             for what in self._barred(node, process, cast, view):
                 since_s = offences[what] = self._offences.get(what, self.world.now)
-                if self.world.now - since_s > allowed_s.get(what[1], 0.0):
+                if self.world.now - since_s > self._allowed_s(node).get(what[1], 0.0):
                     text = f"node {what[0]} still has {what[1]} of node {what[2]}"
                     self.fail("I1", f"{text}, which its rows do not admit")
         self._offences = offences
 
-    def _allowed_s(self) -> Mapping[object, float]:
+    def _allowed_s(self, node: NodeId) -> Mapping[object, float]:
         """How long a connection without admission may be open, and then take to close.
 
         A database that does not answer holds the judgement up for `MAX_WAIT_S`; without rows
-        (db_mode 0) a stranger may take its time to say HELLO. Who reads nothing, or is on a dead
-        path, does not see that the other end has closed it too.
+        (db_mode 0) a stranger may take its time to say HELLO, and so may whoever is dialled by a
+        node that reads nothing. Such a node, or one on a dead path, does not see that the other
+        end has closed it too.
         """
         transport = TransportSettings()
         rows_s = MIN_REFRESH_GAP_S + MAX_WAIT_S
-        judged_s = transport.handshake_timeout_s if self.world.dynamic else rows_s
+        reads = self.trouble.since("slow_reader", node) is None
+        judged_s = rows_s if reads and not self.world.dynamic else transport.handshake_timeout_s
         return {OPEN: judged_s + SLACK_S, CLOSING: transport.close_timeout_s + SLACK_S}
 
     def _view(self, cast: Cast) -> _View:

@@ -48,6 +48,8 @@ class Ledger:
         """Numbers the objects."""
         self.first: dict[tuple[int, str], int] = {}
         """(node, capability) → the first object's number."""
+        self.forgetful = False
+        """A clock is so far off that what was deleted is forgotten at once (guarantees)."""
         self.notes = itertools.count(1)
         self.written: dict[bytes, tuple[tuple[int, int, int], bool]] = {}
         """By key, the newest version that an application wrote, and whether it was deleted."""
@@ -232,7 +234,8 @@ class Records(ReplicatedMap, Watched):
 
     def sections(self, tags: Sequence[str]) -> list[Section]:
         """See `KeyedCapability.sections`."""
-        self.ledger.snapshot(self.node, self.name, self.life, self.versions())
+        kept = self.versions(tombstones=not self.ledger.forgetful)
+        self.ledger.snapshot(self.node, self.name, self.life, kept)
         return super().sections(tags)
 
     def versions(self, *, tombstones: bool = True) -> dict[bytes, tuple[int, int, int]]:

@@ -70,7 +70,7 @@ class Traffic:
         world.capability_settings[RECORDS] = {"verify_interval": f"{VERIFY_INTERVAL_S:g}s"}
         self._dice = random.Random(f"traffic {world.seed}")  # noqa: S311 - a seed, not a secret
         self._outs = frozenset(outs)
-        self._wrong_year = wrong_year
+        self.ledger.forgetful = wrong_year
         self._disturbed: set[tuple[int, str]] = set()
         """(node, capability) that was ever switched off."""
 
@@ -259,7 +259,7 @@ class Traffic:
         """All members have the same records, whoever wrote them and died. What was deleted may be
         back on some when clocks differ by more than deletions are remembered."""
         tables = {
-            node: self.of(node, RECORDS, Records).versions(tombstones=not self._wrong_year)
+            node: self.of(node, RECORDS, Records).versions(tombstones=not self.ledger.forgetful)
             for node in self.world.members()
         }
         newest: dict[bytes, tuple[int, int, int]] = {}
@@ -270,7 +270,7 @@ class Traffic:
             f"records of node {node} have {key!r} as {table.get(key)}, not as {version}"
             for node, table in tables.items()
             for key, version in newest.items()
-            if table.get(key) != version and (key in table or not self._wrong_year)
+            if table.get(key) != version and (key in table or not self.ledger.forgetful)
         )
 
     def _fresh_everywhere(self) -> bool:

@@ -50,6 +50,9 @@ class Trouble:
         """When anything was done to them the last time."""
         self._late_s: dict[Who, float] = {}
         self._edited: dict[int, float] = {}
+        self._looked_at = world.now
+        self._blind: set[int] = set()
+        """Who could not read rows when it was looked last."""
         self._unread: dict[int, dict[int, float]] = {}
         """Reader → node → the last moment in which the one could not read what the other's row
         has become.
@@ -70,14 +73,22 @@ class Trouble:
             setattr(world.storage, name, self._noting_rows(getattr(world.storage, name)))
 
     def look(self) -> None:
-        """Call often. Who cannot read rows does not know what was edited just before, or since."""
-        now = self._world.now
+        """Call often. Who cannot read rows does not know what was edited just before, or since.
+
+        When nobody runs, nothing calls: who could not read then, could not in between.
+        """
+        before, now = self._looked_at, self._world.now
         for reader in self._world.ids:
-            if not self._reads_rows(reader):
-                unread = self._unread.setdefault(reader, {})
-                for node, at in self._edited.items():
-                    if now - max(at, unread.get(node, at)) <= READ_S:
-                        unread[node] = now
+            if self._reads_rows(reader):
+                self._blind.discard(reader)
+                continue
+            unread = self._unread.setdefault(reader, {})
+            for node, at in self._edited.items():
+                known_s = (before if reader in self._blind else now) - max(at, unread.get(node, at))
+                if known_s <= READ_S:
+                    unread[node] = now
+            self._blind.add(reader)
+        self._looked_at = now
 
     def _reads_rows(self, node: NodeId) -> bool:
         process = self._world.processes.get(node)
@@ -158,6 +169,7 @@ class Trouble:
         signature = inspect.signature(inner)
 
         def noted(*args: Any, **kwargs: Any) -> Any:
+            self.look()
             result = inner(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
