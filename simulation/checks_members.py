@@ -67,12 +67,12 @@ class MemberChecks(Check):
                 self._rows_taken(node, view)
             for what in self._barred(node, process, cast, view):
                 since_s = offences[what] = self._offences.get(what, self.world.now)
-                if self.world.now - since_s > self._allowed_s(node).get(what[1], 0.0):
+                if self.world.now - since_s > self.allowed_s(node).get(what[1], 0.0):
                     text = f"node {what[0]} still has {what[1]} of node {what[2]}"
                     self.fail("I1", f"{text}, which its rows do not admit")
         self._offences = offences
 
-    def _allowed_s(self, node: NodeId) -> Mapping[object, float]:
+    def allowed_s(self, node: NodeId) -> Mapping[object, float]:
         """How long a connection without admission may be open, and then take to close.
 
         A database that does not answer holds the judgement up for `MAX_WAIT_S`; without rows

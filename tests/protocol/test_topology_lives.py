@@ -136,6 +136,16 @@ def test_a_neighbour_below_its_own_epoch_counts_when_it_has_moved_above(incarnat
     assert lives(hear(node, 2, overruled)) == [(UP, 2, incarnation)]
 
 
+def test_the_next_life_is_heard_under_a_version_that_the_one_before_had_moved_to() -> None:
+    """Seeds 8377 and 8965: life 100 moved its epoch to 101, and the next life is 101. Wherever the
+    new link state meets the old one, at a neighbour or beyond, it counts."""
+    node = linked(2)
+    hear(node, 2, state(2, (101, 0), 1, life=100))
+    comes_up(node, 2, 101)
+    assert lives(hear(node, 2, state(2, (101, 0), 1, life=101))) == [(UP, 2, 101)]
+    assert hear(node, 2, state(2, (101, 0), 1, life=100)) == [Count("T-10")], "never back"
+
+
 def test_a_node_that_moves_above_a_claim_did_not_restart() -> None:
     node = via_2()
     before = node.adjacency()

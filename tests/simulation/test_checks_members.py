@@ -15,7 +15,7 @@ from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import NodeId, PeerIdentity
 from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checkers import LOOK_S, SURVEY_S, Checkers
-from tagmesh.simulation.checks_members import SLACK_S
+from tagmesh.simulation.checks_members import OPEN, SLACK_S, MemberChecks
 from tagmesh.simulation.rows import record_of
 from tagmesh.simulation.trouble import READ_S
 from tagmesh.simulation.world import CLUSTER, World
@@ -140,6 +140,16 @@ def test_a_stranger_may_take_the_time_of_a_handshake_to_say_hello() -> None:
     world.boot(STRANGER, provisioned=False)
     lasted_s = longest_s(world, 1, STRANGER, 20.0)
     assert TRANSPORT.handshake_timeout_s < lasted_s < judged_s(dynamic=True) + CLOSED_S
+
+
+def test_who_reads_nothing_may_take_the_time_of_a_handshake_to_hear_why_it_is_refused() -> None:
+    """Seed 9264: a slow reader that was removed had dialled somebody. Others may not."""
+    world, checkers = begin(1, nodes=2)
+    check = MemberChecks(world, checkers.trouble)
+    assert check.allowed_s(NodeId(1))[OPEN] == judged_s(dynamic=False)
+    world.slow_reader(1)
+    assert check.allowed_s(NodeId(1))[OPEN] == judged_s(dynamic=True)
+    assert check.allowed_s(NodeId(2))[OPEN] == judged_s(dynamic=False)
 
 
 # Actors and tables of who is not admitted ---------------------------------------------------------

@@ -68,3 +68,20 @@ def test_what_is_missing_is_told(mischief: Callable[[Traffic], None], told: str)
     mischief(traffic)
     with pytest.raises(Violation, match=told):
         traffic.settle()
+
+
+@pytest.mark.parametrize(("wrong_year", "told"), [(True, []), (False, ["I5"])])
+def test_who_forgets_deletions_does_not_lack_them(wrong_year: bool, told: list[str]) -> None:
+    """Seeds 8010 and 9620: its clock is ten years ahead, so every deletion is old (guarantees)."""
+    world = World(1, 2)
+    traffic = Traffic(world, wrong_year=wrong_year)
+    world.step_clock(2, 10 * 365 * 86_400.0)
+    world.boot_all()
+    world.run_for(30)
+    records = traffic.of(1, RECORDS, Records)
+    records.put("a", 1)
+    records.delete("a")
+    world.run_for(1)
+    traffic.of(2, RECORDS, Records).sync()
+    world.run_for(5)
+    assert [rule for rule, _ in traffic.ledger.wrong] == told

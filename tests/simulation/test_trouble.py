@@ -230,3 +230,16 @@ def test_what_one_could_not_read_stays_edited_for_that_one(how: str) -> None:
     begun = world.now
     look_for(world, trouble, 20)
     assert trouble.edited_until(3, by=(1,)) == begun
+
+
+def test_what_was_edited_while_nobody_ran_stays_edited_until_somebody_does() -> None:
+    """Seeds 8160 and 9125: all were stopped or gone, so nothing was looked at for long."""
+    world, trouble = troubled()
+    world.pause(1)
+    world.disable(3)
+    for node in (2, 3):
+        world.crash(node)
+    world.run_for(10 * READ_S)
+    world.resume(1)
+    trouble.look()
+    assert trouble.edited_until(3, by=(1,)) == world.now
