@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from ..protocol.errors import Misuse
 from ..protocol.identity import Incarnation, NodeId, next_incarnation
+from ..storage.kept_file import replace_file
 
 
 def take_incarnation(state_dir: str, node_id: NodeId) -> Incarnation:
@@ -18,12 +18,7 @@ def take_incarnation(state_dir: str, node_id: NodeId) -> Incarnation:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = path.read_text(encoding="ascii").strip() if path.exists() else "0"
         incarnation = next_incarnation(int(text) if text.isdigit() else 0, time.time())
-        fresh = path.with_suffix(".new")
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(f"{incarnation}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        replace_file(path, b"%d\n" % incarnation)
     except OSError as error:
         raise Misuse(
             f"cannot keep state in {folder}: {error.strerror}; set [node] state_dir to a "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import msgspec
 
 from ..protocol.errors import Misuse
 from ..protocol.identity import ClusterId, NodeId
+from ..storage.kept_file import replace_file
 
 if TYPE_CHECKING:
     from .registration import Registration
@@ -70,9 +70,4 @@ class Switches:
         return self._path.read_bytes()
 
     def _write(self, content: bytes) -> None:
-        fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        replace_file(self._path, content)

@@ -7,7 +7,6 @@ number is above every one it ever gave or heard, and it knows whether it was the
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import Owner, TagRow, check_tag
 from .base import TagAnswer, claimant, next_number, too_many
 from .failures import MAX_SHOWN_CHARS, printable
+from .kept_file import replace_file
 
 _Rows = dict[str, TagRow]
 _Kept = dict[str, _Rows]
@@ -92,19 +92,8 @@ class FileTagStore:
 
     def _store(self, kept: _Kept, cluster: ClusterId, row: TagRow) -> TagAnswer:
         kept.setdefault(str(cluster), {})[row.tag] = row
-        fresh = self._path.with_suffix(".tags-new")
         try:
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-            # Else a power cut may bring the file before back, and its numbers.
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_file(self._path, msgspec.json.encode(kept))
         except OSError as error:
             raise self._unavailable("cannot be written", error) from error
         return TagAnswer(done=True, row=row)
