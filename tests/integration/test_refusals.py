@@ -165,10 +165,14 @@ def ca(cluster: ProcessCluster, tmp_path_factory: pytest.TempPathFactory) -> Tes
     return same_ca(cluster, tmp_path_factory.mktemp("ca"))
 
 
+def node_of(cell: Cell) -> int:
+    return 10 + CELLS.index(cell)
+
+
 @contextmanager
 def visit(cluster: ProcessCluster, ca: TestCa, cell: Cell, tmp_path: Path) -> Iterator[Stranger]:
     """The stranger of this cell, running; afterwards it and its row are gone."""
-    node = 10 + CELLS.index(cell)
+    node = node_of(cell)
     tls = cell.tls(ca, node)
     stranger = Stranger(tmp_path / "stranger", node, tls, dict(cluster.space.urls))
     watch = Watch(cluster)
@@ -188,7 +192,7 @@ def visit(cluster: ProcessCluster, ca: TestCa, cell: Cell, tmp_path: Path) -> It
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_matrix(cluster: ProcessCluster, ca: TestCa, cell: Cell, tmp_path: Path) -> None:
-    watch = Watch(cluster)
+    watch = Watch(cluster, gone={node_of(other) for other in CELLS if other is not cell})
     with visit(cluster, ca, cell, tmp_path) as stranger:
         if cell.name == "good":
             cluster.until(lambda: link_of(cluster.status(1), stranger.node) == "Up", SOON_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,10 +49,15 @@ def verdict(refusal: RefusalStatus) -> Verdict:
 
 
 class Watch:
-    """What changes at node 1 from now on."""
+    """What changes at node 1 from now on.
 
-    def __init__(self, cluster: ProcessCluster) -> None:
+    ``gone``: nodes that were killed before. A knock of theirs may be judged yet, up to a roster
+    reading later, and no socket shows it: the kernel forgets one that was reset.
+    """
+
+    def __init__(self, cluster: ProcessCluster, gone: Collection[int] = ()) -> None:
         self._cluster = cluster
+        self._gone = gone
         self._counts = counts(cluster.status(1))
         self.actors = cluster.status(1).actors
         self._log_bytes = cluster.log(1).stat().st_size
@@ -60,7 +65,8 @@ class Watch:
 
     def refusals(self) -> frozenset[Verdict]:
         after = counts(self._cluster.status(1))
-        return frozenset(k[1] for k, n in after.items() if n > self._counts.get(k, 0))
+        new = [kind for kind, count in after.items() if count > self._counts.get(kind, 0)]
+        return frozenset(seen for node, seen, _ in new if node not in self._gone)
 
     def log(self) -> str:
         return self._cluster.log(1).read_text()[self._log_bytes :]
