@@ -166,11 +166,12 @@ class TlsConnection:
         if self._paused or self._close_cause is not None:
             return
         self._reader.start(self._guarded, self._on_readable)
-        if self._early:
+        if self._early or self._session.ending is not None:
             self._loop.run_callback(self._guarded, self._deliver_early)
 
     def _deliver_early(self) -> None:
-        if self._ending is None and not self._paused and self._early:
+        """What came behind the handshake; the end may be part of it."""
+        if self._ending is None and not self._paused:
             early, self._early = self._early, []
             messages: list[Message] = []
             self._decode(early, messages)

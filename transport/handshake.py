@@ -154,12 +154,14 @@ class Handshake:
         self._flush()
         if self.sock is None:
             return
-        if self.session.ending is not None:
-            self._end(self.session.ending)
+        ending, known = self.session.ending, self.session.identity is not None
+        if ending is not None and not (known and ending.clean):
+            self._end(ending)
             self._linger()
-        elif self.session.identity is None:
+        elif not known:
             self._check_budget()
         elif not self._output:
+            # over in good order already, perhaps: what it said before is for the connection's owner
             self._end(None)
 
     def _check_budget(self) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import gevent
@@ -21,6 +22,7 @@ from OpenSSL import SSL
 from tagmesh.protocol import wire
 from tagmesh.protocol.errors import Misuse, Reason
 from tagmesh.protocol.identity import BinsUrl
+from tagmesh.protocol.messages import Message
 from tagmesh.transport import Connection, Ending, TlsTransport
 from tagmesh.transport import connection as connection_module
 from tagmesh.transport.addresses import RESOLVE_TIMEOUT_S
@@ -106,12 +108,19 @@ class RawPeer:
         self.tls = SSL.Connection(context, None)
         self.tls.set_connect_state()
         self.sock = server.stranger()
-        while not server.connections:
+        self._server = server
+
+    def greet(self) -> None:
+        while not self._server.connections:
             with contextlib.suppress(SSL.WantReadError):
                 self.tls.do_handshake()
             self.pump()
             gevent.sleep(0.001)
-        self.recorder = Recorder(server.connections[0])
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        until(lambda: bool(self._server.connections))
+        return Recorder(self._server.connections[0])
 
     def pump(self) -> None:
         with contextlib.suppress(SSL.WantReadError):
@@ -128,7 +137,33 @@ class RawPeer:
 @pytest.fixture
 def raw(network: TlsNetwork, server: Server) -> Iterator[RawPeer]:
     peer = RawPeer(network, server)
+    peer.greet()
+    assert not peer.recorder.endings
     yield peer
+    peer.sock.close()
+
+
+@pytest.mark.parametrize("words", [[], [ping(1), text(10)]])
+def test_what_a_peer_says_and_hangs_up_is_heard_even_if_it_comes_with_the_handshake(
+    network: TlsNetwork, server: Server, words: list[Message]
+) -> None:
+    """As a dialler does that refuses: to a slow node all of it comes in one read."""
+    peer = RawPeer(network, server)
+    finished = False
+    while not finished:
+        with contextlib.suppress(SSL.WantReadError):
+            peer.tls.do_handshake()
+            finished = True
+        if not finished:
+            peer.pump()
+            gevent.sleep(0.001)
+    if words:
+        peer.tls.sendall(frame(wire.encode(words)))
+    peer.tls.shutdown()
+    peer.pump()
+    assert peer.recorder.ending.clean
+    assert peer.recorder.messages == words
+    assert not server.refused
     peer.sock.close()
 
 
