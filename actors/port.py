@@ -25,6 +25,7 @@ from .hubcalls import give_way
 from .outbox import LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
 
 if TYPE_CHECKING:
+    from ..protocol.tag_words import TagStanding
     from .runtime import Runtime
 
 _STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
@@ -52,9 +53,11 @@ class CapabilityPort:
         limit_bytes: int,
         *,
         keyed: bool,
+        tag: Callable[[str], TagStanding],
     ) -> None:
         """``limit_bytes`` bounds what waits for one destination; ``keyed``: the records have keys,
-        so they can be mirrored."""
+        so they can be mirrored; ``tag``: see `Port.tag`."""
+        self.tag = tag
         self.node_id = node_id
         self.cluster_id = cluster_id
         self._runtime = runtime

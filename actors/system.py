@@ -56,6 +56,7 @@ from .storage import StorageActor
 from .tag_entry import TagEntry, TagListener
 from .tag_mail import LeaveTag
 from .tag_reports import tag_of, tags_of
+from .tag_standing import standing_of
 from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
@@ -214,6 +215,7 @@ class NodeSystem:
             commands,
             settings.outbox_bytes,
             keyed=isinstance(capability, KeyedCapability),
+            tag=lambda tag: standing_of(context, cluster, tag),
         )
         capability.port = port
         registration = Registration(

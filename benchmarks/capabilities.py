@@ -33,6 +33,7 @@ from tagmesh.protocol.contract import Outcome, Result
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.sync_pieces import sum_of
+from tagmesh.protocol.tag_words import TagStanding
 
 from .idle import memory_kib
 from .report import Figure
@@ -71,6 +72,9 @@ class NoPort:
 
     def state(self) -> CapState:
         return CapState.OK
+
+    def tag(self, name: str) -> TagStanding:
+        return TagStanding(tag=name)
 
     def changed(self) -> None:
         """Nobody looks."""

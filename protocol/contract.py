@@ -22,6 +22,7 @@ from .errors import Misuse
 from .identity import ClusterId, NodeId, NodeRecord
 from .messages import MAX_NAME_CHARS, CapState, Section
 from .routing import Path
+from .tag_words import TagStanding
 
 Condition = (
     Literal["any", "same_sip_addr", "different_sip_addr"] | Callable[[NodeRecord, NodeRecord], bool]
@@ -154,6 +155,9 @@ class Port(Protocol):
 
     def state(self) -> CapState:
         """The capability's state on this node."""
+
+    def tag(self, name: str) -> TagStanding:
+        """How a sharing tag stands on this node at this moment; quick, for every record (M-2)."""
 
     def changed(self) -> None:
         """The capability's `position` moved or its data became complete by other means."""

@@ -136,6 +136,66 @@ def holding(claim: Claim | None, lives: Mapping[NodeId, int]) -> Holding:
     return Holding(node, claim.reason)
 
 
+class TagStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sharing tag stands on this node at one moment, for those who write and judge records.
+
+    It is active here (`active`, under `token`), or backup, or backup and undeclared: only heard of,
+    or not even that (H-27).
+    """
+
+    tag: str
+    token: Token | None = None
+    """Of the epoch that is active here; None = it is not active here."""
+    epoch: Epoch | None = None
+    """The highest that was heard of, mine included; None = nobody ever claimed the tag."""
+    holder: NodeId | None = None
+    """The node that has it, as seen from here, me included; None = nobody."""
+    why: str = ""
+    """Why that node has it, or what became of the last one; for people."""
+    declared: bool = False
+    """This node uses the tag."""
+
+    @property
+    def active(self) -> bool:
+        """This node has the tag: it writes its records, and takes none of others (M-2, K-7)."""
+        return self.token is not None
+
+    @property
+    def state(self) -> str:
+        """``active`` | ``backup`` | ``undeclared``"""
+        if self.token is not None:
+            return "active"
+        return "backup" if self.declared else "undeclared"
+
+
+def standing(
+    tag: str,
+    *,
+    token: Token | None,
+    declared: bool,
+    known: Claim | None,
+    me: NodeId,
+    lives: Mapping[NodeId, int],
+) -> TagStanding:
+    """How a tag stands here, ``known`` being the highest claim and ``token`` what is held of it.
+
+    A token is worth nothing once a later epoch is heard of, even before its tag steps down.
+    ``lives``: of the nodes that are reachable, its owner among them if it is.
+    """
+    if token is not None and not is_stale(token.epoch, known):
+        return TagStanding(
+            tag=tag, token=token, epoch=token.epoch, holder=token.epoch.owner, declared=declared
+        )
+    if known is None:
+        return TagStanding(tag=tag, why="nobody has claimed it yet", declared=declared)
+    whose = holding(known, lives)
+    if known.owner == me and not known.released:
+        whose = Holding(None, "this node had it last, and has it no longer")
+    return TagStanding(
+        tag=tag, epoch=epoch_of(known), holder=whose.node_id, why=whose.why, declared=declared
+    )
+
+
 def digest_of_claims(claims: Iterable[Claim]) -> bytes:
     """Equal at two nodes that know the same claims; the order does not matter (H-22)."""
     ranks = sorted((claim.tag, rank_of(claim)) for claim in claims)

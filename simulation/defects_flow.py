@@ -79,8 +79,8 @@ def neverbusy(replace: Replace) -> None:
     """Nobody is told BUSY."""
     port, stream = CapabilityPort.__init__, OutStream.__init__
 
-    def endless_port(self: CapabilityPort, *args: Any, keyed: bool) -> None:
-        port(self, *(*args[:-1], WITHOUT_LIMIT), keyed=keyed)
+    def endless_port(self: CapabilityPort, *args: Any, **words: Any) -> None:
+        port(self, *(*args[:-1], WITHOUT_LIMIT), **words)
 
     def endless_stream(self: OutStream, *args: Any, **limits: Any) -> None:
         stream(self, *args, **{**limits, "limit_bytes": WITHOUT_LIMIT})

@@ -17,6 +17,7 @@ from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.contract import Outcome
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.payloads import Joined, array_header, pack, unpack_payloads
+from tagmesh.protocol.tag_words import TagStanding
 from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
 
 TWO, THREE = NodeId(2), NodeId(3)
@@ -53,7 +54,15 @@ def port_of(runtime: Runtime, limit_bytes: int, *, keyed: bool = False) -> Capab
         changed=lambda: None,
         run=lambda function: function(),
     )
-    port = CapabilityPort(NodeId(1), ClusterId(1), runtime, commands, limit_bytes, keyed=keyed)
+    port = CapabilityPort(
+        NodeId(1),
+        ClusterId(1),
+        runtime,
+        commands,
+        limit_bytes,
+        keyed=keyed,
+        tag=lambda tag: TagStanding(tag=tag),
+    )
     port.verdicts = {
         TWO: verdict_of(Outcome.SENT, [TWO]),
         THREE: verdict_of(Outcome.UNREACHABLE, detail="no path leads to it"),

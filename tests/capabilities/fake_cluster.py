@@ -26,7 +26,10 @@ from tagmesh.protocol.contract import (
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.payloads import unpack_payloads
+from tagmesh.protocol.tag_messages import Claim
+from tagmesh.protocol.tag_words import TagStanding, Token, epoch_of, rank_of, standing
 
+PRIORITY = 50
 WALL_S = 1_760_000_000.0
 BATCH = 5
 """Messages delivered in one call, at most."""
@@ -41,6 +44,9 @@ class FakePort:
         self.cluster_id = ClusterId(1)
         self.current_state = CapState.OK
         self.skew_s = 0.0
+        self.claims: dict[str, Claim] = {}
+        """The highest of each tag, as heard here."""
+        self.tokens: dict[str, Token] = {}
         self._cluster = cluster
 
     def send(self, node: int, message: Any, timeout: float = 0.0) -> Result:
@@ -62,6 +68,12 @@ class FakePort:
 
     def state(self) -> CapState:
         return self.current_state
+
+    def tag(self, name: str) -> TagStanding:
+        known = self.claims.get(name)
+        token = self.tokens.get(name)
+        lives = {n: self._cluster.lives[n] for n in self._cluster.capabilities}
+        return standing(name, token=token, declared=True, known=known, me=self.node_id, lives=lives)
 
     def changed(self) -> None:
         raise NotImplementedError
@@ -156,6 +168,29 @@ class FakeCluster(Generic[C]):
 
     def reaches(self, one: int, other: int) -> bool:
         return one != other and frozenset((one, other)) not in self._cuts
+
+    def activate(self, node: int, tag: str, *, told: Iterable[int] | None = None) -> Token:
+        """The node has the tag under the next epoch of all it heard; those in ``told``, all unless
+        given, hear of it at once, and whoever had it and hears it has it no longer."""
+        node = NodeId(node)
+        known = self.ports[node].claims.get(tag)
+        number = known.number + 1 if known is not None else 1
+        claim = Claim(tag, number, node, self.lives[node], PRIORITY, reason="asked")
+        self.tell(claim, [node])
+        token = Token(ClusterId(1), tag, epoch_of(claim))
+        self.ports[node].tokens[tag] = token
+        self.tell(claim, self.capabilities if told is None else told)
+        return token
+
+    def tell(self, claim: Claim, nodes: Iterable[int]) -> None:
+        """These nodes hear of a claim."""
+        for node in nodes:
+            port = self.ports[NodeId(node)]
+            known = port.claims.get(claim.tag)
+            if known is None or rank_of(known) < rank_of(claim):
+                port.claims[claim.tag] = claim
+                if claim.owner != node:
+                    port.tokens.pop(claim.tag, None)
 
     def room(self, source: int, destination: int) -> None:
         """A busy way has room again."""

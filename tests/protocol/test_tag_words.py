@@ -12,14 +12,16 @@ from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import (
     Epoch,
+    Token,
     digest_of_claims,
     digest_of_members,
     epoch_of,
     holding,
     is_stale,
     rank_of,
+    standing,
 )
-from tests.protocol.tag_bench import LIFE, ONE, TWO, claim
+from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, TWO, claim
 
 RISING = [
     claim(1, 2, priority=60),
@@ -95,3 +97,37 @@ def test_digests_tell_whether_two_nodes_know_the_same() -> None:
 
 def test_an_epoch_is_read_by_people() -> None:
     assert str(Epoch(5, TWO, 50)) == "5 of node 2"
+
+
+@pytest.mark.parametrize(
+    ("held", "highest", "lives", "state", "holder"),
+    [
+        (None, None, {}, "backup", None),
+        (claim(5, 1), claim(5, 1), {}, "active", 1),
+        (claim(5, 1), None, {}, "active", 1),
+        (claim(5, 1), claim(5, 2, priority=9), {2: LIFE}, "backup", 2),
+        (claim(5, 1), claim(5, 2, priority=99), {2: LIFE}, "active", 1),
+        (None, claim(5, 2), {2: LIFE}, "backup", 2),
+        (None, claim(5, 2), {}, "backup", None),
+        (None, claim(5, 1), {}, "backup", None),
+    ],
+)
+def test_how_a_tag_stands_here(
+    held: Claim | None,
+    highest: Claim | None,
+    lives: dict[NodeId, int],
+    state: str,
+    holder: int | None,
+) -> None:
+    """It is active only under the highest epoch that was heard of, whatever is held."""
+    token = Token(CLUSTER, "vip", epoch_of(held)) if held is not None else None
+    found = standing("vip", token=token, declared=True, known=highest, me=ONE, lives=lives)
+    assert (found.state, found.active, found.holder) == (state, state == "active", holder)
+    if state != "active":
+        assert found.epoch == (epoch_of(highest) if highest is not None else None)
+
+
+def test_a_tag_that_was_only_heard_of_is_undeclared() -> None:
+    """H-27."""
+    found = standing("vip", token=None, declared=False, known=None, me=ONE, lives={})
+    assert (found.state, found.epoch) == ("undeclared", None)
