@@ -7,6 +7,7 @@ snapshot goes on deciding, and the error is shown (J-3, P19).
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from ..protocol.effects import Announce
@@ -49,15 +50,17 @@ class StorageActor(ClusterActor):
         self._reading = False
         self._next_read = 0.0
         self._waiting: list[AskAdmission] = []
-        """Doubtful admissions, answered after the next read."""
+        """Doubtful admissions, answered after the next read that begins."""
+        self._asking: list[AskAdmission] = []
+        """Answered after the read under way."""
         self._patience_until = 0.0
-        """When those who wait for the read under way are answered without it."""
+        """When those who wait are answered without the read under way."""
 
     @property
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
         if self._reading:
-            return self._patience_until if self._waiting else None
+            return self._patience_until if self._waiting or self._asking else None
         return None if self.rules.dynamic else self._next_read
 
     def on_start(self) -> None:
@@ -69,7 +72,8 @@ class StorageActor(ClusterActor):
         """Read again, or give up on an answer for those who wait."""
         if self._reading:
             self._trouble(f"the database has not answered for {MAX_WAIT_S:g} s")
-            self._answer()
+            self._answer([*self._asking, *self._waiting])
+            self._asking, self._waiting = [], []
         else:
             self._read()
 
@@ -110,6 +114,7 @@ class StorageActor(ClusterActor):
         if self._reading:
             return
         self._reading = True
+        self._asking, self._waiting = self._waiting, []
         self._patience_until = self.now + MAX_WAIT_S
         roster, me = self.context.roster, self.context.me
         self.context.runtime.call_in_pool(
@@ -129,12 +134,15 @@ class StorageActor(ClusterActor):
             self._expelled(str(mail.error))
         else:
             self._trouble(str(mail.error))
-        self._answer()
-
-    def _answer(self) -> None:
-        """Judge those who waited by what is known now."""
+        self._answer(self._asking)
+        self._asking = []
         waiting, self._waiting = self._waiting, []
-        for ask in waiting:
+        for ask in waiting:  # their rows may be younger than this read
+            self._admission(ask)
+
+    def _answer(self, asks: Iterable[AskAdmission]) -> None:
+        """Judge those who waited by what is known now."""
+        for ask in asks:
             verdict = self.rules.admit(ask.identity)
             self.context.supervisor.tell(ask.reply_to, Verdict(ask.key, verdict))
 
