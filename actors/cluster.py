@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
 from gevent.hub import Waiter
 
 from ..capabilities.counters import Counters
+from ..capabilities.dialogs import NAME as DIALOGS
+from ..capabilities.dialogs import Dialogs
 from ..capabilities.pending import Reply
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.replicated_map import ReplicatedMap
@@ -60,19 +63,7 @@ class Cluster(Operations):
         `Misuse` when its name is taken or it cannot be registered as it is. One object serves one
         cluster of one node.
         """
-        check_capability(capability)
-        port = getattr(capability, "port", None)
-        if isinstance(port, CapabilityPort) and not port.closed:
-            raise Misuse(
-                f"this {type(capability).__name__} serves node {port.node_id} in cluster"
-                f" {port.cluster_id} already: make one for each"
-            )
         with self.node.in_turn():
-            if capability.name in self._capabilities:
-                raise Misuse(
-                    f"cluster {self.cluster_id} has a capability {capability.name!r} on this node"
-                    " already"
-                )
             return self._add(capability)
 
     def replicated_dict(
@@ -103,6 +94,18 @@ class Cluster(Operations):
         """Counters that all nodes share which have some of this name; registered when new."""
         return self._shared(name, Counters, lambda: Counters(name))
 
+    def dialogs(self, name: str = DIALOGS, *, store: Store | None = None) -> Dialogs:
+        """The dialogs of a SIP proxy that all nodes share; registered when new, with the counts of
+        their profiles. ``store``: as of a dict."""
+
+        def make() -> Dialogs:
+            made = Dialogs(name, store=store, run=self.node.handlers.run)
+            if store is not None:
+                made.load()
+            return made
+
+        return self._shared(name, Dialogs, make)
+
     def _shared(self, name: str, kind: type[C], make: Callable[[], C]) -> C:
         known = self._capabilities.get(name)
         if isinstance(known, kind):
@@ -110,9 +113,7 @@ class Cluster(Operations):
         with self.node.in_turn():
             known = self._capabilities.get(name)
             if known is None:
-                made = make()
-                check_capability(made)
-                return self._add(made)
+                return self._add(make())
         if not isinstance(known, kind):
             raise Misuse(
                 f"the capability {name!r} of cluster {self.cluster_id} is a"
@@ -122,10 +123,28 @@ class Cluster(Operations):
 
     def _add(self, capability: C) -> C:
         """In turn: nobody starts, stops or registers meanwhile."""
-        if self.node.running:
-            self.node.run_in_hub(lambda system: self._offer(capability, system))
-        self._capabilities[capability.name] = capability
+        together: tuple[Capability, ...] = (capability, *capability.companions)
+        for each in together:
+            self._check_new(each)
+        for each in together:
+            if self.node.running:
+                self.node.run_in_hub(partial(self._offer, each))
+            self._capabilities[each.name] = each
         return capability
+
+    def _check_new(self, capability: Capability) -> None:
+        check_capability(capability)
+        port = getattr(capability, "port", None)
+        if isinstance(port, CapabilityPort) and not port.closed:
+            raise Misuse(
+                f"this {type(capability).__name__} serves node {port.node_id} in cluster"
+                f" {port.cluster_id} already: make one for each"
+            )
+        if capability.name in self._capabilities:
+            raise Misuse(
+                f"cluster {self.cluster_id} has a capability {capability.name!r} on this node"
+                " already"
+            )
 
     # Sharing work --------------------------------------------------------------------------------
 

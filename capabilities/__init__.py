@@ -7,6 +7,8 @@ copied, without one. Read `counters` first: it is the small one.
 from __future__ import annotations
 
 from .counters import Counters
+from .dialog_records import Dialog
+from .dialogs import Dialogs
 from .pending import Reply
 from .records import Key
 from .replicated_dict import ReplicatedDict
@@ -14,4 +16,14 @@ from .replicated_map import ReplicatedMap
 from .requests import Requests
 from .write_behind import Store
 
-__all__ = ["Counters", "Key", "ReplicatedDict", "ReplicatedMap", "Reply", "Requests", "Store"]
+__all__ = [
+    "Counters",
+    "Dialog",
+    "Dialogs",
+    "Key",
+    "ReplicatedDict",
+    "ReplicatedMap",
+    "Reply",
+    "Requests",
+    "Store",
+]

@@ -24,7 +24,8 @@ def read_dialogs(path: str | Path) -> Iterator[tuple[Dialog, str]]:
         try:
             yield from map(_read, reader)
         except (Misuse, csv.Error, UnicodeDecodeError) as error:
-            raise Misuse(f"{path}, line {max(reader.line_num, 1)}: {error}") from error
+            line = max(reader.reader.line_num, 1)
+            raise Misuse(f"{path}, line {line}: {error}") from error
 
 
 def _read(row: dict[str, str]) -> tuple[Dialog, str]:

@@ -137,14 +137,16 @@ class Dialogs(ReplicatedMap):
         """Give a dialog to another sharing tag, "" = none; both must be active here."""
         with self._editing:
             dialog, before = self._known(key)
-            if before != tag:
-                self._write(dialog, tag)
+            self._token(before)
+            self._write(dialog, tag)
 
     def terminate(self, key: DialogKey) -> None:
         """The call is over: delete the dialog on all nodes. `Unknown` when it is not here."""
         with self._editing:
             dialog, tag = self._known(key)
-            self._end(dialog, "terminated", self._token(tag))
+            token = self._token(tag)
+            self.delete(key)
+        self._ended(dialog, "terminated", token)
 
     def load_file(self, path: str | Path) -> int:
         """Add every answered dialog of a file that is not there yet, see `dialog_file`; how many.
@@ -257,9 +259,11 @@ class Dialogs(ReplicatedMap):
             for end in self._on_expired:
                 self._background.attempt(end, dialog, token)
             with self._editing:
-                self._end(self.get(entry.key), "expired", token)
-        except Unknown:
-            return
+                self._token(entry.group.tag)
+                self.delete(entry.key)
+            self._ended(dialog, "expired", token)
+        except (Unknown, KeyError):
+            return  # it was ended meanwhile
         except TagmeshError:  # the tag moved, or this is switched off
             with self._index_lock:
                 self._index.give_back(packed)
@@ -287,8 +291,8 @@ class Dialogs(ReplicatedMap):
             ttl_s = max(0.0, dialog.timeout - self._registered().wall()) + UNTAGGED_GRACE_S
         self.put(dialog.key, dialog, tag=tag, ttl_s=ttl_s)
 
-    def _end(self, dialog: Dialog, why: Why, token: Token | None) -> None:
-        self.delete(dialog.key)
+    def _ended(self, dialog: Dialog, why: Why, token: Token | None) -> None:
+        """It was deleted here. Not to be called while editing: functions may be called at once."""
         if self._on_ended:
             self._todo.append(_Ended(dialog, why, token))
             self._background.wake()

@@ -191,6 +191,8 @@ class Capability:
     version_min: int = 1
     version_max: int = 1
     """Data formats that can be read; the highest both know is used."""
+    companions: Sequence[Capability] = ()
+    """Registered together with this one, in the same cluster."""
     port: Port
     """Set by registration."""
 

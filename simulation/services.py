@@ -150,9 +150,10 @@ class Services:
         """Register what the node's machine has; its actors have not begun."""
         switches = self._kept(me)
         for make in self._provided:
-            capability, runtime = make(me), process.system.context.runtime
-            worker = InlineWorker() if capability.inline else runtime.worker(capability.name)
-            switches.restore(process.system.register(CLUSTER, capability, worker))
+            made, runtime = make(me), process.system.context.runtime
+            for each in (made, *made.companions):
+                worker = InlineWorker() if each.inline else runtime.worker(each.name)
+                switches.restore(process.system.register(CLUSTER, each, worker))
         for start in process.system.context.config.cluster(CLUSTER).sharing_tags:
             process.system.declare_tag(CLUSTER, start.name, [], active=start.active)
         for name, divide in self._divided.items():

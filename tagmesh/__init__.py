@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .actors.partitioning import WorkPartition
     from .actors.sharing import SharingTag
     from .capabilities.counters import Counters
+    from .capabilities.dialog_records import Dialog
+    from .capabilities.dialogs import Dialogs
     from .capabilities.pending import Reply
     from .capabilities.replicated_dict import ReplicatedDict
     from .capabilities.replicated_map import ReplicatedMap
@@ -71,6 +73,8 @@ _HOME = {
     "Config": "protocol.config",
     "ConfigError": "protocol.config",
     "Counters": "capabilities.counters",
+    "Dialog": "capabilities.dialog_records",
+    "Dialogs": "capabilities.dialogs",
     "Event": "protocol.events",
     "EventRecord": "protocol.events",
     "ForkedRuntime": "protocol.errors",
@@ -119,6 +123,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "Counters",
+    "Dialog",
+    "Dialogs",
     "Event",
     "EventRecord",
     "ForkedRuntime",

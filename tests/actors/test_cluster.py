@@ -13,9 +13,17 @@ import pytest
 from tagmesh import LocalCluster, Misuse
 from tagmesh.capabilities.requests import Requests
 from tagmesh.protocol import verifying
-from tagmesh.protocol.errors import CapabilityDisabled, RemoteError, TimedOut, Unknown, Unreachable
+from tagmesh.protocol.errors import (
+    CapabilityDisabled,
+    NotTagOwner,
+    RemoteError,
+    TimedOut,
+    Unknown,
+    Unreachable,
+)
 from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import UP_S, nothing_stays, until
+from tests.capabilities.dialog_samples import dialog
 from tests.capabilities.map_bench import lose
 
 
@@ -216,6 +224,24 @@ def test_counters_add_up(lab: LocalCluster) -> None:
     until(lambda: [n.counters("rates").value("calls") for n in lab] == [6, 6, 6])
     assert lab[1].counters("rates").value("others") == 0
     assert lab[1].counters("rates") is lab[1].cluster(1).counters("rates")
+
+
+def test_dialogs_come_with_the_counts_of_their_profiles(lab: LocalCluster) -> None:
+    lab[1].cluster(1).tag("vip-of-dialogs").activate()
+    stores = [node.cluster(1).dialogs() for node in lab]
+    assert {"dialog-dlg-repl", "dialog-prof-repl"} <= set(lab[3].cluster(1).names())
+    until(lambda: stores[2].port.tag("vip-of-dialogs").holder == 1)
+    call = dialog(1, timeout=2**32 - 1, profiles=(("trunk", "berlin"),))
+    assert stores[0].create(call, "vip-of-dialogs")
+    until(lambda: stores[2].find(call.callid) == call.key)
+    until(lambda: stores[2].profiles.names() == {"trunk": True})
+    assert stores[2].profiles.size("trunk", "berlin") == 1
+    with pytest.raises(NotTagOwner, match="is not active on node 3 but on node 1"):
+        stores[2].terminate(call.key)
+    assert lab[1].cluster(1).dialogs() is stores[0]
+    with pytest.raises(Misuse, match="has a capability 'dialog-prof-repl' on this node already"):
+        lab[1].cluster(1).dialogs("others")
+    assert "others" not in lab[1].cluster(1).names()
 
 
 def test_work_is_divided_among_the_nodes(lab: LocalCluster) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tagmesh import Misuse, Node, ReplicatedMap
+from tagmesh import Dialogs, Misuse, Node, ReplicatedMap
 from tagmesh.control.cli import root
 from tagmesh.control.modules import find_module, make_capability
 from tagmesh.control.workspace import Workspace
@@ -68,6 +68,7 @@ def test_it_is_made_with_the_name_of_its_table() -> None:
 def test_our_own_are_offered_the_same_way() -> None:
     assert type(make_capability(table("replicated-map"))) is ReplicatedMap
     assert make_capability(table("counters")).name == "my-calls"
+    assert type(make_capability(table("dialogs"))) is Dialogs
 
 
 @pytest.mark.parametrize(
