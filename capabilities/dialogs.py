@@ -13,6 +13,7 @@ once for every dialog, and twice only then. Who must know gets the token, which 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ MAX_EXPIRED = 1_000
 UNTAGGED_GRACE_S = 3600.0
 """A dialog without a tag whose node is gone is forgotten this long after it should have ended."""
 
+_DID = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]{1,8}")
 
 Why: TypeAlias = Literal["terminated", "expired"]
 OnExpired: TypeAlias = Callable[[Dialog, Token | None], None]
@@ -183,6 +185,12 @@ class Dialogs(ReplicatedMap):
         with self._index_lock:
             found = [e.key for e in self._index.entries.values() if e.key[0] == callid]
         return min(found, default=None)
+
+    def find_did(self, did: str) -> DialogKey | None:
+        """The dialog with this `Dialog.did`; None = no such."""
+        if _DID.fullmatch(did) is None:
+            return None
+        return next((dialog.key for dialog in self.listed() if dialog.did == did), None)
 
     def listed(self, first: int = 0, count: int | None = None) -> Iterator[Dialog]:
         """The dialogs by Call-ID and from-tag, from a place on, at most so many."""

@@ -38,6 +38,8 @@ class Command:
     """The lists of parameter names it can be called with, each in order."""
     types: Mapping[str, type[int] | type[str]] = dataclasses.field(default_factory=dict)
     """``int`` or ``str`` for each parameter named in a recipe."""
+    named_only: bool = False
+    """Parameters have to be named, whatever their number."""
     help: str
     run: Callable[..., Any]
     changing: bool = False

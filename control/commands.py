@@ -14,7 +14,7 @@ from typing import Any
 
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
-from . import commands_capabilities, commands_tags
+from . import commands_capabilities, commands_dialogs, commands_tags
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import NodePort
 
@@ -147,6 +147,7 @@ COMMANDS: Mapping[str, Command] = {
         ),
         *commands_capabilities.COMMANDS,
         *commands_tags.COMMANDS,
+        *commands_dialogs.COMMANDS,
         Command(
             name="which",
             module="core",

@@ -155,6 +155,8 @@ def _command(
 
 
 def _positional(command: Command, params: list[Any]) -> tuple[str, ...]:
+    if params and command.named_only:
+        raise _Failure(INVALID_PARAMS, "Command only supports named parameters")
     fitting = [recipe for recipe in command.recipes if len(recipe) == len(params)]
     if not fitting:
         raise _Failure(INVALID_PARAMS, "Too few or too many parameters")

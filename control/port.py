@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..protocol.capability_words import Answer
-from ..protocol.contract import Quarantined
+from ..protocol.contract import Capability, Quarantined
 from ..protocol.donors import Verdict
 from ..protocol.status import Status
 
@@ -43,6 +43,10 @@ class ClusterPort(Protocol):
 
     def tag(self, name: str) -> TagPort:
         """A sharing tag, used here from now on; `Misuse` when it cannot be one."""
+        ...
+
+    def capability(self, name: str) -> Capability:
+        """The object that was registered."""
         ...
 
     def sync(

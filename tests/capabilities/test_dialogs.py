@@ -175,6 +175,9 @@ def test_they_are_found_by_call_id_and_listed_in_order() -> None:
     assert backup.find(dialog(1).callid, "a9") == (dialog(1).callid, "a9")
     assert backup.find(dialog(1).callid, "a8") is None
     assert backup.find("no such") is None
+    assert backup.find_did(dialog(3).did) == dialog(3).key
+    assert backup.find_did(dialog(4).did) is None
+    assert backup.find_did(dialog(1).callid) is None
     ids = [each.dlg_id & 0xFF for each in backup.listed()]
     assert ids == [1, 9, 2, 3]
     assert [each.dlg_id & 0xFF for each in backup.listed(1, 2)] == [9, 2]
@@ -343,7 +346,7 @@ def test_dialogs_of_a_store_expire_too() -> None:
     assert loaded.find(dialog(1).callid) == dialog(1).key
 
 
-# Profiles -----------------------------------------------------------------------------------------
+# Profiles ---------------------------------------------------------------------------------------
 
 
 def test_profiles_count_every_dialog_once() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from tagmesh.control import http
 from tagmesh.protocol.capability_words import Answer
-from tagmesh.protocol.contract import Progress, Quarantined, SyncReport
+from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncReport
 from tagmesh.protocol.donors import Rejection, Verdict
 from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
 from tagmesh.protocol.identity import NodeId
@@ -187,6 +187,8 @@ class FakeNode:
         self.asked: list[tuple[Any, ...]] = []
         """What was done with capabilities."""
         self.answer = Answer.TAKEN
+        self.capabilities: dict[str, Capability] = {}
+        """The objects behind the status, as far as somebody asks for them."""
         self.broken: Exception | None = None
         self.broken_tag: Exception | None = None
         self.hold: threading.Event | None = None
@@ -230,6 +232,9 @@ class FakeCluster:
 
     def tag(self, name: str) -> FakeTag:
         return FakeTag(self._node, name)
+
+    def capability(self, name: str) -> Capability:
+        return self._node.capabilities.get(name, Capability())
 
     def sync(
         self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
