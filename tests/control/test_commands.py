@@ -180,6 +180,8 @@ def test_these_change_something_and_no_others() -> None:
     assert changing == {
         "clusterer_set_cap_status",
         "clusterer_shtag_set_active",
+        "dlg_cluster_sync",
+        "dlg_end_dlg",
         "tagmesh_tag_activate",
         "tagmesh_tag_release",
         "tagmesh_tag_hand_over",
