@@ -38,10 +38,12 @@ bench: $(VENV)/.installed
 	$(RUN)/python -m benchmarks $(ARGS)
 
 # Histories of the simulator beyond those of make test: make soak SEEDS=3000- MINUTES=30
-# Before them the fuzz targets, and processes that fight for one tag in each kind of database (P4).
+# Before them the fuzz targets, processes that fight for one tag in each kind of database (P4), and
+# 25,000 dialogs that come to a joiner while they change.
 soak: $(VENV)/.installed
 	$(MAKE) fuzz
 	$(RUN)/python -m tests.storage.tag_race
+	$(RUN)/python -m tests.integration.dialog_runs --runs 20
 	$(RUN)/python -m tests.simulation.soak $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 

@@ -233,13 +233,14 @@ class Dialogs(ReplicatedMap):
             self._looker.arm(LOOK_S)
 
     def _look(self) -> None:
-        """Take up what has expired and is mine."""
+        """Take up what has expired and is mine; what is mine may have changed with a tag."""
         with self._index_lock:
             due = self._index.take_due(self.port.wall(), self._is_mine, MAX_EXPIRED)
             left = bool(self._index.entries)
         self._todo.extend(due)
         if due:
             self._background.wake()
+        self.profiles.wake()
         if left:
             self._looker.arm(0.0 if len(due) == MAX_EXPIRED else LOOK_S)
 

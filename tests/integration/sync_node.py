@@ -1,14 +1,11 @@
 """A node with a replicated map, told what to do by lines of JSON on standard input.
 
-    python -m tests.integration.sync_node CONFIG
-
-Each line is ``{"do": …}`` and is answered by one line.
+python -m tests.integration.sync_node CONFIG
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import resource
 import sys
 import threading
@@ -19,6 +16,7 @@ import msgspec
 
 from tagmesh import Node
 from tagmesh.capabilities.replicated_map import ReplicatedMap
+from tests.integration.told_nodes import obey
 
 NAME = "records"
 VALUE = "v" * 180
@@ -99,10 +97,7 @@ class Program:
 
 def main() -> None:
     program = Program(sys.argv[1])
-    print("{}", flush=True)
-    for line in sys.stdin:
-        words = json.loads(line)
-        print(json.dumps(getattr(program, words.pop("do"))(**words)), flush=True)
+    obey(program)
     program.node.stop()
 
 

@@ -6,74 +6,29 @@ records, by digest.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tagmesh.control.workspace import Workspace
+from tests.integration.told_nodes import PATIENCE_S, ToldNodes
 
 RECORDS = 100_000
 UPDATES_PER_S = 1_000
 FIRST, SECOND, JOINER = 1, 2, 3
-PATIENCE_S = 90.0
 
 
-class Nodes:
+class Nodes(ToldNodes):
     """Up to three processes of `sync_node`."""
 
     def __init__(self, folder: Path) -> None:
         # one chunk at a time, so that there is a middle of the sync to strike at
         settings: dict[str, str | int] = {"seed_fallback_interval": "500ms", "sync_window": 1}
-        self._space = Workspace(folder, 3, admin=False, timing=settings)
-        self._running: dict[int, subprocess.Popen[str]] = {}
-
-    def start(self, node: int) -> None:
-        config = str(self._space.config(node))
-        self._running[node] = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.sync_node", config],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._read(node)
-
-    def ask(self, node: int, do: str, **words: Any) -> dict[str, Any]:
-        stdin = self._running[node].stdin
-        assert stdin is not None
-        stdin.write(json.dumps({"do": do, **words}) + "\n")
-        stdin.flush()
-        return self._read(node)
-
-    def _read(self, node: int) -> dict[str, Any]:
-        stdout = self._running[node].stdout
-        assert stdout is not None
-        line = stdout.readline()
-        assert line, f"node {node} ended with {self._running[node].wait(10)}"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def kill(self, node: int) -> None:
-        process = self._running.pop(node)
-        process.kill()
-        process.communicate()
-
-    def end(self) -> None:
-        for node in list(self._running):
-            self.kill(node)
-
-    def until(self, node: int, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Wait for a state of the node."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition(state := self.ask(node, "state")):
-            assert time.monotonic() < deadline, f"node {node}: {state}"
-            time.sleep(0.002)
-        return state
+        space = Workspace(folder, 3, admin=False, timing=settings)
+        super().__init__(space, "tests.integration.sync_node")
 
 
 @pytest.fixture
