@@ -132,8 +132,13 @@ class Claims:
         stored = [stored_claim(row) for row in mail.rows if row.owner is not None]
         effects = self.table.restore(stored)
         for effect in effects:
-            assert isinstance(effect, ClaimHeard)
-            self._tell(effect.claim.tag, ClaimTold(effect.claim))
+            match effect:
+                case ClaimHeard():
+                    self._tell(effect.claim.tag, ClaimTold(effect.claim))
+                case NumberHeard():
+                    self._tell(effect.tag, NumberTold(effect.number))
+                case _:
+                    raise AssertionError(f"what is stored tells no node anything: {effect!r}")
         return []
 
     def keep(self, claim: Claim) -> None:

@@ -15,15 +15,20 @@ EXIT_VIOLATED = 1
 @click.option("--nodes", type=click.IntRange(2, MAX_NODES), help="3 … 7 by the seed if not given.")
 @click.option("--only", metavar="N,N,…", help="Only these faults of the plan; 'none': no fault.")
 @click.option("--traffic", is_flag=True, help="With capabilities, and applications that use them.")
+@click.option("--tags", is_flag=True, help="With sharing tags, wrong clocks, people who move tags.")
 @click.option("--trace", is_flag=True, help="Print all that happened, with a column per node.")
-def simulate(seed: int, nodes: int | None, only: str | None, traffic: bool, trace: bool) -> None:
+def simulate(
+    seed: int, nodes: int | None, only: str | None, traffic: bool, tags: bool, trace: bool
+) -> None:
     """Run a whole cluster on virtual time under the faults that a seed draws, with every check.
 
     Ends with status 1, and says what is wrong, when an invariant does not hold.
     """
-    from ..simulation.faults import FaultPlan, busy, run
+    from ..simulation.faults import FaultPlan, busy, run, tagged
 
-    plan = FaultPlan.draw(seed, nodes)
+    if traffic and tags:
+        raise click.UsageError("a history has --traffic or --tags, not both")
+    plan = FaultPlan.draw(seed, nodes, tags=tags)
     if only is not None:
         plan = plan.only(_numbers(only, len(plan.faults)))
     click.echo(str(plan))
@@ -32,7 +37,7 @@ def simulate(seed: int, nodes: int | None, only: str | None, traffic: bool, trac
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what the nodes log is in the table
     try:
-        (busy if traffic else run)(plan, world)
+        (busy if traffic else tagged if tags else run)(plan, world)
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the seed
         failure = error
     finally:

@@ -103,13 +103,21 @@ class ClaimTable:
         return tag in self._declared
 
     def restore(self, claims: Iterable[Claim]) -> list[Effect]:
-        """What was stored in earlier lives. Neighbours learn it with the rest, later."""
+        """What was stored. Neighbours learn it with the rest, later.
+
+        A claim of a node that is no member is kept aside here, too: the others may never have heard
+        of it, and who has the tag by what they know would be out of date on this node alone.
+        """
         effects: list[Effect] = []
         for claim in claims:
             held = self._known.get(claim.tag)
-            if self._has_room(claim.tag) and (held is None or rank_of(held) < rank_of(claim)):
+            if not self._has_room(claim.tag) or (held and rank_of(held) >= rank_of(claim)):
+                continue
+            if claim.owner in self._members:
                 self._store(claim)
                 effects.append(ClaimHeard(claim))
+            else:
+                effects.append(self._put_aside(claim))
         return effects
 
     def link_up(self, peer: NodeId) -> list[Effect]:
@@ -182,7 +190,8 @@ class ClaimTable:
             elif not self._has_room(claim.tag):
                 effects.append(Count("H-27"))
             elif claim.owner not in self._members:
-                effects += self._put_aside(claim)
+                why = f"node {claim.owner} claims a sharing tag and is no member here"
+                effects += [Count("W15"), self._put_aside(claim), RefreshRoster(why)]
             else:
                 self._store(claim)
                 effects.append(ClaimHeard(claim))
@@ -190,15 +199,11 @@ class ClaimTable:
         others = sorted(self._neighbours - {sender})
         return effects + self._tell(others, risen) + self._tell([sender], outdated)
 
-    def _put_aside(self, claim: Claim) -> list[Effect]:
+    def _put_aside(self, claim: Claim) -> NumberHeard:
         aside = self._aside.get(claim.tag)
         if aside is None or rank_of(aside) < rank_of(claim):
             self._aside[claim.tag] = claim
-        return [
-            Count("W15"),
-            NumberHeard(claim.tag, claim.number),
-            RefreshRoster(f"node {claim.owner} claims a sharing tag and is no member here"),
-        ]
+        return NumberHeard(claim.tag, claim.number)
 
     def _has_room(self, tag: str) -> bool:
         taken = self._known.keys() | self._aside.keys() | self._declared

@@ -157,9 +157,8 @@ class Checkers:
         return slow if self._flapped() else min(slow, SOON_S)
 
     def _flapped(self) -> bool:
-        now = self.world.now
         return any(
-            inside.flap_hold_s(actor, now) > 0
+            inside.flap_hold_s(actor, process.runtime.monotonic()) > 0
             for process in self.world.processes.values()
             for actor in self._seen.cast(process).links.values()
         )

@@ -65,7 +65,8 @@ class LinkChecks(Check):
         if resumed is None:
             return
         at, stopped_s = resumed
-        timeout_s = self.settings(self.world.processes[node]).ping_timeout_s
+        process = self.world.processes[node]
+        timeout_s = self.settings(process).ping_timeout_s / process.runtime.rate
         if stopped_s > STALL * timeout_s and self.world.now - at < 0.99 * timeout_s:
             text = f"node {node}, stopped for {stopped_s:.1f} s, calls node {peer} silent at once"
             self.fail("I13", text)
@@ -148,4 +149,5 @@ class LinkChecks(Check):
         settings = self.settings(self.world.processes[node])
         record = self.world.roster.records.get(peer)
         retries = record.ping_retries if record is not None else settings.ping_retries
-        return settings.ping_interval_s + (retries + 1) * settings.ping_timeout_s
+        detection_s = settings.ping_interval_s + (retries + 1) * settings.ping_timeout_s
+        return detection_s / (1 - self.world.drift)

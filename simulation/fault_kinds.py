@@ -16,6 +16,7 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 60.0
 CLOCK_STEPS_S = (-315_360_000.0, -600.0, -2.0, 2.0, 600.0, 315_360_000.0)
 """Ten years, ten minutes, and less than a restart takes, both ways (P18)."""
 STORAGE_TROUBLE = ("failing", "hanging", "stale")
+DATABASE_TROUBLE = ("failing", "hanging", "lost", "late")
 SHORTER_SHARE = 0.7
 DISKS = ("kept", "kept", "lost", "rolled_back")
 VERSIONS = ("1-2", "2-2")
@@ -38,6 +39,8 @@ class Kind(NamedTuple):
     rows: bool = False
     """It is about the database, so it does not exist where nobody is provisioned."""
     least_nodes: int = 2
+    tags: bool = False
+    """It is drawn only where there are sharing tags: histories without any stay as they were."""
 
 
 def _pair(dice: random.Random, ids: Sequence[int]) -> tuple[int, ...]:
@@ -96,6 +99,10 @@ def _storage(dice: random.Random, ids: Sequence[int]) -> Draw:  # noqa: ARG001 -
     return Draw((), dice.uniform(1.0, LONG_S), word=dice.choice(STORAGE_TROUBLE))
 
 
+def _database(dice: random.Random, ids: Sequence[int]) -> Draw:
+    return Draw(_node(dice, ids), dice.uniform(0.5, LONG_S), word=dice.choice(DATABASE_TROUBLE))
+
+
 def _stranger(dice: random.Random, ids: Sequence[int]) -> Draw:
     return Draw((max(ids) + 1,), dice.uniform(1.0, LONG_S))
 
@@ -115,6 +122,7 @@ KINDS: Mapping[str, Kind] = {
     "crash": Kind(_crash),
     "cut": Kind(_for(_pair, 9.0, LONG_S)),
     "cut one way": Kind(_for(_pair, 0.1, LONG_S)),
+    "database": Kind(_database, rows=True, tags=True),
     "dial": Kind(lambda dice, ids: Draw(_pair(dice, ids))),
     "disable": Kind(_for(_node, 0.1, LONG_S), rows=True),
     "impostor": Kind(_for(_pair, 1.0, LONG_S), rows=True, least_nodes=3),

@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from ..capabilities.records import TOMBSTONE_S
+from ..protocol.lease_words import MAX_DRIFT
 from .checkers import Checkers
 from .fault_kinds import FASTEST, KINDS, Draw, Kind
 from .players import Player
+from .tag_traffic import TagTraffic
 from .traffic import Traffic
 from .world import World
+
+if TYPE_CHECKING:
+    from .check import Check
+    from .trouble import Trouble
 
 OFF_SHARE = 1 / 3
 """Of the seeds in which a kind of fault does not occur."""
@@ -64,9 +71,11 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     dynamic: bool = False
     fast: bool = False
+    tags: bool = False
+    """The nodes have sharing tags, and clocks that are wrong by what leases allow."""
 
     @staticmethod
-    def draw(seed: int, nodes: int | None = None) -> FaultPlan:
+    def draw(seed: int, nodes: int | None = None, *, tags: bool = False) -> FaultPlan:
         """The plan of a seed; the same on every machine. ``nodes`` None: 3 … 7, by the seed."""
         nodes = nodes if nodes is not None else LEAST_NODES + seed % SIZES
         dice = random.Random(f"faults {seed} {nodes}")  # noqa: S311 - a seed, not a secret
@@ -79,7 +88,7 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
         drawn = sorted(
             (at_s, name, draw)
             for name, kind in KINDS.items()
-            if nodes >= kind.least_nodes and not (dynamic and kind.rows)
+            if nodes >= kind.least_nodes and not (dynamic and kind.rows) and kind.tags <= tags
             for at_s, draw in _drawn(f"{name} {seed} {nodes}", kind, phase_s, nodes)
         )
         faults = tuple(
@@ -95,7 +104,13 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
             for number, (at_s, name, draw) in enumerate(drawn)
         )
         return FaultPlan(
-            seed=seed, nodes=nodes, phase_s=phase_s, faults=faults, dynamic=dynamic, fast=fast
+            seed=seed,
+            nodes=nodes,
+            phase_s=phase_s,
+            faults=faults,
+            dynamic=dynamic,
+            fast=fast,
+            tags=tags,
         )
 
     def only(self, numbers: Sequence[int]) -> FaultPlan:
@@ -106,7 +121,8 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True):
     def world(self) -> World:
         """The world it happens to, not booted."""
         settings = FASTEST if self.fast else None
-        return World(self.seed, self.nodes, settings=settings, dynamic=self.dynamic)
+        drift = MAX_DRIFT if self.tags else 0.0
+        return World(self.seed, self.nodes, settings=settings, dynamic=self.dynamic, drift=drift)
 
     def __str__(self) -> str:
         how = "".join([", dynamic" if self.dynamic else "", ", fast pings" if self.fast else ""])
@@ -123,12 +139,25 @@ def _drawn(seed: str, kind: Kind, phase_s: float, nodes: int) -> Iterator[tuple[
         yield at_s, kind.draw(dice, range(1, nodes + 1))
 
 
+class Load(Protocol):
+    """What goes on in a world while faults happen, beside the cluster itself."""
+
+    def checks(self, trouble: Trouble) -> list[Check]:
+        """What is checked meanwhile."""
+
+    def timeline(self, phase_s: float) -> list[tuple[float, Callable[[], None]]]:
+        """(virtual second, what to do then), sorted."""
+
+    def settle(self) -> None:
+        """All is healed: runs the world on until what must come true has, or raises."""
+
+
 def run(
     plan: FaultPlan,
     world: World | None = None,
     *,
     checked: bool = True,
-    traffic: Traffic | None = None,
+    traffic: Load | None = None,
 ) -> World:
     """Boot everybody, let the faults happen, heal everything, demand that the views agree.
 
@@ -166,6 +195,12 @@ def busy(plan: FaultPlan, world: World | None = None) -> World:
     outs = {node for fault in plan.faults if KINDS[fault.kind].rows for node in fault.nodes}
     wrong_year = any(f.kind == "clock" and abs(f.value) > TOMBSTONE_S for f in plan.faults)
     return run(plan, world, traffic=Traffic(world, outs, wrong_year=wrong_year))
+
+
+def tagged(plan: FaultPlan, world: World | None = None) -> World:
+    """`run` in a world with sharing tags and people who move them, drawn with ``tags=True``."""
+    world = world if world is not None else plan.world()
+    return run(plan, world, traffic=TagTraffic(world))
 
 
 def shorten(plan: FaultPlan, fails: Callable[[FaultPlan], bool]) -> FaultPlan:

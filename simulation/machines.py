@@ -24,7 +24,7 @@ from .history import History
 from .network import SimulatedPath
 from .replay import Recorder
 from .rows import CLUSTER, OwnView, SimulatedStorage, record_of
-from .runtime import EPOCH_WALL_S, Disk, Scheduler, SimulatedRuntime, StillBusy
+from .runtime import EPOCH_WALL_S, Database, Disk, Scheduler, SimulatedRuntime, StillBusy
 from .services import Services
 from .tag_store import SimulatedTagStore
 
@@ -59,10 +59,12 @@ class Machines(Services):
         *,
         settings: Mapping[str, object] | None = None,
         dynamic: bool = False,
+        drift: float = 0.0,
     ) -> None:
         """``settings`` override those of ``[[cluster]]``, written as in the file.
 
         ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
+        ``drift``: monotonic clocks, the database's too, are wrong by up to this share.
         """
         super().__init__(nodes)
         self.seed = seed
@@ -72,8 +74,9 @@ class Machines(Services):
         self.network = LoopbackNetwork(self._defer, self.path)
         self.network.on_sent = self._sent
         self.storage = SimulatedStorage({n: record_of(n) for n in self.ids})
+        self.drift = drift
         self.tag_store = SimulatedTagStore(
-            lambda: self.scheduler.now, lambda: self.storage.mode, shared=True
+            self._clock("database"), lambda: self.storage.mode, shared=True
         )
         """In the same database as the rows."""
         self._tag_disks: dict[NodeId, SimulatedTagStore] = {}
@@ -82,7 +85,8 @@ class Machines(Services):
         self.sent: Counter[tuple[int, int, str]] = Counter()
         """(source, target, message type) → messages given to a connection."""
         self.dynamic = dynamic
-        self._settings = dict(settings or {})
+        self.cluster_settings = dict(settings or {})
+        """Of ``[[cluster]]``, of the processes that boot from now on."""
         self.capability_settings: dict[str, Mapping[str, object]] = {}
         """Tables ``[capability."name"]`` of the processes that boot from now on."""
         self.tag_settings: dict[str, Mapping[str, object]] = {}
@@ -95,6 +99,8 @@ class Machines(Services):
         """Of the certificate in each node's files, by a right wall clock; never if not here."""
         self._software: dict[NodeId, Versions] = {}
         """What is installed on each machine: the protocol versions it speaks; ours if not here."""
+        self._databases: dict[NodeId, Database] = {}
+        """How each machine reaches the database, where something is wrong with that."""
         self._leaving: dict[NodeId, Process] = {}
         self._boots = 0
 
@@ -124,8 +130,17 @@ class Machines(Services):
 
     def tag_disk(self, node: NodeId) -> SimulatedTagStore:
         """What a node of a dynamic world has stored of tags."""
-        made = SimulatedTagStore(lambda: self.scheduler.now, shared=False)
+        made = SimulatedTagStore(self._clock(f"node {node}"), shared=False)
         return self._tag_disks.setdefault(node, made)
+
+    def rate(self, machine: str) -> float:
+        """How fast the monotonic clock of a machine runs: as wrong as may be, or less."""
+        dice = random.Random(f"rate {self.seed} {machine}")  # noqa: S311 - a seed, not a secret
+        return 1.0 + self.drift * dice.choice((-1.0, 1.0, dice.uniform(-1.0, 1.0)))
+
+    def _clock(self, machine: str) -> Callable[[], int]:
+        rate = self.rate(machine)
+        return lambda: int(self.scheduler.now * rate * 1000)
 
     def _defer(self, delay_s: float, action: Callable[[], None]) -> None:
         self.scheduler.at(self.scheduler.now + delay_s, action)
@@ -159,6 +174,8 @@ class Machines(Services):
             raise Misuse(f"node {node} runs already")
         config = self._config(me, settings or {})
         roster = self._roster(me, config, provisioned=provisioned)
+        if self._databases.get(me, "ok") in ("failing", "hanging", "lost"):
+            raise StorageUnavailable("the simulated database cannot be reached from here")
         try:
             snapshot = roster.load(me)
         except StillBusy:
@@ -178,7 +195,9 @@ class Machines(Services):
 
     def _process(self, me: NodeId, shown: NodeId, config: Config, roster: Roster) -> Process:
         self._boots += 1
-        runtime = SimulatedRuntime(self.scheduler, f"process {self.seed} {self._boots}")
+        rate = self.rate(f"node {me}")
+        runtime = SimulatedRuntime(self.scheduler, f"process {self.seed} {self._boots}", rate)
+        runtime.database = self._databases.get(me, "ok")
         runtime.wall_offset_s = self._clock_offset_s.get(me, 0.0)
         identity = PeerIdentity(
             node_id=shown,
@@ -220,7 +239,8 @@ class Machines(Services):
         kept = self._incarnations[NodeId(node)]
         if disk == "lost":
             self._lose_switches(NodeId(node))
-            self._tag_disks.pop(NodeId(node), None)
+            if self._tag_disks.pop(NodeId(node), None) is not None:
+                self.forgot.add(NodeId(node))
         if disk != "kept":
             del kept[-1 if disk == "rolled_back" else 0 :]
         self._end(process)
@@ -262,6 +282,20 @@ class Machines(Services):
         if me in self.processes:
             self.processes[me].runtime.wall_offset_s = self._clock_offset_s[me]
         self._note(f"clock of {node} {seconds:+g} s")
+
+    def database(self, node: int, how: Database) -> None:
+        """How a node's machine reaches the database from now on."""
+        me = self._known(node)
+        self._databases[me] = how
+        if me in self.processes:
+            self.processes[me].runtime.database = how
+        self._note(f"the database is {how} for {node}")
+
+    def mend_databases(self) -> None:
+        """Every machine reaches the database."""
+        for node, how in sorted(self._databases.items()):
+            if how != "ok":
+                self.database(node, "ok")
 
     def expire(self, node: int) -> None:
         """Let the certificate of a node end now: what is connected stays (P17 is not built yet).
@@ -313,7 +347,7 @@ class Machines(Services):
 
     def _config(self, me: NodeId, settings: Mapping[str, object]) -> Config:
         raw: dict[str, object] = {"node": {"id": me}}
-        cluster: dict[str, object] = {"id": CLUSTER, **self._settings, **settings}
+        cluster: dict[str, object] = {"id": CLUSTER, **self.cluster_settings, **settings}
         if self.dynamic:
             raw["provisioning"] = {"mode": "static"}
             cluster["me"] = {"url": str(record_of(me).url)}

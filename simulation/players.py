@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ..protocol.errors import NotProvisioned, StorageUnavailable
 from ..transport.loopback import CertificateEnded
 from .rows import Mode
-from .runtime import Disk
+from .runtime import Database, Disk
 from .world import World
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Player:
         """End everything that ails paths, nodes, rows and storage, and boot who does not run."""
         world = self.world
         world.storage.mode = "ok"
+        world.mend_databases()
         world.heal_all()
         for a, b in sorted(self._blocked):
             self._unblock(a, b)
@@ -131,6 +132,9 @@ class Player:
                 return lambda: self._pause(a), lambda: self._resume(a)
             case "slow reader":
                 return lambda: self._reader(a, on=True), lambda: self._reader(a, on=False)
+            case "database":
+                how = cast("Database", fault.word)
+                return lambda: world.database(a, how), lambda: world.database(a, "ok")
             case "storage":
                 return lambda: self._storage(fault.word), lambda: self._storage("ok")
             case "remove":

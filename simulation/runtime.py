@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from ..actors.runtime import Timer
 from ..actors.worker import Done, Job, Worker, attempt
+from ..protocol.errors import StorageUnavailable
 
 T = TypeVar("T")
 
@@ -28,7 +29,12 @@ EPOCH_WALL_S = 1_700_000_000.0
 STORAGE_DELAY_S = 0.002
 STORAGE_RETRY_S = 0.25
 """How often a call that hangs looks whether it is over."""
+MAX_LATE_S = 15.0
+"""How much later an answer comes that is late; longer than a lease is."""
 
+Database = Literal["ok", "failing", "hanging", "lost", "late"]
+"""How a process reaches its database: not at all; not until that is over; what it asks is done, and
+the answer is lost; or it comes late, at the latest when that is over."""
 
 SLOTS_PER_S = 16
 """A power of two, so that a moment is in the same slot however it is computed."""
@@ -136,8 +142,11 @@ class _Entry:
 class SimulatedRuntime:
     """The `Runtime` of one node process in a simulated world; see `actors.runtime.Runtime`."""
 
-    def __init__(self, scheduler: Scheduler, seed: str) -> None:
+    def __init__(self, scheduler: Scheduler, seed: str, rate: float = 1.0) -> None:
+        """``rate``: seconds that pass on the monotonic clock of its machine in a virtual second."""
         self.random = random.Random(seed)  # noqa: S311 - a seed, not a secret
+        self.rate = rate
+        self.database: Database = "ok"
         self.wall_offset_s = 0.0
         """A clock that is wrong: added to `wall`."""
         self._scheduler = scheduler
@@ -147,8 +156,8 @@ class SimulatedRuntime:
         self._dead = False
 
     def monotonic(self) -> float:
-        """Virtual seconds."""
-        return self._scheduler.now
+        """Virtual seconds, at the rate of this machine."""
+        return self._scheduler.now * self.rate
 
     def wall(self) -> float:
         """Virtual seconds since a fixed date, plus `wall_offset_s`."""
@@ -167,8 +176,12 @@ class SimulatedRuntime:
         self._scheduler.soon(callback, self)
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
-        """After ``delay_s`` virtual seconds."""
-        return self._scheduler.at(self._scheduler.now + delay_s, callback, self)
+        """After ``delay_s`` seconds of this machine's clock, never before it shows them."""
+        due = self.monotonic() + delay_s
+        when = self._scheduler.now + delay_s / self.rate
+        while when * self.rate < due < math.inf:
+            when = math.nextafter(when, math.inf)
+        return self._scheduler.at(when, callback, self)
 
     def call_in_pool(
         self, function: Callable[[], T], done: Callable[[T | None, Exception | None], None]
@@ -179,15 +192,34 @@ class SimulatedRuntime:
             value: Any = None
             error: Exception | None = None
             try:
-                value = function()
+                value = self._ask(function)
             except StillBusy:
                 self.call_later(STORAGE_RETRY_S, work)
                 return
             except Exception as raised:  # noqa: BLE001 - handed over
                 error = raised
-            done(value, error)
+            if self.database == "late":
+                deliver(self.monotonic() + self.random.uniform(0.0, MAX_LATE_S), value, error)
+            else:
+                done(value, error)
+
+        def deliver(due: float, value: Any, error: Exception | None) -> None:
+            if self.database == "late" and self.monotonic() < due:
+                self.call_later(STORAGE_RETRY_S, lambda: deliver(due, value, error))
+            else:
+                done(value, error)
 
         self.call_later(STORAGE_DELAY_S, work)
+
+    def _ask(self, function: Callable[[], T]) -> T:
+        if self.database == "hanging":
+            raise StillBusy
+        if self.database == "failing":
+            raise StorageUnavailable("the simulated database cannot be reached from here")
+        value = function()
+        if self.database == "lost":
+            raise StorageUnavailable("the answer of the simulated database was lost")
+        return value
 
     def pause(self) -> None:
         """Stop the process as SIGSTOP does: everything due waits."""

@@ -59,6 +59,8 @@ class Services:
         self._divided: dict[str, Callable[[NodeId], WorkPartition]] = {}
         self.forced: set[tuple[NodeId, str]] = set()
         """(node, tag): it was activated there by force, so that life's epoch may not be stored."""
+        self.forgot: set[NodeId] = set()
+        """Nodes that lost the file in which they kept what was claimed."""
         self._switches: dict[NodeId, bytes] = {}
         """What each node's disk holds of them (C-4)."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import msgspec
 
 from ..protocol.errors import StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.tag_messages import Claim
+from ..protocol.tag_messages import Mode as TagMode
 from ..protocol.tag_words import Owner, TagRow, check_tag
 from ..storage.base import TagAnswer, claimant, next_number
 from .rows import Mode
@@ -20,19 +20,21 @@ from .runtime import StillBusy
 class SimulatedTagStore:
     """See `storage.LeaseStore`: the database of a world, or the disk of one machine.
 
-    It is as wrong as the database says (``mode``), and loses nothing. Its clock is virtual time.
+    It is as wrong as the database says (``mode``), and loses nothing. Its answers are those of
+    `storage.SqlTagStore`, which a test compares with it.
     """
 
     name = "simulated"
 
     def __init__(
-        self, now: Callable[[], float], mode: Callable[[], Mode] = lambda: "ok", *, shared: bool
+        self, now_ms: Callable[[], int], mode: Callable[[], Mode] = lambda: "ok", *, shared: bool
     ) -> None:
+        """``now_ms``: the clock that judges leases."""
         self.shared = shared
-        self._now = now
+        self._now_ms = now_ms
         self._mode = mode
         self._rows: dict[tuple[ClusterId, str], TagRow] = {}
-        self._until_s: dict[tuple[ClusterId, str], float] = {}
+        self._until_ms: dict[tuple[ClusterId, str], int] = {}
         """When leases end."""
 
     def check_shared(self, me: NodeRecord, others: Iterable[NodeRecord]) -> None:
@@ -52,20 +54,14 @@ class SimulatedTagStore:
         """See `storage.TagStore`."""
         row = self._begin(cluster, tag)
         allowed = row.number <= seen and (row.mode == "manual" or _free(row))
-        return self._end(row, allowed, cluster, mode="manual", **_owned(owner, next_number(seen)))
+        return self._own(allowed, cluster, row, owner, next_number(seen))
 
     def keep(self, cluster: ClusterId, claim: Claim) -> TagAnswer:
         """See `storage.TagStore`."""
         row = self._begin(cluster, claim.tag)
         allowed = row.number <= claim.number and (row.mode == "manual" or _free(row))
-        owned = _owned(claimant(claim), claim.number) | {"released": claim.released}
-        return self._end(row, allowed, cluster, mode="manual", **owned)
-
-    def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
-        """See `storage.TagStore`."""
-        row = self._begin(cluster, tag)
-        allowed = (row.owner, row.number) == (owner, number)
-        return self._end(row, allowed, cluster, released=True)
+        owner, released = claimant(claim), claim.released
+        return self._own(allowed, cluster, row, owner, claim.number, released=released)
 
     def acquire(
         self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int, ttl_s: float
@@ -74,32 +70,35 @@ class SimulatedTagStore:
         row = self._begin(cluster, tag)
         mine = row.mode == "manual" and row.owner is not None and row.owner[0] == owner[0]
         allowed = row.number <= seen and not row.paused and (_free(row) or mine)
-        words = _owned(owner, next_number(seen))
-        return self._end(row, allowed, cluster, ttl_s=ttl_s, mode="lease", **words)
+        return self._own(allowed, cluster, row, owner, next_number(seen), ttl_s=ttl_s)
 
     def renew(
         self, cluster: ClusterId, tag: str, owner: Owner, *, number: int, ttl_s: float
     ) -> TagAnswer:
         """See `storage.LeaseStore`."""
-        row = self._begin(cluster, tag)
-        mine = (row.owner, row.number, row.released, row.mode)
-        return self._end(row, mine == (owner, number, False, "lease"), cluster, ttl_s=ttl_s)
+        row = self.read(cluster, tag)
+        if row is None or not _is_claim(row, owner, number) or row.released or row.mode != "lease":
+            return TagAnswer(done=False, row=row)
+        return self._put(cluster, row, ttl_s)
+
+    def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
+        """See `storage.TagStore`."""
+        row = self.read(cluster, tag)
+        if row is None or not _is_claim(row, owner, number):
+            return TagAnswer(done=False, row=row)
+        return self._put(cluster, msgspec.structs.replace(row, released=True))
 
     def pause(self, cluster: ClusterId, tag: str, *, paused: bool) -> TagRow:
         """See `storage.LeaseStore`."""
-        return self._set(cluster, tag, paused=paused)
+        return self._set(cluster, msgspec.structs.replace(self._begin(cluster, tag), paused=paused))
 
     def prefer(self, cluster: ClusterId, tag: str, nodes: Sequence[NodeId]) -> TagRow:
         """See `storage.LeaseStore`."""
-        return self._set(cluster, tag, preferred=tuple(nodes))
+        row = self._begin(cluster, tag)
+        return self._set(cluster, msgspec.structs.replace(row, preferred=tuple(nodes)))
 
     def close(self) -> None:
         """See `storage.TagStore`."""
-
-    def _set(self, cluster: ClusterId, tag: str, **values: Any) -> TagRow:
-        row = self._end(self._begin(cluster, tag), True, cluster, **values).row
-        assert row is not None
-        return row
 
     def _answer(self) -> None:
         if self._mode() == "failing":
@@ -108,40 +107,48 @@ class SimulatedTagStore:
             raise StillBusy
 
     def _row(self, key: tuple[ClusterId, str]) -> TagRow:
-        left_s = max(0.0, self._until_s.get(key, -math.inf) - self._now())
-        return msgspec.structs.replace(self._rows[key], left_s=left_s)
+        left_ms = max(0, self._until_ms.get(key, 0) - self._now_ms())
+        return msgspec.structs.replace(self._rows[key], left_s=left_ms / 1000)
 
     def _begin(self, cluster: ClusterId, tag: str) -> TagRow:
-        """The row as it is, or a new one that nobody has claimed."""
+        """The row as it is, made if it is not there: by whoever asks, also when that is refused."""
         self._answer()
         key = (cluster, check_tag(tag))
-        return self._row(key) if key in self._rows else TagRow(
-            tag=tag, number=0, owner=None, released=True
-        )  # fmt: skip
+        self._rows.setdefault(key, TagRow(tag=tag, number=0, owner=None, released=True))
+        return self._row(key)
 
-    def _end(
+    def _own(
         self,
-        row: TagRow,
         allowed: bool,
         cluster: ClusterId,
+        row: TagRow,
+        owner: Owner,
+        number: int,
+        *,
+        released: bool = False,
         ttl_s: float | None = None,
-        **values: Any,
     ) -> TagAnswer:
-        """Write the row if ``allowed``; ``ttl_s``: of a lease, from now on."""
-        key = (cluster, row.tag)
+        """Give it to ``owner`` if that is ``allowed``; ``ttl_s``: by a lease."""
         if not allowed:
-            return TagAnswer(done=False, row=row if key in self._rows else None)
-        self._rows[key] = msgspec.structs.replace(row, **values)
-        if ttl_s is not None:
-            self._until_s[key] = self._now() + ttl_s
-        elif "mode" in values or "released" in values:
-            self._until_s.pop(key, None)
-        return TagAnswer(done=True, row=self._row(key))
+            return TagAnswer(done=False, row=row)
+        mode: TagMode = "manual" if ttl_s is None else "lease"
+        words = {"number": number, "owner": owner, "released": released, "mode": mode}
+        return self._put(cluster, msgspec.structs.replace(row, **words), ttl_s)
+
+    def _put(self, cluster: ClusterId, row: TagRow, ttl_s: float | None = None) -> TagAnswer:
+        """Write the row; a lease lasts ``ttl_s`` from now on, and is over without it."""
+        until_ms = self._now_ms() + math.ceil(ttl_s * 1000) + 1 if ttl_s is not None else 0
+        self._until_ms[cluster, row.tag] = until_ms
+        return TagAnswer(done=True, row=self._set(cluster, row))
+
+    def _set(self, cluster: ClusterId, row: TagRow) -> TagRow:
+        self._rows[cluster, row.tag] = row
+        return self._row((cluster, row.tag))
 
 
 def _free(row: TagRow) -> bool:
     return row.released or (row.mode == "lease" and row.left_s <= 0)
 
 
-def _owned(owner: Owner, number: int) -> dict[str, Any]:
-    return {"number": number, "owner": owner, "released": False}
+def _is_claim(row: TagRow, owner: Owner, number: int) -> bool:
+    return (row.owner, row.number) == (owner, number)

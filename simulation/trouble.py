@@ -92,8 +92,9 @@ class Trouble:
 
     def _reads_rows(self, node: NodeId) -> bool:
         process = self._world.processes.get(node)
-        runs = process is not None and not process.runtime.paused
-        return runs and self._world.storage.mode == "ok"
+        if process is None or process.runtime.paused:
+            return False
+        return self._world.storage.mode == "ok" and process.runtime.database == "ok"
 
     def until(self, *who: int) -> float:
         """The last moment in which these nodes, or the path between them, were in trouble.

@@ -49,14 +49,12 @@ class World(Machines):
         *,
         settings: Mapping[str, object] | None = None,
         dynamic: bool = False,
+        drift: float = 0.0,
     ) -> None:
-        """``settings`` override those of ``[[cluster]]``, written as in the file.
-
-        ``dynamic``: nobody is provisioned; every node knows only node 1 and itself (db_mode 0).
-        """
+        """See `Machines`."""
         if nodes >= BIG_NODES:
             gc.collect()
-        super().__init__(seed, nodes, settings=settings, dynamic=dynamic)
+        super().__init__(seed, nodes, settings=settings, dynamic=dynamic, drift=drift)
         self.max_steps = MAX_STEPS
         self.on_step: list[Callable[[World], None]] = []
         """Called after every step of the scheduler; what they raise ends the run."""

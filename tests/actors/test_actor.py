@@ -93,7 +93,7 @@ def make_context(runtime: Any) -> Context:
         runtime=runtime,
         transport=None,  # type: ignore[arg-type]
         roster=SimulatedStorage({}),
-        tag_store=SimulatedTagStore(lambda: 0.0, shared=True),
+        tag_store=SimulatedTagStore(lambda: 0, shared=True),
         software="test",
     )
 

@@ -48,6 +48,15 @@ def test_with_traffic_capabilities_are_at_work() -> None:
     assert "records disabled>" not in plain.output
 
 
+def test_with_tags_people_move_them() -> None:
+    """So are seeds of ``make soak ARGS=--tags`` replayed."""
+    result = simulate("--seed", "1", "--only", "none", "--trace", "--tags")
+    assert result.exit_code == 0
+    assert "tag_changed" in result.output
+    both = simulate("--seed", "1", "--traffic", "--tags")
+    assert (both.exit_code, "not both" in both.output) == (2, True)
+
+
 @pytest.mark.parametrize("only", ["x", "", "0,", "100000", "-1"])
 def test_a_fault_that_is_not_in_the_plan_is_a_usage_error(only: str) -> None:
     result = simulate("--seed", "2", "--only", only)

@@ -238,3 +238,14 @@ def test_what_was_stored_counts_where_it_is_higher_and_is_told_with_the_rest() -
     node, new = table(known=[claim(5)]), claim(7, tag="new")
     assert node.restore([claim(4), new]) == [ClaimHeard(new)]
     assert told(node.link_up(TWO)) == [(2, [new, claim(5)])]
+
+
+def test_what_is_stored_of_a_node_that_is_no_member_counts_only_for_the_next_number() -> None:
+    """Nobody else may ever have heard of it: seed 51 of the swarm of tags, where a node without a
+    row had claimed the tag in the database, and one node alone that read it refused the owner.
+    """
+    node, stranger = table(known=[claim(5)]), claim(7, 9)
+    assert node.restore([stranger]) == [NumberHeard("vip", 7)]
+    assert node.of("vip") == claim(5)
+    assert node.set_members([ONE, TWO, STRANGER])[0] == ClaimHeard(stranger)
+    assert node.of("vip") == stranger

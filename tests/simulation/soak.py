@@ -1,6 +1,8 @@
 """``make soak SEEDS=… MINUTES=…``: the swarm, with all its checks, for as many seeds as one likes.
 
-Every second seed has capabilities and applications that use them (`simulation.traffic`).
+Every second seed has capabilities and applications that use them (`simulation.traffic`). With
+``--tags`` each has sharing tags, clocks that are wrong by 5 % and people who move the tags
+(`simulation.tag_traffic`) instead.
 
 Prints each seed that fails with the fewest faults found that still make it fail, and the command
 that replays it, and appends the same to ``--failures FILE``. Exit status 1 if there was one.
@@ -18,7 +20,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tagmesh.simulation.faults import FaultPlan, busy, run, shorten
+from tagmesh.simulation.faults import FaultPlan, busy, run, shorten, tagged
 
 TRAFFIC_EVERY = 2
 """Of so many seeds one has traffic; it costs about as much as the faults alone."""
@@ -29,24 +31,24 @@ SHORTEN_LIMIT_S = 120.0
 """A failure that is slow to repeat is reported as short as it is by then."""
 
 
-def has_traffic(seed: int) -> bool:
+def has_traffic(plan: FaultPlan) -> bool:
     """Whether applications are at work in this seed."""
-    return seed % TRAFFIC_EVERY == 0
+    return plan.seed % TRAFFIC_EVERY == 0 and not plan.tags
 
 
 def failure_of(plan: FaultPlan) -> str | None:
     """What goes wrong with a plan, beginning with its kind; None = nothing."""
     try:
-        (busy if has_traffic(plan.seed) else run)(plan)
+        (tagged if plan.tags else busy if has_traffic(plan) else run)(plan)
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the seed
         return f"{type(error).__name__} {getattr(error, 'invariant', '')}: {error}"
     return None
 
 
-def report(seed: int, nodes: int | None) -> str | None:
+def report(seed: int, nodes: int | None, *, tags: bool = False) -> str | None:
     """A text about the failure of one seed, its faults made few; None = it is clean."""
     logging.disable(logging.CRITICAL)
-    plan = FaultPlan.draw(seed, nodes)
+    plan = FaultPlan.draw(seed, nodes, tags=tags)
     failure = failure_of(plan)
     if failure is None:
         return None
@@ -60,12 +62,13 @@ def report(seed: int, nodes: int | None) -> str | None:
     short = shorten(plan, same)
     numbers = ",".join(str(fault.number) for fault in short.faults)
     command = f"tagmesh simulate --seed {seed} --nodes {plan.nodes} --only {numbers or 'none'}"
-    command += " --traffic" if has_traffic(seed) else ""
+    command += " --traffic" if has_traffic(plan) else " --tags" if tags else ""
     return f"seed {seed} failed; replay: {command} --trace\n{failure_of(short) or failure}\n{short}"
 
 
-def _one(job: tuple[int, int | None]) -> tuple[int, str | None]:
-    return job[0], report(*job)
+def _one(job: tuple[int, int | None, bool]) -> tuple[int, str | None]:
+    seed, nodes, tags = job
+    return seed, report(seed, nodes, tags=tags)
 
 
 def seeds(text: str) -> Iterable[int]:
@@ -84,13 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=seeds, default=seeds(DEFAULT_SEEDS), metavar="FIRST-LAST")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--nodes", type=int, help="3 … 7 by the seed if not given")
+    parser.add_argument("--tags", action="store_true", help="sharing tags and wrong clocks")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--failures", type=Path, default=FAILURES)
     options = parser.parse_args(arguments)
     begin = time.monotonic()
     until = begin + 60 * options.minutes
     in_time = itertools.takewhile(lambda _: time.monotonic() < until, options.seeds)
-    jobs = ((seed, options.nodes) for seed in in_time)
+    jobs = ((seed, options.nodes, options.tags) for seed in in_time)
     ran, failed = 0, 0
     with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
         try:

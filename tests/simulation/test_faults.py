@@ -21,7 +21,7 @@ TOLERANCE = 0.07
 
 @pytest.fixture(scope="module")
 def plans() -> list[FaultPlan]:
-    return [FaultPlan.draw(seed) for seed in MANY]
+    return [FaultPlan.draw(seed, tags=True) for seed in MANY]
 
 
 # What is drawn ------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_each_kind_is_off_in_a_third_of_the_seeds(
     """So many are drawn of a kind that is on that hardly ever none comes by chance."""
     monkeypatch.setattr(faults, "KINDS", {kind: KINDS[kind]})
     monkeypatch.setattr(faults, "MEAN_FAULTS", 30.0)
-    drawn = [plan for seed in MANY if not (plan := FaultPlan.draw(seed, 5)).dynamic]
+    drawn = [plan for seed in MANY if not (plan := FaultPlan.draw(seed, 5, tags=True)).dynamic]
     off = sum(not plan.faults for plan in drawn) / len(drawn)
     assert off == pytest.approx(OFF_SHARE, abs=TOLERANCE)
 
@@ -70,6 +70,15 @@ def test_another_kind_changes_nothing_about_the_others(monkeypatch: pytest.Monke
         return [msgspec.structs.replace(f, number=0) for f in plan if f.kind != dropped]
 
     assert unnumbered(FaultPlan.draw(11).faults) == unnumbered(before)
+
+
+def test_what_is_about_tags_is_drawn_only_where_there_are_some() -> None:
+    """And nothing else is drawn otherwise."""
+    for seed in range(20):
+        plain, tags = FaultPlan.draw(seed), FaultPlan.draw(seed, tags=True)
+        assert "database" not in {fault.kind for fault in plain.faults}
+        others = [fault for fault in tags.faults if fault.kind != "database"]
+        assert [f.at_s for f in others] == [f.at_s for f in plain.faults]
 
 
 def test_some_seeds_are_dynamic_and_some_are_fast(plans: list[FaultPlan]) -> None:
@@ -107,7 +116,8 @@ def test_cuts_below_the_detection_time_are_below_it(plans: list[FaultPlan]) -> N
 def test_the_world_of_a_plan_is_what_it_says() -> None:
     plan = FaultPlan(seed=3, nodes=4, phase_s=1.0, faults=(), dynamic=True, fast=True)
     world = plan.world()
-    assert (world.seed, len(world.ids), world.dynamic) == (3, 4, True)
+    assert (world.seed, len(world.ids), world.dynamic, world.drift) == (3, 4, True, 0.0)
+    assert msgspec.structs.replace(plan, tags=True).world().drift == 0.05
     world.boot(1)
     settings = world.processes[world.ids[0]].system.context.config.clusters[0]
     assert settings.ping_interval_s == 1.0

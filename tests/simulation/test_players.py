@@ -42,6 +42,11 @@ does(fault("reset", 1, 2, for_s=0.0), (0, "reset 1 2"))
 does(fault("dial", 1, 2, for_s=0.0), (0, "reset 1 2"), (0, "dial 1 2"))
 does(fault("replay", 1, 2, for_s=0.0), (0, "replay 1>2: 0 messages"))
 does(
+    fault("database", 2, word="lost"),
+    (0, "the database is lost for 2"),
+    (5, "the database is ok for 2"),
+)
+does(
     fault("partition", 1, 4),
     *((0.0, f"cut {pair}") for pair in ("1 2", "1 3", "2 4", "3 4")),
     *((5.0, f"heal {pair}") for pair in ("1 2", "1 3", "2 4", "3 4")),

@@ -8,7 +8,13 @@ from functools import partial
 
 import pytest
 
-from tagmesh.simulation.runtime import SLOTS_PER_S, Scheduler, SimulatedRuntime
+from tagmesh.simulation.runtime import (
+    MAX_LATE_S,
+    SLOTS_PER_S,
+    Database,
+    Scheduler,
+    SimulatedRuntime,
+)
 
 SLOT_S = 1 / SLOTS_PER_S
 
@@ -101,3 +107,51 @@ def test_a_stopped_process_does_what_it_missed_in_order_and_a_dead_one_nothing(
     process.resume()
     scheduler.run_for(1.0)
     assert (done[-1], process.stopped, process.dead) == ("new", True, True)
+
+
+@pytest.mark.parametrize("rate", [0.95, 1.0, 1.05])
+def test_a_clock_that_is_wrong_rings_when_it_shows_the_time_itself(
+    scheduler: Scheduler, rate: float
+) -> None:
+    process = SimulatedRuntime(scheduler, "process", rate)
+    scheduler.run_for(7.3)
+    begin, rang = process.monotonic(), []
+    for delay_s in (0.1, 1.0 / 3, 10.0):
+        process.call_later(delay_s, lambda: rang.append((process.monotonic(), scheduler.now)))
+    scheduler.run_for(20.0)
+    assert [shown for shown, _ in rang] == pytest.approx([begin + d for d in (0.1, 1 / 3, 10.0)])
+    assert all(shown >= begin + d for (shown, _), d in zip(rang, (0.1, 1 / 3, 10.0), strict=True))
+    assert rang[-1][1] == pytest.approx(7.3 + 10.0 / rate)
+
+
+def test_a_database_out_of_reach_loses_what_it_is_asked_or_what_it_answers(
+    scheduler: Scheduler,
+) -> None:
+    process = SimulatedRuntime(scheduler, "process")
+    done: list[str] = []
+    answers: list[tuple[str | None, str]] = []
+
+    def ask(how: Database) -> None:
+        process.database = how
+        process.call_in_pool(
+            lambda: done.append(how) or how,  # type: ignore[func-returns-value]  # it returns how
+            lambda value, error: answers.append((value, str(error))),
+        )
+        scheduler.run_for(1.0)
+
+    ask("failing")
+    ask("lost")
+    assert done == ["lost"]
+    assert answers == [
+        (None, "the simulated database cannot be reached from here"),
+        (None, "the answer of the simulated database was lost"),
+    ]
+    ask("hanging")
+    assert done == ["lost"]
+    process.database = "ok"
+    scheduler.run_for(1.0)
+    assert answers[2:] == [("hanging", "None")]
+    ask("late")
+    assert done[-1] == "late"
+    scheduler.run_for(MAX_LATE_S)
+    assert answers[3:] == [("late", "None")]

@@ -1,4 +1,4 @@
-"""Random histories of sharing tags: the database answers as a model of a few lines does."""
+"""Random histories of sharing tags: the database answers as that of the simulator does."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import Owner
+from tagmesh.simulation.tag_store import SimulatedTagStore
 from tagmesh.storage import Provisioning, SqlTagStore, clock
 from tests.servers import MEMORY
 from tests.storage.owners import A_RESTARTED, C1, C2, A, B
-from tests.storage.tag_model import TagModel
 
 # Mostly one tag and low numbers, so that the steps of a history meet.
 CLUSTERS, TAGS = st.sampled_from([C1] * 5 + [C2]), st.sampled_from(["vip1"] * 5 + ["vip2"])
@@ -63,12 +63,13 @@ def url() -> Iterator[str]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=st.lists(STEPS, min_size=15, max_size=40))
-def test_the_database_answers_as_the_model_does(
+def test_the_database_answers_as_the_simulated_one_does(
     url: str, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, dict[str, Any]]]
 ) -> None:
     now_ms = 1_000_000
     monkeypatch.setattr(clock, "_host_ms", lambda: now_ms)
-    store, model = SqlTagStore(ProvisioningSettings(url=url)), TagModel(lambda: now_ms)
+    store = SqlTagStore(ProvisioningSettings(url=url))
+    model = SimulatedTagStore(lambda: now_ms, shared=True)
     with store._database.transaction() as connection:
         connection.execute(store._tags.delete())
     for name, arguments in steps:
