@@ -84,14 +84,14 @@ def test_make_targets_exist() -> None:
 # Capabilities -------------------------------------------------------------------------------------
 
 CAPABILITIES = (TOPICS / "capabilities.md").read_text(encoding="utf-8")
-LIMITS = re.findall(
-    r"^\| [^|]+ \| (\d+)(?: (bytes|MiB|s))? \| (setting )?`([\w.]+)` \|$",
-    CAPABILITIES,
+DIALOGS = (TOPICS / "dialogs.md").read_text(encoding="utf-8")
+LIMIT = re.compile(
+    r"^\| [^|]+ \| (\d+)(?: (bytes|characters|MiB|s))? \| (setting )?`([\w.]+)` \|$",
     re.MULTILINE,
 )
 
 
-@pytest.mark.parametrize("code", blocks("python", CAPABILITIES))
+@pytest.mark.parametrize("code", blocks("python", CAPABILITIES) + blocks("python", DIALOGS))
 def test_the_programs_about_capabilities_run(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
@@ -101,11 +101,13 @@ def test_the_programs_about_capabilities_run(code: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_limits_are_what_the_page_says() -> None:
-    table = CAPABILITIES.partition("## Limits")[2]
-    assert len(LIMITS) == table.count("\n| ") - 1, "a row of another form"
+@pytest.mark.parametrize("page", [CAPABILITIES, DIALOGS], ids=["capabilities", "dialogs"])
+def test_the_limits_are_what_the_page_says(page: str) -> None:
+    table = page.partition("| what | limit | name |")[2]
+    limits = LIMIT.findall(table)
+    assert len(limits) == table.count("\n| ") > 0, "a row of another form"
     settings = {key: field.metadata["default"] for key, field in settings_of(ClusterSettings)}
-    for number, unit, setting, name in LIMITS:
+    for number, unit, setting, name in limits:
         if setting:
             value = settings[name]
             assert str(value) == (f"{number}MiB" if unit == "MiB" else number), name

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tagmesh import Node
+from tagmesh.capabilities.dialog_file import read_dialogs
 from tagmesh.control.workspace import Workspace
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(path.name for path in FOLDER.glob("*.py"))
 APPLICATION = "shared_file.py"
+LONG = (APPLICATION, "dialogs.py", "dialog_records.py")
 """The others show one thing."""
 
 
@@ -41,7 +43,7 @@ def test_it_runs(example: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_it_is_short(example: str) -> None:
-    most = 150 if example == APPLICATION else 40
+    most = 150 if example in LONG else 40
     assert len((FOLDER / example).read_text().splitlines()) < most
 
 
@@ -72,6 +74,26 @@ def test_three_processes_share_a_file(tmp_path: Path) -> None:
     assert got == [("2:", "0"), ("3:", "3000"), ("1:", "3000")]
     assert lines[-2].startswith("all three have the same 3000 records, digest ")
     assert lines[-1] == "OK"
+
+
+def test_calls_survive_their_proxy(tmp_path: Path) -> None:
+    lines = run("dialogs.py", tmp_path / "work", "300")
+    assert "300 dialogs loaded by process 1" in lines
+    (refused,) = [line for line in lines if "process 2 has them" in line]
+    assert "to end a call there is refused: tag 'vip1' is" in refused
+    assert lines[-2:] == ["both have 290 dialogs", "OK"]
+
+
+def test_the_same_seed_makes_the_same_dialogs(tmp_path: Path) -> None:
+    files = [tmp_path / f"{n}.csv" for n in range(3)]
+    for number, (file, seed) in enumerate(zip(files, ("7", "7", "8"), strict=True)):
+        words = (str(file), "--count=200", f"--seed={seed}", "--now=1760000000", "--tag=a")
+        lines = run("dialog_records.py", tmp_path / f"work{number}", *words)
+        assert lines[0].startswith("200 dialogs, 0.1 MB")
+    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+    read = list(read_dialogs(files[0]))
+    assert len({dialog.key for dialog, _ in read}) == len({d.dlg_id for d, _ in read}) == 200
+    assert {tag for _, tag in read} == {"a"}
 
 
 def test_a_file_of_somebody_else(tmp_path: Path) -> None:
