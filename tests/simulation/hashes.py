@@ -12,15 +12,19 @@ import sys
 from pathlib import Path
 
 from tagmesh.simulation import FaultPlan, run
+from tagmesh.simulation.faults import tagged
 
 FILE = Path(__file__).with_name("hashes.json")
 SEEDS = (0, 3, 7, 18, 26)
-"""Every kind of fault, every kind of world."""
+TAG_SEEDS = (4, 7)
+"""With them every kind of fault, every kind of world."""
 
 
 def hashes() -> dict[str, str]:
     """Seed to the hash of its history."""
-    return {str(seed): run(FaultPlan.draw(seed)).log_hash for seed in SEEDS}
+    plain = {str(seed): run(FaultPlan.draw(seed)).log_hash for seed in SEEDS}
+    tags = {f"tags {n}": tagged(FaultPlan.draw(n, tags=True)).log_hash for n in TAG_SEEDS}
+    return plain | tags
 
 
 if __name__ == "__main__":

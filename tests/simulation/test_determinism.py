@@ -12,7 +12,7 @@ import pytest
 
 from tagmesh.simulation import FaultPlan, run
 from tagmesh.simulation.fault_kinds import KINDS
-from tests.simulation.hashes import FILE, SEEDS
+from tests.simulation.hashes import FILE, SEEDS, TAG_SEEDS
 
 ROOT = Path(__file__).parent.parent.parent
 REWRITE = "if the rules changed on purpose: python -m tests.simulation.hashes"
@@ -30,13 +30,16 @@ def test_the_same_in_every_process_and_as_stored(hash_seed: str) -> None:
 
 def test_different_seeds_have_different_histories() -> None:
     stored = json.loads(FILE.read_text(encoding="utf-8"))
-    assert sorted(stored) == sorted(str(seed) for seed in SEEDS)
-    assert len(set(stored.values())) == len(SEEDS)
+    assert list(stored) == [*map(str, SEEDS), *(f"tags {seed}" for seed in TAG_SEEDS)]
+    assert len(set(stored.values())) == len(stored)
 
 
 def test_the_seeds_hold_all_there_is() -> None:
     plans = [FaultPlan.draw(seed) for seed in SEEDS]
-    assert {fault.kind for plan in plans for fault in plan.faults} == set(KINDS)
+    tagged = [FaultPlan.draw(seed, tags=True) for seed in TAG_SEEDS]
+    plain_kinds = {fault.kind for plan in plans for fault in plan.faults}
+    assert plain_kinds == {name for name, kind in KINDS.items() if not kind.tags}
+    assert {fault.kind for plan in tagged for fault in plan.faults} >= set(KINDS) - plain_kinds
     assert {plan.dynamic for plan in plans} == {plan.fast for plan in plans} == {True, False}
 
 
