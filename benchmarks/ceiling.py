@@ -8,7 +8,7 @@ ceiling beside each of its own runs, so that both see the same machine.
   socket, and the same way back, for `SECONDS`. Two kinds of messages: byte strings, which cost
   msgpack next to nothing (the limit of TLS and copying), and small dicts, as modules send them;
 - ``ping-pong``: one message of 100 B there and back, gevent under it on both sides; the median of
-  `ROUNDS` round trips, and how many there were per second;
+  `TRIPS` round trips, each end kept on a core of its own, and how many there were per second;
 - ``sync``: records of 200 B (key and value), encoded one by one and hashed with SHA-256 at both
   ends, in chunks of 32 KiB with a CRC-32, decoded into a dict whose values stay packed.
 
@@ -26,7 +26,7 @@ from .processes import temporary_folder
 from .report import BenchmarkFailed, Figure
 
 SECONDS = 1.0
-ROUNDS = 5_000
+TRIPS = 5_000
 RECORDS = 300_000
 PING_BYTES = 100
 RECORD_BYTES = 200
@@ -47,7 +47,7 @@ class Rate(NamedTuple):
 
 
 class Trips(NamedTuple):
-    """Of one run: the median round trip, and how many there were per second."""
+    """Of one run or round: the median round trip, and how many there were per second."""
 
     median_s: float
     per_s: float
@@ -59,10 +59,27 @@ def one_way(folder: Path, kind: str, size: int, seconds: float = SECONDS) -> Rat
     return Rate(told["messages"] / told["seconds"], told["cpu_s"] / told["messages"])
 
 
-def ping_pong(folder: Path, rounds: int = ROUNDS, size: int = PING_BYTES) -> Trips:
-    """One message at a time; ``folder`` of `pair.keys`."""
-    _, told = pair.run("raw", folder, what="ping", rounds=rounds, size=size)
-    return Trips(told["median_s"], told["per_s"])
+class PingPong:
+    """One message at a time, each end on a core of its own (`pair.pin`): a context manager, so that
+    rounds can be measured in turn with something else."""
+
+    def __init__(self, folder: Path, rounds: int, trips: int, size: int = PING_BYTES) -> None:
+        """``trips`` round trips in each of ``rounds`` rounds; ``folder`` of `pair.keys`."""
+        options = {"what": "ping", "rounds": rounds, "trips": trips, "size": size}
+        self._ends = pair.Ends("raw", folder, options)
+
+    def __enter__(self) -> PingPong:
+        self._ends.__enter__()
+        self._ends.begin()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ends.__exit__(*exc_info)
+
+    def round(self) -> Trips:
+        """The next one."""
+        told = self._ends.release(pair.DIALLER)
+        return Trips(told["median_s"], told["per_s"])
 
 
 def sync(folder: Path, records: int = RECORDS, size: int = RECORD_BYTES) -> Rate:
@@ -84,7 +101,8 @@ def measure(runs: int, seconds: float = SECONDS, records: int = RECORDS) -> list
                 rates.setdefault(f"one-way, {name}", []).append(
                     one_way(folder, kind, size, seconds)
                 )
-            trips.append(ping_pong(folder))
+            with PingPong(folder, 1, TRIPS) as bare:
+                trips.append(bare.round())
             rates.setdefault("sync, records of 200 B", []).append(sync(folder, records))
     return [
         *(f for name, values in rates.items() for f in rate_figures(name, values)),

@@ -7,6 +7,7 @@ are one JSON object: those given to `run`, and ``tls``, the folder of the proces
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,9 +40,8 @@ def keys(folder: Path) -> Path:
 
 def run(name: str, folder: Path, **options: Any) -> tuple[Result, Result]:
     """What the listener and the dialler of module ``name`` returned to `play`."""
-    with _Ends(name, folder, options) as ends:
-        ends.start(LISTENER)
-        ends.start(DIALLER, port=ends.read(LISTENER)["port"])
+    with Ends(name, folder, options) as ends:
+        ends.begin()
         return ends.read(LISTENER), ends.read(DIALLER)
 
 
@@ -59,7 +59,17 @@ def play(
     print(json.dumps(result), flush=True)
 
 
-class _Ends:
+def pin(end: int) -> None:
+    """Keep this process and its threads on one core: end 0 on the first, end 1 on another one.
+
+    Left alone, two processes that take turns are now on one core and now on two, as the load of
+    the moment has it, and a round trip takes half as long in the one case as in the other.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[end % len(cores)]})
+
+
+class Ends:
     """The processes; a context manager that leaves none behind."""
 
     def __init__(self, name: str, folder: Path, options: Options) -> None:
@@ -68,7 +78,7 @@ class _Ends:
         self._options = options
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
-    def __enter__(self) -> _Ends:
+    def __enter__(self) -> Ends:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
@@ -76,19 +86,31 @@ class _Ends:
             process.kill()
             process.communicate()
 
-    def start(self, role: str, **more: Any) -> None:
-        """Spawn one end."""
+    def begin(self) -> None:
+        """Spawn both."""
+        self._start(LISTENER)
+        self._start(DIALLER, port=self.read(LISTENER)["port"])
+
+    def _start(self, role: str, **more: Any) -> None:
         options = {**self._options, **more, "tls": str(self._folder / role)}
         with uninterrupted():
             self._processes[role] = subprocess.Popen(
                 [sys.executable, "-m", f"benchmarks.{self._name}", json.dumps(options)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=_ROOT,
                 env=clean_environment(),
             )
+
+    def release(self, role: str) -> Result:
+        """Let an end that waits go on; what it prints then."""
+        process = self._processes[role]
+        assert process.stdin is not None, "it is a pipe"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return self.read(role)
 
     def read(self, role: str) -> Result:
         """The next thing it printed."""

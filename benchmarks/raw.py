@@ -7,10 +7,13 @@ Ping-pong alone has gevent under it, as a node does.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
+import json
 import socket
 import statistics
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ import gevent
 import msgspec
 from OpenSSL import SSL
 
-from .pair import HOST, Options, Result, play
+from .pair import HOST, Options, Result, pin, play
 
 FRAME_BYTES = 64 * 1024
 RECORD_BYTES = 16 * 1024
@@ -28,7 +31,7 @@ CHUNK_BYTES = 32 * 1024
 HEADER_BYTES = 4
 END = bytes(HEADER_BYTES)
 """A frame of length 0: there is no more."""
-WARM_UP_ROUNDS = 200
+WARM_UP_TRIPS = 50
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 encoder = msgspec.msgpack.Encoder()
@@ -233,27 +236,46 @@ class _Waiting:
 
 
 def answer_pings(options: Options, tell_port: Callable[[int], None]) -> Result:
-    """Send back ``rounds`` messages of ``size`` bytes, one at a time."""
+    """Send back messages of ``size`` bytes, one at a time, until there are no more."""
+    pin(0)
     waiting = _Waiting(_accepted(options, tell_port))
     data = bytes(options["size"])
-    for _ in range(WARM_UP_ROUNDS + options["rounds"]):
-        waiting.receive(len(data))
-        waiting.send(data)
+    with contextlib.suppress(SSL.ZeroReturnError):
+        while True:
+            waiting.receive(len(data))
+            waiting.send(data)
     return {}
 
 
 def ping(options: Options, port: int) -> Result:
-    """``median_s`` of the round trips, and how many there were ``per_s``."""
-    waiting = _Waiting(_dialled(options, port))
+    """``rounds`` times ``trips`` round trips; each round is begun by `pair.Ends.release`, and what
+    is printed then is its ``median_s``, and how many there were ``per_s``."""
+    pin(1)
+    tls = _dialled(options, port)
+    waiting = _Waiting(tls)
     data = bytes(options["size"])
-    trips: list[float] = []
-    for _ in range(WARM_UP_ROUNDS + options["rounds"]):
-        begin = time.perf_counter()
+
+    def trip() -> None:
         waiting.send(data)
         waiting.receive(len(data))
-        trips.append(time.perf_counter() - begin)
-    trips = trips[WARM_UP_ROUNDS:]
-    return {"median_s": statistics.median(trips), "per_s": len(trips) / sum(trips)}
+
+    for _ in range(options["rounds"]):
+        sys.stdin.readline()
+        print(json.dumps(timed(trip, options["trips"])), flush=True)
+    tls.shutdown()
+    return {}
+
+
+def timed(trip: Callable[[], object], trips: int) -> Result:
+    """``median_s`` of so many calls, and how many there were ``per_s``; the first ones are not
+    counted, the caches are cold."""
+    times: list[float] = []
+    for _ in range(WARM_UP_TRIPS + trips):
+        begin = time.perf_counter()
+        trip()
+        times.append(time.perf_counter() - begin)
+    del times[:WARM_UP_TRIPS]
+    return {"median_s": statistics.median(times), "per_s": trips / sum(times)}
 
 
 PIPELINES = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from benchmarks import ceiling, pair, raw, report, throughput, transport
+from benchmarks import ceiling, latency, pair, raw, report, throughput, transport
 from benchmarks.report import OVER, UNDER, WITHIN, WORST_OVER, WORST_UNDER, BenchmarkFailed, Figure
 
 
@@ -49,6 +50,32 @@ def test_throughput(folder: Path) -> None:
     assert all(figure.median > 0 for figure in figures)
     assert [figure.ratio_budget for figure in figures if figure.ratio] == [0.5, 0.5]
     assert list(folder.iterdir()) == []
+
+
+def test_latency(folder: Path) -> None:
+    """Requests and the bare ping-pong, in turn."""
+    one, many = latency.measure(1, rounds=2, trips=20, many=200)
+    assert (one.unit, one.ratio_budget, many.ratio_budget) == ("µs", 1.5, 15.0)
+    assert all(figure.median > 0 for figure in (one, many))
+    assert one.ratio
+    assert many.ratio
+    assert list(folder.iterdir()) == []
+
+
+def test_the_round_with_the_median_ratio_stands_for_the_run() -> None:
+    rounds = [latency.Round(3.0, 1.0), latency.Round(8.0, 4.0), latency.Round(9.0, 1.0)]
+    assert latency._middle(rounds) == (3.0, 1.0)
+    assert latency._middle(rounds[:2]) == (8.0, 4.0)
+
+
+def test_ends_are_kept_on_cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[set[int]] = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: kept.append(cores))
+    for cores in ({3, 5}, {7}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
+        pair.pin(0)
+        pair.pin(1)
+    assert kept == [{3}, {5}, {7}, {7}]
 
 
 @pytest.mark.parametrize(("kind", "size"), ceiling.KINDS)
