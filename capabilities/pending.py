@@ -13,13 +13,16 @@ from .timer import Timer
 
 GRACE_S = 1.0
 """`Reply.result` waits so much longer than the request may take: the node may be busy then."""
+SPARE_DEADLINES = 64
+"""Deadlines of requests that have ended are forgotten when there are more of them than requests
+under way and so many more."""
 Error = Exception | None
 
 
 class Reply:
     """What will come of a request. Any thread may wait for it, but nobody in the node's hub."""
 
-    __slots__ = ("_callbacks", "_error", "_latch", "_result", "node", "timeout_s")
+    __slots__ = ("_callbacks", "_done", "_error", "_result", "node", "timeout_s")
 
     def __init__(self, node: int, timeout_s: float) -> None:
         self.node = node
@@ -27,37 +30,40 @@ class Reply:
         self._result: Any = None
         self._error: Error = None
         self._callbacks: list[Callable[[Reply], None]] = []
-        self._latch = threading.Lock()  # held until it is done: nothing to wait for is cheaper
-        self._latch.acquire()
+        self._done = False
 
     def done(self) -> bool:
         """Whether there is a result or an error."""
-        return not self._latch.locked()
+        return self._done
 
     def result(self, timeout_s: float | None = None) -> Any:
         """The reply, waited for. Raises what became of the request otherwise, `TimedOut` too when
         ``timeout_s`` is over before that is known."""
-        if self._latch.locked():
-            wait_s = self.timeout_s + GRACE_S if timeout_s is None else timeout_s
-            if not self._latch.acquire(timeout=wait_s):
-                raise TimedOut(f"node {self.node} did not answer in {wait_s} s")
-            self._latch.release()
+        if not self._done:
+            self._wait(self.timeout_s + GRACE_S if timeout_s is None else timeout_s)
         if self._error is not None:
             raise self._error
         return self._result
 
+    def _wait(self, timeout_s: float) -> None:
+        latch = threading.Lock()  # not before somebody waits: most replies are never waited for
+        latch.acquire()
+        self.add_done_callback(lambda _: latch.release())
+        if not latch.acquire(timeout=timeout_s):
+            raise TimedOut(f"node {self.node} did not answer in {timeout_s} s")
+
     def add_done_callback(self, function: Callable[[Reply], None]) -> None:
         """Have a function called when it is done, in the hub, where nothing may wait; at once when
         it is done already."""
-        self._callbacks.append(function)
-        if not self._latch.locked():
+        self._callbacks.append(function)  # first this: whoever ends it looks afterwards
+        if self._done:
             self._call_back()
 
     def finish(self, result: Any, error: Error) -> None:
         """It is done; to be called once."""
         self._result = result
         self._error = error
-        self._latch.release()
+        self._done = True
         if self._callbacks:
             self._call_back()
 
@@ -80,7 +86,8 @@ class Pending:
         self._lock = threading.Lock()
         self._replies: dict[int, Reply] = {}
         self._deadlines: list[tuple[float, int]] = []
-        """A heap; most of its requests are done long before."""
+        """A heap; most of its requests are done long before, so it is cleared of them often: a
+        small one stays in the cache of the CPU."""
         self._next = 0
         self._timer = Timer(owner, self._due)
         self.timed_out = 0
@@ -97,7 +104,7 @@ class Pending:
             number = self._next = self._next + 1
             self._replies[number] = reply
             heappush(self._deadlines, (deadline_s, number))
-            if len(self._deadlines) > 2 * self._limit:
+            if len(self._deadlines) > 2 * len(self._replies) + SPARE_DEADLINES:
                 self._deadlines = [entry for entry in self._deadlines if entry[1] in self._replies]
                 heapify(self._deadlines)
         self._timer.arm_at(deadline_s)

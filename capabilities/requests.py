@@ -47,6 +47,7 @@ OnMessage = Callable[[Any, NodeId, str], None]
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Messages are (kind, life, number, body), and for exchanges (kind, tag, 0, message).
+_Message = tuple[int, Any, Any, Any]
 _REQUEST, _ANSWER, _RAISED, _BUSY, _REQ, _RPL = range(6)
 _TO_HANDLERS = (_REQUEST, _REQ, _RPL)
 _FULL = "as much as may wait for a handler is waiting at the node addressed"
@@ -68,6 +69,10 @@ class Code(int):
     def code(self) -> int:
         """The number."""
         return int(self)
+
+
+def _raised(life: Any, number: Any, error: BaseException) -> _Message:
+    return (_RAISED, life, number, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS])
 
 
 def _code(code: int, tag: str) -> Code:
@@ -120,8 +125,13 @@ class Requests(Capability):
         if number is None:
             reply.finish(None, Busy(f"{MAX_IN_FLIGHT} requests of this node are under way already"))
             return reply
+        message = (_REQUEST, self._life, number, payload)
+        port = self.port
         try:
-            result = self._send(node, (_REQUEST, self._life, number, payload))
+            if node != port.node_id:
+                result = port.send(node, message)
+            else:
+                result = self._to_myself(message)
         except BaseException:
             self._pending.finish(number, None)
             raise
@@ -185,20 +195,21 @@ class Requests(Capability):
     def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
         """See `Capability.on_batch`."""
         strangers = 0
+        replies: list[_Message] = []
         for message in messages:
             try:
                 kind, one, two, body = message
             except (TypeError, ValueError):
                 strangers += 1
                 continue
-            if kind == _ANSWER:
+            if kind == _REQUEST and self._handler_inline:
+                replies.append(self._reply_to(source, one, two, body))
+            elif kind == _ANSWER:
                 self._ended(one, two, body)
             elif kind == _RAISED:
                 self._ended(one, two, None, RemoteError(str(body)[:MAX_ERROR_CHARS]))
             elif kind == _BUSY:
                 self._ended(one, two, None, Busy(_FULL))
-            elif kind == _REQUEST and self._handler_inline:
-                self._serve(source, one, two, body)
             elif kind in _TO_HANDLERS:
                 if len(self._waiting) < MAX_WAITING:
                     self._waiting.append((kind, source, one, two, body))
@@ -208,6 +219,10 @@ class Requests(Capability):
                     self.dropped += 1
             else:
                 strangers += 1
+        if len(replies) == 1:
+            self._reply(source, replies[0])
+        elif replies:
+            self._reply_all(source, replies)
         if self._waiting:
             self._background.wake()
         if strangers:
@@ -229,10 +244,12 @@ class Requests(Capability):
 
     # ---------------------------------------------------------------------------------------------
 
-    def _send(self, node: int, message: tuple[int, Any, Any, Any]) -> Result:
+    def _send(self, node: int, message: _Message) -> Result:
         port = self.port
-        if node != port.node_id:
-            return port.send(node, message)
+        return port.send(node, message) if node != port.node_id else self._to_myself(message)
+
+    def _to_myself(self, message: _Message) -> Result:
+        port = self.port
         try:
             copy = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -258,22 +275,36 @@ class Requests(Capability):
         if self._waiting:
             self._background.wake()  # this one may take long
         if kind == _REQUEST:
-            self._serve(source, one, two, body)
+            self._reply(source, self._reply_to(source, one, two, body))
             return True
         for function in self._on_req if kind == _REQ else self._on_rpl:
             self._background.attempt(function, body, source, str(one))
         return True
 
-    def _serve(self, source: NodeId, life: Any, number: Any, payload: Any) -> None:
-        handler = self._handler
-        if handler is None:
-            self._reply(source, (_RAISED, life, number, "nothing answers requests there"))
-            return
+    def _reply_to(self, source: NodeId, life: Any, number: Any, payload: Any) -> _Message:
+        """What the handler says to a request."""
+        if self._handler is None:
+            return (_RAISED, life, number, "nothing answers requests there")
         try:
-            self._reply(source, (_ANSWER, life, number, handler(payload, source)))
+            return (_ANSWER, life, number, self._handler(payload, source))
         except BaseException as error:  # noqa: BLE001 - the one who asked is told
-            text = f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
-            self._reply(source, (_RAISED, life, number, text))
+            return _raised(life, number, error)
 
-    def _reply(self, node: NodeId, message: tuple[int, Any, Any, Any]) -> None:
-        self.dropped += not self._send(node, message)
+    def _reply_all(self, node: NodeId, replies: list[_Message]) -> None:
+        """Send the replies to requests that came together; each counts for itself if they cannot
+        be sent as one."""
+        try:
+            if node != self.port.node_id and self.port.send_many(node, replies):
+                return
+        except Exception:  # noqa: BLE001, S110 - one cannot be packed, or they are too much
+            pass
+        for reply in replies:
+            self._reply(node, reply)
+
+    def _reply(self, node: NodeId, reply: _Message) -> None:
+        try:
+            result = self._send(node, reply)
+        except Exception as error:  # noqa: BLE001 - the one who asked is told
+            result = self._send(node, _raised(reply[1], reply[2], error))
+        if result.outcome is not _SENT:
+            self.dropped += result.outcome is not _QUEUED

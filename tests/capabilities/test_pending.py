@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tagmesh.capabilities.pending import GRACE_S, Pending, Reply
+from tagmesh.capabilities.pending import GRACE_S, SPARE_DEADLINES, Pending, Reply
 from tagmesh.protocol.contract import Capability
 from tagmesh.protocol.errors import Busy, NodeDown, TimedOut
 from tests.capabilities.fake_cluster import FakeCluster
@@ -145,7 +145,7 @@ def test_requests_that_are_done_long_before_their_time_leave_nothing_behind() ->
     cluster, pending = bench(limit=10)
     for number in range(10_000):
         assert pending.finish(begun(pending, 3600)[0], number)
-    assert len(pending._deadlines) <= 21
+    assert len(pending._deadlines) <= SPARE_DEADLINES + 1
     assert cluster.timers == 1
 
 
