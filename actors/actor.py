@@ -129,7 +129,8 @@ class ClusterActor(pykka.Actor):
         self.name = name
         self.over = False
         """Stopped or crashed: nothing is handled any more."""
-        self._awake = False
+        self.awake = False
+        """Something waits for it, or it is in the middle of something."""
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         super().__init__()
@@ -148,30 +149,40 @@ class ClusterActor(pykka.Actor):
         # The supervisor is the registry of a node. Pykka's is one for the whole process: whoever
         # calls its `stop_all` would stop ours too, and it holds what nobody else does (H5).
         pykka.ActorRegistry.unregister(self.actor_ref)
-        self._awake = True
+        self.awake = True
         self.context.runtime.call_soon(self._begin)
 
     # The loop ---------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something was put into the inbox."""
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self.context.runtime.call_soon(self._burst)
 
     def act(self, mail: object) -> bool:
         """Handle ``mail``, and what is told meanwhile, now; False when it does not rest: what waits
         for it comes first. For callbacks of the hub, and for an actor that has nothing more to do
         with its own mail: so nothing is entered half done."""
-        if self._awake or self.over or self.context.runtime.stopped:
+        if self.awake or self.over or self.context.runtime.stopped:
             return False
-        self._awake = True
+        self.awake = True
         self._handle(mail)
+        self.rest()
+        return True
+
+    def failed(self, error: BaseException) -> None:
+        """What was done in its name without mail went wrong: that is a crash, too."""
+        self._crash(error)
+        if not self.awake:
+            self._burst()
+
+    def rest(self) -> None:
+        """What was done in its name without mail is over; what was told meanwhile is handled."""
         if self.inbox.waiting or self.over:
             self._burst()
         else:
-            self._awake = False
-        return True
+            self.awake = False
 
     def _begin(self) -> None:
         try:
@@ -189,7 +200,7 @@ class ClusterActor(pykka.Actor):
         while waiting and left and not self.over:
             left -= 1
             self._handle(waiting.popleft())
-        self._awake = False
+        self.awake = False
         if self.over:
             self._cancel_timer()
             self._actor_loop_teardown()
@@ -257,8 +268,8 @@ class ClusterActor(pykka.Actor):
         if self.over:
             return
         self.inbox.tick()
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self._burst()
 
     def _cancel_timer(self) -> None:

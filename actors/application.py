@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -63,35 +63,34 @@ class Application:
 
     def deliver(self, batches: Sequence[Delivery]) -> None:
         """Hand over the messages of batches, in order."""
-        for packets, skip in batches:
+        for batch in batches:
             if not self.open:
                 return
-            self._deliver(packets, skip, NodeId(packets.source))
+            self.deliver_one(*batch)
 
-    def _deliver(self, packets: Packets, skip: int, source: NodeId) -> None:
+    def deliver_one(self, packets: Packets, skip: int) -> None:
+        """Hand over the messages of a batch but for the first ``skip``; it is `open`."""
+        source = NodeId(packets.source)
         try:
             messages = unpack_payloads(packets.payloads, packets.count)
         except BadPayloads as error:
             self.set_aside(source, "message", packets.payloads, error)
             return
-        del messages[:skip]
-        if self.capability.on_batch is not None:
-            self._deliver_batch(self.capability.on_batch, messages, source)
+        if skip:
+            del messages[:skip]
+        on_batch = self.capability.on_batch
+        if on_batch is not None:
+            try:
+                on_batch(messages, source)
+            except BaseException as error:  # noqa: BLE001 - as below
+                for message in messages:
+                    self.set_aside(source, "message", _pack(message), error)
             return
         on_message = self.capability.on_message
         for message in messages:
             try:
                 on_message(message, source)
             except BaseException as error:  # noqa: BLE001 - an application's mistake ends nothing (H1)
-                self.set_aside(source, "message", _pack(message), error)
-
-    def _deliver_batch(
-        self, on_batch: Callable[[Sequence[Any], NodeId], None], messages: list[Any], source: NodeId
-    ) -> None:
-        try:
-            on_batch(messages, source)
-        except BaseException as error:  # noqa: BLE001 - as above
-            for message in messages:
                 self.set_aside(source, "message", _pack(message), error)
 
     def take(self, pieces: Sequence[Piece], donor: NodeId) -> int:

@@ -70,6 +70,7 @@ from .mail import (
 )
 from .mirroring import Mirroring
 from .registration import Registration
+from .straight import Straight
 from .supervisor import Name
 from .view import View, capability_view
 
@@ -90,11 +91,7 @@ class CapabilityActor(ClusterActor):
         capability = registration.capability
         self.rules = CapabilityRules(
             name,
-            policy_of(
-                capability,
-                context.config.capability(cluster, name),
-                self.settings,
-            ),
+            policy_of(capability, context.config.capability(cluster, name), self.settings),
             capability_view(self._view, name),
             context.runtime.random.random,
             registration.application.position,
@@ -130,6 +127,8 @@ class CapabilityActor(ClusterActor):
             delivered=lambda lane, size: lane.consumed(cluster, name, size),
         )
         self._answer: Answer | None = None
+        if context.runtime.straight:
+            registration.shorten(Straight(self, self.flows, self._intake))
 
     @property
     def deadline(self) -> float | None:

@@ -203,7 +203,12 @@ class Cluster(Operations):
         """
         if not self.node.running:
             raise Misuse(f"node {self.node.node_id} is not running; call start() first")
-        return self._wait(self.requests.request(node, payload, timeout))
+        reply = self.requests.request(node, payload, timeout)
+        if not self.node.in_hub_thread():
+            return reply.result()
+        if not reply.done():
+            self._wait(reply)
+        return reply.result(0)
 
     def on_request(self, function: OnRequest, *, inline: bool = False) -> OnRequest:
         """Have ``function(payload, source)`` answer the requests of other nodes. A decorator.
@@ -213,20 +218,18 @@ class Cluster(Operations):
         """
         return self.requests.on_request(function, inline=inline)
 
-    def _wait(self, reply: Reply) -> Any:
-        if not self.node.in_hub_thread():
-            return reply.result()
-        if gevent.getcurrent() is gevent.get_hub():
+    def _wait(self, reply: Reply) -> None:
+        """In a greenlet of the node's hub."""
+        hub = gevent.get_hub()
+        if gevent.getcurrent() is hub:
             raise Misuse(
                 "a request that waits would stop the node's hub: take requests.request and"
                 " add_done_callback"
             )
-        if not reply.done():
-            waiter: Waiter[None] = Waiter()
-            go_on, switch = gevent.get_hub().loop.run_callback, waiter.switch
-            reply.add_done_callback(lambda _reply: go_on(switch, None))
-            waiter.get()  # every request ends, at the latest when the node stops
-        return reply.result(0)
+        waiter: Waiter[None] = Waiter(hub)
+        go_on, switch = hub.loop.run_callback, waiter.switch
+        reply.add_done_callback(lambda _reply: go_on(switch, None))
+        waiter.get()  # every request ends, at the latest when the node stops
 
     # Called by the node ---------------------------------------------------------------------------
 

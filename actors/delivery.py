@@ -54,6 +54,21 @@ def deliver(
                     _dropped(lane, item)
 
 
+def deliver_single(
+    context: Context, lane: Lane, clusters: Sequence[ClusterId], message: Message
+) -> bool:
+    """`deliver` a message that came alone, to a peer actor that rests, by the short way: data for a
+    capability here that has one. False when it is something else or the way is not free."""
+    if type(message) is not Packets or message.destination != context.me:
+        return False
+    cluster = ClusterId(message.cluster_id)
+    registration = context.registrations.get((cluster, message.capability))
+    if registration is None or registration.straight is None or cluster not in clusters:
+        return False
+    lane.heard_at = context.runtime.monotonic()
+    return registration.straight.take(lane, message)
+
+
 def _addressee(context: Context, lane: Lane, item: Any) -> tuple[Name, type] | None:
     """Who gets a message in which kind of mail; None = what is to be done is done."""
     cluster = item.cluster_id

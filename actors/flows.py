@@ -69,6 +69,8 @@ class Flows:
         if self._reliable:
             self._lacking.see(self._without(view), self._context.runtime.monotonic())
         self._port.verdicts = {node: self._verdict(node) for node in others}
+        for incoming in self._in.values():
+            incoming.ttl = view.ttl
         for node, stream in self._out.items():
             stream.ttl = view.ttl
             if view.incarnations.get(node, -1) != before.incarnations.get(node, -1):
@@ -142,6 +144,19 @@ class Flows:
                 taken = stream.offer(piece.payloads, piece.count)
                 assert taken, "the port bounds what waits by the same limit"
             self._pump(node)
+
+    def straight(self, node: int, payload: bytes) -> bool:
+        """Send one message, which nothing waits before in the port; False, and nothing happened,
+        when it has to wait here or would not leave at once."""
+        to = NodeId(node)
+        stream, route = self._out.get(to), self._view.routes.get(to)
+        lane = self._context.lanes.get(route[0]) if route else None
+        if stream is None or lane is None or (packets := stream.single(payload)) is None:
+            return False
+        if lane.at_once(packets):
+            return True
+        stream.take_back()
+        return False
 
     def lane_open(self, peer: NodeId) -> None:
         """There may be room on the connection with ``peer``."""
@@ -219,7 +234,7 @@ class Flows:
         if stream is None or life == packets.incarnation < stream.life:
             # a lower number than the life before: its disk and its clock were set back (T-9)
             stream = self._in[node] = InStream(self._ends(node))
-        stream.ttl = self._view.ttl
+            stream.ttl = self._view.ttl
         skip = None
         for effect in stream.receive(packets):
             match effect:

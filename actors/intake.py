@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from .application import Delivery
 from .lane import Lane, size_of
+from .worker import InlineWorker
 
 if TYPE_CHECKING:
+    from ..protocol.messages import Packets
     from .registration import Registration
 
 
@@ -31,6 +33,7 @@ class Intake:
     ) -> None:
         """``delivered(lane, size_bytes)``: the application has dealt with so much."""
         self._registration = registration
+        self._inline = isinstance(registration.worker, InlineWorker)
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._delivered = delivered
@@ -45,12 +48,16 @@ class Intake:
     def take(self, lane: Lane, batches: Sequence[Delivery]) -> bool:
         """Hand batches over, or hold them. False: more are held than may be, so the sync has to
         end; they are not handed over before it has, or its older records would replace them."""
-        size = sum([size_of(packets) for packets, _ in batches])
+        size = sum([size_of(batch.packets) for batch in batches])
         if not self.holding:
-            self._hand_over(batches, lambda: self._delivered(lane, size))
+            if self._inline:
+                self._registration.application.deliver(batches)
+                self._settle([(lane, size)])
+            else:
+                self._hand_over(batches, lambda: self._delivered(lane, size))
             return True
         self._held += batches
-        self._held_messages += sum([packets.count - skip for packets, skip in batches])
+        self._held_messages += sum([batch.packets.count - batch.skip for batch in batches])
         self._held_bytes += size
         if self._held_messages > self._max_messages or self._held_bytes > self._max_bytes:
             self._owed.append((lane, size))
@@ -58,6 +65,16 @@ class Intake:
         first = batches[0].packets
         lane.consumed(first.cluster_id, first.capability, size)
         return True
+
+    def take_one(self, lane: Lane, packets: Packets, skip: int, size_bytes: int) -> None:
+        """`take` a batch that came alone while nothing is held."""
+        application = self._registration.application
+        if not self._inline:
+            self.take(lane, [Delivery(packets, skip)])
+            return
+        if application.open:
+            application.deliver_one(packets, skip)
+        lane.consumed(packets.cluster_id, packets.capability, size_bytes)
 
     def release(self) -> None:
         """Hand over what was held, in order."""

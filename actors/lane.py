@@ -95,6 +95,18 @@ class Lane:
             return False
         return spent.spend(size)
 
+    def at_once(self, message: Packets) -> bool:
+        """`send`, if it need not wait for anything else, not even the end of this turn of the loop;
+        else nothing happened."""
+        spent = self._spent.get((message.cluster_id, message.capability))
+        size = size_of(message)
+        if spent is None or self._full or not spent.spend(size):
+            return False
+        if self._connection.at_once((message,)):
+            return True
+        spent.take_back(size)
+        return False
+
     def control(self, message: Message) -> bool:
         """Send what needs no credit, ahead of bulk data; False when it was not taken."""
         return self._connection.send([message])
@@ -134,6 +146,11 @@ class Lane:
                 raise PeerViolation(f"more than {MAX_FLOWS} capabilities on one connection")
             granted = self._granted[flow] = Granted(self._window_bytes(message.cluster_id))
         granted.received(size_of(message))
+
+    def takes(self, message: Bulk, size_bytes: int) -> bool:
+        """`received`, of what credit allows; else False, and nothing was counted. With its size."""
+        granted = self._granted.get((message.cluster_id, message.capability))
+        return granted is not None and granted.takes(size_bytes)
 
     def consumed(self, cluster: int, capability: str, size_bytes: int) -> None:
         """So many bytes of what came are dealt with, or dropped."""

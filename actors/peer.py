@@ -14,13 +14,7 @@ from ..protocol.effects import Count, Effect
 from ..protocol.errors import PeerViolation, Reason
 from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.membership import Admitted, Denied
-from ..protocol.messages import (
-    Goodbye,
-    Hello,
-    Message,
-    Refusal,
-    Welcome,
-)
+from ..protocol.messages import Goodbye, Hello, Message, Refusal, Welcome
 from ..protocol.peering import (
     CancelDial,
     Close,
@@ -37,7 +31,7 @@ from ..protocol.peering import (
 from ..transport import base as transport
 from .actor import ClusterActor
 from .context import Context
-from .delivery import deliver
+from .delivery import deliver, deliver_single
 from .lane import Lane
 from .mail import (
     AskAdmission,
@@ -227,6 +221,11 @@ class PeerActor(ClusterActor):
 
     def _arrived(self, key: int, messages: Sequence[Message]) -> None:
         """A turn of the loop brought messages: mostly nothing else is going on here."""
+        alone = len(messages) == 1 and not (self.awake or self.over or self._paused)
+        if alone and key == self.rules.established:
+            lane = self.context.lanes.get(self.peer)
+            if lane and deliver_single(self.context, lane, self.clusters, messages[0]):
+                return
         mail = Received(key, messages)
         if self.act(mail):
             return

@@ -61,6 +61,8 @@ class CapabilityPort:
         self.node_id = node_id
         self.cluster_id = cluster_id
         self._runtime = runtime
+        self.now: Callable[[], float] = runtime.monotonic
+        """See `Port.now`."""
         self._commands = commands
         self._limit_bytes = limit_bytes
         self._keyed = keyed
@@ -70,6 +72,8 @@ class CapabilityPort:
         self._awake = False
         self._verdicts: Mapping[NodeId, Verdict] = {}
         self.current_state = CapState.UNSYNCED
+        self.straight: Callable[[int, bytes], bool] | None = None
+        """The short way, `Straight.send`, of a capability actor that has one."""
         self.closed = False
         """The node has stopped: the capability may be registered with another one."""
 
@@ -84,6 +88,8 @@ class CapabilityPort:
         outbox = self._outboxes.get(node)
         if outbox is None or not outbox.open or len(payload) > LOOSE_BYTES:
             return self._put(node, [Joined(1, checked(payload))], timeout)
+        if not self._awake and self.straight is not None and self.straight(node, payload):
+            return outbox.verdict.first
         outbox.loose.append(payload)
         waiting = len(outbox.loose)
         result = outbox.result if waiting == 1 else outbox.behind
@@ -131,10 +137,6 @@ class CapabilityPort:
             self._runtime.call_later(delay_s, lambda: self._commands.run(function))
 
         self._runtime.call_soon(arm)
-
-    def now(self) -> float:
-        """See `Port.now`."""
-        return self._runtime.monotonic()
 
     def wall(self) -> float:
         """See `Port.wall`."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..protocol.streams import InStream
     from .application import Application
     from .port import CapabilityPort
+    from .straight import Straight
     from .worker import Worker
 
 
@@ -45,6 +46,8 @@ class Registration:
     sessions: Iterator[int] = dataclasses.field(default_factory=lambda: itertools.count(1))
     """Numbers the sync sessions of this life."""
 
+    straight: Straight | None = None
+    """The short way of its actor; None where single messages take none."""
     incoming: dict[NodeId, InStream] = dataclasses.field(default_factory=dict)
     """What was taken of each source's messages: an actor that forgot it would take them again."""
 
@@ -55,6 +58,11 @@ class Registration:
     def name(self) -> str:
         """Of the capability."""
         return self.capability.name
+
+    def shorten(self, straight: Straight) -> None:
+        """Single messages may go this way from now on."""
+        self.straight = straight
+        self.port.straight = straight.send
 
     def divide(self, around: CapabilityView) -> None:
         """Divide its work anew: my state or another's changed (P-1, P-4)."""

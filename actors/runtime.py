@@ -36,6 +36,8 @@ class Runtime(Protocol):
     random: random.Random
     stopped: bool
     """Nothing may happen in this process now: a simulated one can be."""
+    straight: bool
+    """Single messages may take the short way (`actors.straight`)."""
 
     def monotonic(self) -> float:
         """Seconds on a clock that only goes forward."""
@@ -65,6 +67,7 @@ class GeventRuntime:
     """A `Runtime` on the gevent hub of the thread that makes it. Nothing is monkey-patched."""
 
     stopped = False
+    straight = True
 
     def __init__(self) -> None:
         self.random = random.Random()  # noqa: S311 - jitter, not secrets

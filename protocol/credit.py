@@ -53,6 +53,10 @@ class Spent:
         self._spent_bytes = spent
         return True
 
+    def take_back(self, size_bytes: int) -> None:
+        """What was spent last was not sent after all."""
+        self._spent_bytes -= size_bytes
+
     def granted(self, limit_bytes: int) -> None:
         """The receiver's `Credit` came. `PeerViolation` when it takes back what it gave."""
         if limit_bytes < self._limit_bytes:
@@ -84,10 +88,17 @@ class Granted:
 
     def received(self, size_bytes: int) -> None:
         """A message came. `PeerViolation` when it is more than was allowed."""
+        if not self.takes(size_bytes):
+            received = self._received_bytes + size_bytes
+            raise PeerViolation(f"{received} bytes came where credit allowed {self._limit_bytes}")
+
+    def takes(self, size_bytes: int) -> bool:
+        """Whether a message of that size was allowed to come; it counts as received then."""
         received = self._received_bytes + size_bytes
         if received > self._limit_bytes:
-            raise PeerViolation(f"{received} bytes came where credit allowed {self._limit_bytes}")
+            return False
         self._received_bytes = received
+        return True
 
     def consumed(self, size_bytes: int) -> int | None:
         """So many bytes of what came are dealt with; the limit to send as `Credit`, if it is time.

@@ -212,6 +212,32 @@ class OutStream:
             floor=self._floor,
         )
 
+    def single(self, payload: bytes) -> Packets | None:
+        """A batch of one message that waits for nothing; it counts as sent, unless `take_back`
+        follows. None: something waits before it, or it has to be kept: `offer` it."""
+        if self._tail_count or self._closed or self._reliable:
+            return None
+        number = self._next
+        self._next = number + 1
+        ends = self._ends
+        return Packets(
+            cluster_id=ends.cluster_id,
+            source=ends.me,
+            incarnation=ends.incarnation,
+            destination=ends.peer,
+            ttl=self.ttl,
+            capability=ends.capability,
+            stream=self._stream,
+            number=number,
+            count=1,
+            payloads=_ONE + payload,
+            floor=self._floor,
+        )
+
+    def take_back(self) -> None:
+        """What `single` gave last could not be sent."""
+        self._next -= 1
+
     def _first_unsent(self) -> _Batch | None:
         if not self._closed:
             self._close()
@@ -292,6 +318,7 @@ class OutStream:
         self.deadline = None
 
 
+_ONE = array_header(1)
 _DELIVER_ALL = Deliver(0)
 
 
@@ -308,12 +335,9 @@ class InStream:
         self._ends = ends
         self._key = (-1, -1)
         """(incarnation, stream) of the source."""
-        self._next = 0
-
-    @property
-    def life(self) -> int:
+        self.life = -1
         """Of the source, that is listened to; −1 = nothing came yet."""
-        return self._key[0]
+        self._next = 0
 
     def receive(self, message: Packets) -> list[Effect]:
         """A batch came. At most one `Deliver` is among the effects, and before all others."""
@@ -327,6 +351,7 @@ class InStream:
             return [_DELIVER_ALL]
         if key > self._key:
             self._key = key
+            self.life = message.incarnation
             self._next = message.floor
         begin = message.floor if message.reliable else max(message.floor, message.number)
         effects: list[Effect] = []

@@ -48,6 +48,12 @@ def encode(messages: Sequence[Message]) -> bytes:
     return _encoder.encode(messages)
 
 
+def encode_into(messages: Sequence[Message], buffer: bytearray, offset: int) -> None:
+    """`encode`, behind what ``buffer`` has before ``offset``."""
+    assert 1 <= len(messages) <= MAX_MESSAGES_PER_FRAME, f"a frame of {len(messages)} messages"
+    _encoder.encode_into(messages, buffer, offset)
+
+
 def decode(body: bytes | bytearray | memoryview) -> Decoded:
     """The messages of one frame, in order; raises `PeerViolation` and nothing else.
 
@@ -55,12 +61,14 @@ def decode(body: bytes | bytearray | memoryview) -> Decoded:
     frame looked at message by message, to tell a newer peer (unknown number: skipped and counted)
     from a broken one.
     """
-    count = _claimed_count(body)
+    first = body[0] if len(body) else 0
+    count = first & 0x0F if first & 0xF0 == 0x90 else _claimed_count(body)
     if not 1 <= count <= MAX_MESSAGES_PER_FRAME:
         limit = f"1 … {MAX_MESSAGES_PER_FRAME}"
         raise PeerViolation(f"frame claims {count} messages; allowed: {limit}")
     try:
-        return Decoded(_typed.decode(body), [])
+        # what `Decoded(…)` does, without the function in between: this is called for every frame
+        return tuple.__new__(Decoded, (_typed.decode(body), []))
     except _MALFORMED:
         pass
     try:
@@ -70,10 +78,9 @@ def decode(body: bytes | bytearray | memoryview) -> Decoded:
 
 
 def _claimed_count(body: bytes | bytearray | memoryview) -> int:
-    """Length of the outer array as its header claims it, read before anything is allocated."""
+    """Length of the outer array as its header claims it, read before anything is allocated; not
+    of one shorter than 16, whose header is a byte."""
     first = body[0] if len(body) else 0
-    if first & 0xF0 == 0x90:
-        return first & 0x0F
     width = {0xDC: 2, 0xDD: 4}.get(first)
     if width is None or len(body) <= width:
         raise PeerViolation("frame cannot be decoded: it does not begin with an array")

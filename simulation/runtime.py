@@ -142,6 +142,9 @@ class _Entry:
 class SimulatedRuntime:
     """The `Runtime` of one node process in a simulated world; see `actors.runtime.Runtime`."""
 
+    straight = False
+    """What is sent waits for a step of its own, so that seeds decide what comes before it."""
+
     def __init__(self, scheduler: Scheduler, seed: str, rate: float = 1.0) -> None:
         """``rate``: seconds that pass on the monotonic clock of its machine in a virtual second."""
         self.random = random.Random(seed)  # noqa: S311 - a seed, not a secret

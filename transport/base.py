@@ -65,6 +65,10 @@ class Connection(Protocol):
         larger than the send queue.
         """
 
+    def at_once(self, messages: Sequence[Message]) -> bool:
+        """`send`, if nothing waits and nothing was sent in this turn of the loop, so that they are
+        written now; False, and nothing happened, if not."""
+
     def close(self, cause: str) -> None:
         """Flush what is queued, shut TLS down and drain to end of file, all within close_timeout.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from .base import Ending
 from .frames import FrameReader
 from .handshake import READ, WRITE
 from .sendqueue import MAX_CHUNK_BYTES, SendQueue
+from .socketoptions import reset_at_close, set_options
 from .tls import TlsSession
 
 READ_AT_ONCE_BYTES = 64 * 1024
@@ -33,13 +33,9 @@ MAX_READ_PER_TURN_BYTES = 256 * 1024
 MAX_WRITE_PER_TURN_BYTES = 256 * 1024
 MAX_UNREAD_REPLY_BYTES = 256 * 1024
 """Ciphertext a peer may make us owe it (key updates) without reading any (T20)."""
-MAX_UNSENT_BYTES = 64 * 1024
-"""In the kernel, not sent yet (TCP_NOTSENT_LOWAT): a ping waits for it, and for one chunk (B13).
-Without a bound it grows to MiB. What the peer's kernel holds unread is bounded by credit."""
 FRAME_TIMEOUT_S = 10.0
 """A frame once begun must be complete within this (W3)."""
 
-_ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: reset instead of an orderly end
 _log = logging.getLogger("tagmesh.transport")
 
 
@@ -93,7 +89,7 @@ class TlsConnection:
         self._close_cause: str | None = None
         self._shutdown_said = False
         self._ending: Ending | None = None
-        _set_options(sock, user_timeout_s)
+        set_options(sock, user_timeout_s)
         self._reader = loop.io(sock.fileno(), READ)
         self._writer = loop.io(sock.fileno(), WRITE)
         self._close_timer = loop.timer(settings.close_timeout_s)
@@ -116,18 +112,26 @@ class TlsConnection:
             return False
         if not messages:
             return True
-        turn_s = self._loop.now()  # as old as the turn
-        if not self._out and turn_s != self._wrote_s:
-            self._wrote_s = turn_s
-            if framed := self._queue.straight(messages):
-                self._session.send(framed)
-                if not self._write(self._session.output()) and not self._broken:
-                    self._writer.start(self._guarded, self._flush)
-                return True
+        if self.at_once(messages):
+            return True
         if not self._queue.offer(messages, len(self._out)):
             return False
         if not self._out:
             self._write_soon()
+        return True
+
+    def at_once(self, messages: Sequence[Message]) -> bool:
+        turn_s = self._loop.now()  # as old as the turn
+        if self._out or turn_s == self._wrote_s or self._broken:
+            return False
+        if self._ending is not None or self._close_cause is not None:
+            return False
+        self._wrote_s = turn_s
+        framed = self._queue.straight(messages)
+        if not framed:
+            return False
+        if not self._write(self._session.sealed(framed)) and not self._broken:
+            self._writer.start(self._guarded, self._flush)
         return True
 
     def close(self, cause: str) -> None:
@@ -136,12 +140,12 @@ class TlsConnection:
         self._close_cause = cause
         self._close_timer.start(self._guarded, self._close_timed_out)
         self._early.clear()
-        self._reader.start(self._guarded, self._on_readable)  # drained and discarded, paused or not
+        self._reader.start(self._on_readable)  # drained and discarded, paused or not
         self._flush()
 
     def abort(self, cause: str) -> None:
         if self._ending is None:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            reset_at_close(self._sock)
             self._finish(Ending(cause=cause, node_id=self.identity.node_id))
 
     def pause(self) -> None:
@@ -165,7 +169,7 @@ class TlsConnection:
     def _read_on(self) -> None:
         if self._paused or self._close_cause is not None:
             return
-        self._reader.start(self._guarded, self._on_readable)
+        self._reader.start(self._on_readable)
         if self._early or self._session.ending is not None:
             self._loop.run_callback(self._guarded, self._deliver_early)
 
@@ -179,6 +183,12 @@ class TlsConnection:
             self._conclude()
 
     def _on_readable(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001 - nothing may escape into the hub
+            self._fail(error)
+
+    def _read(self) -> None:
         if self._early:  # what came first is delivered first
             self._deliver_early()
             return
@@ -201,7 +211,8 @@ class TlsConnection:
                 break
         if messages:
             self._deliver(messages)
-        self._conclude()
+        if self._session.owes or self._session.ending is not None:
+            self._conclude()
 
     def _decode(self, chunks: Sequence[bytes], messages: list[Message]) -> None:
         """Append what ``chunks`` complete; a violation ends the connection after it."""
@@ -215,7 +226,7 @@ class TlsConnection:
                     messages += decoded.messages
                     self.unknown_messages += len(decoded.unknown)
                     completed = True
-            if self._frames.pending_bytes or self._frame_since_s is not None:
+            if self._frame_since_s is not None or self._frames.pending:
                 self._check_frame_time(completed)
         except PeerViolation as error:
             self._session.ending = Ending(cause=str(error), reason=Reason.VIOLATION)
@@ -227,7 +238,7 @@ class TlsConnection:
             self._on_messages(messages)
 
     def _check_frame_time(self, completed: bool) -> None:
-        if not self._frames.pending_bytes:
+        if not self._frames.pending:
             self._frame_since_s = None
             return
         now_s = self._loop.now()
@@ -253,7 +264,7 @@ class TlsConnection:
             self._flush()
 
     def _end_of_session(self, ending: Ending) -> None:
-        if ending.clean and self._frames.pending_bytes and self._close_cause is None:
+        if ending.clean and self._frames.pending and self._close_cause is None:
             ending = Ending(cause=f"{ending.cause} in the middle of a frame")
         if ending.reason is not None or ending.clean:
             self._session.shutdown()
@@ -380,16 +391,8 @@ class TlsConnection:
         try:
             act()
         except Exception as error:  # noqa: BLE001 - nothing may escape into the hub
-            _log.exception("connection with node %d failed", self.identity.node_id)
-            self._finish(Ending(cause=f"internal error: {type(error).__name__}"))
+            self._fail(error)
 
-
-def _set_options(sock: socket.socket, user_timeout_s: float | None) -> None:
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
-        if user_timeout_s is not None:
-            milliseconds = max(1, round(user_timeout_s * 1000))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-    except OSError:
-        pass  # the peer is gone already; reading will tell
+    def _fail(self, error: Exception) -> None:
+        _log.error("connection with node %d failed", self.identity.node_id, exc_info=error)
+        self._finish(Ending(cause=f"internal error: {type(error).__name__}"))

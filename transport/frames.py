@@ -26,15 +26,11 @@ class FrameReader:
 
     def __init__(self, max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
-        self._kept = bytearray()
+        self.pending = bytearray()
+        """What is kept of a frame that is not complete yet."""
         self._needed = HEADER_BYTES
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a frame that is not complete yet."""
-        return len(self._kept)
-
-    def receive(self, data: bytes) -> list[memoryview]:
+    def receive(self, data: bytes | bytearray) -> list[memoryview]:
         """The bodies completed by ``data``, in order: views, they stay as they are.
 
         Raises `PeerViolation` for a length of 0 or above the limit; the reader is of no use
@@ -42,27 +38,28 @@ class FrameReader:
         small pieces nor one large frame cost more than one copy of each byte.
         """
         view = memoryview(data)
-        if self._kept:
+        if self.pending:
             return self._go_on(view)
-        if len(view) > HEADER_BYTES and self._length(view, 0) == len(view) - HEADER_BYTES:
+        length = len(view) - HEADER_BYTES
+        if 0 < length <= self._max_frame_bytes and data[:HEADER_BYTES] == length.to_bytes(4, "big"):
             return [view[HEADER_BYTES:]]  # as mostly: exactly one
         return self._cut(view)
 
     def _go_on(self, data: memoryview) -> list[memoryview]:
-        if len(self._kept) < HEADER_BYTES:
-            missing = HEADER_BYTES - len(self._kept)
-            self._kept += data[:missing]
+        if len(self.pending) < HEADER_BYTES:
+            missing = HEADER_BYTES - len(self.pending)
+            self.pending += data[:missing]
             data = data[missing:]
-            if len(self._kept) < HEADER_BYTES:
+            if len(self.pending) < HEADER_BYTES:
                 return []
-            self._needed = HEADER_BYTES + self._length(self._kept, 0)
-        missing = self._needed - len(self._kept)
+            self._needed = HEADER_BYTES + self._length(self.pending, 0)
+        missing = self._needed - len(self.pending)
         if len(data) < missing:
-            self._kept += data
+            self.pending += data
             return []
-        self._kept += data[:missing]
-        first = memoryview(self._kept)[HEADER_BYTES:]
-        self._kept = bytearray()
+        self.pending += data[:missing]
+        first = memoryview(self.pending)[HEADER_BYTES:]
+        self.pending = bytearray()
         return [first, *self._cut(data[missing:])]
 
     def _cut(self, data: memoryview) -> list[memoryview]:
@@ -77,7 +74,7 @@ class FrameReader:
             bodies.append(data[body : body + length])
             start = body + length
         if start < end:
-            self._kept = bytearray(data[start:])
+            self.pending = bytearray(data[start:])
         return bodies
 
     def _length(self, data: memoryview | bytearray, start: int) -> int:

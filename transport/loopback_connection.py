@@ -48,7 +48,7 @@ class Item:
     def __init__(
         self,
         kind: ItemKind,
-        data: bytes = b"",
+        data: bytes | bytearray = b"",
         opened: Callable[[], Ending | None] | None = None,
     ) -> None:
         self.kind = kind
@@ -155,17 +155,24 @@ class Endpoint:
             return False
         if not messages:
             return True
-        room = self._window_bytes < WINDOW_BYTES
-        framed = self._queue.straight(messages) if room else b""
-        if not framed and not self._queue.offer(messages):
+        if self.at_once(messages):
+            return True
+        if not self._queue.offer(messages):
             return False
         if self._on_sent is not None:
             self._on_sent(self, messages)
-        if framed:
-            self.emit(Item(ItemKind.DATA, framed))
-        else:
-            self._flush()
+        self._flush()
         return True
+
+    def at_once(self, messages: Sequence[Message]) -> bool:
+        if self._ending is not None or self._close_cause is not None:
+            return False
+        framed = self._queue.straight(messages) if self._window_bytes < WINDOW_BYTES else b""
+        if framed:
+            if self._on_sent is not None:
+                self._on_sent(self, messages)
+            self.emit(Item(ItemKind.DATA, framed))
+        return bool(framed)
 
     def close(self, cause: str) -> None:
         if self._ending is not None or self._close_cause is not None:
@@ -325,7 +332,7 @@ class Endpoint:
             return
         clean = item.kind is ItemKind.CLOSE
         cause = CLOSED_BY_PEER
-        if clean and self._frames.pending_bytes and not discard:
+        if clean and self._frames.pending and not discard:
             clean, cause = False, f"{CLOSED_BY_PEER} in the middle of a frame"
         if item.kind is ItemKind.CLOSE:
             self._queue.clear()
@@ -338,7 +345,7 @@ class Endpoint:
         if self._ending is None and (self._queue.queued_bytes or self._close_cause is not None):
             self._flush()
 
-    def _hand_over(self, data: bytes) -> None:
+    def _hand_over(self, data: bytes | bytearray) -> None:
         messages: list[Message] = []
         violation = None
         try:

@@ -32,7 +32,7 @@ class _Unit(NamedTuple):
     """Messages encoded together: a frame, if nothing small is merged into it."""
 
     messages: int
-    frame: bytes
+    frame: bytes | bytearray
 
 
 class SendQueue:
@@ -45,7 +45,7 @@ class SendQueue:
     def __init__(self, limit_bytes: int, max_frame_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._data_limit_bytes = min(MAX_DATA_BYTES, int(limit_bytes * DATA_SHARE))
-        self._straight_bytes = min(MAX_CHUNK_BYTES, self._data_limit_bytes) - HEADER_BYTES
+        self._straight_bytes = min(MAX_CHUNK_BYTES, self._data_limit_bytes)
         self._max_frame_bytes = max_frame_bytes
         # control before data, so that pings are never stuck behind bulk data
         self._control: deque[_Unit] = deque()
@@ -56,13 +56,13 @@ class SendQueue:
         self.queued_bytes = 0
         """Bytes waiting, frame lengths included."""
 
-    def straight(self, messages: Sequence[Message]) -> bytes:
+    def straight(self, messages: Sequence[Message]) -> bytes | bytearray:
         """The frame of ``messages`` when nothing waits that they must come after, and they fit one
         chunk: they need not wait. Empty: `offer` them."""
         if self.queued_bytes or len(messages) > _ENCODE_AT_ONCE:
             return b""
-        body = wire.encode(messages)
-        return frame(body) if len(body) <= self._straight_bytes else b""
+        framed = _framed(messages)
+        return framed if len(framed) <= self._straight_bytes else b""
 
     def offer(self, messages: Sequence[Message], taken_bytes: int = 0) -> bool:
         """Queue all of ``messages``, or none and return False when they do not fit now.
@@ -103,7 +103,7 @@ class SendQueue:
             return True
         return False
 
-    def take(self, room_bytes: int = MAX_CHUNK_BYTES) -> bytes | memoryview:
+    def take(self, room_bytes: int = MAX_CHUNK_BYTES) -> bytes | bytearray | memoryview:
         """The next frame, many small ones merged into one; empty when nothing waits, or fits.
 
         A frame longer than `MAX_CHUNK_BYTES` comes in pieces of at most ``room_bytes``.
@@ -130,7 +130,7 @@ class SendQueue:
         self._refused = False
         self.queued_bytes = 0
 
-    def _next_frame(self, room_bytes: int) -> bytes:
+    def _next_frame(self, room_bytes: int) -> bytes | bytearray:
         first = self._pop()
         if len(first.frame) >= _MERGE_BELOW_BYTES:
             return first.frame
@@ -175,18 +175,27 @@ class SendQueue:
 
     def _add_units(self, messages: Sequence[Message], units: list[_Unit]) -> None:
         """Encode ``messages``, halved as often as needed to fit a frame."""
-        body = wire.encode(messages)
-        if HEADER_BYTES + len(body) > MAX_CHUNK_BYTES and len(messages) > 1:
+        framed = _framed(messages)
+        if len(framed) > MAX_CHUNK_BYTES and len(messages) > 1:
             half = len(messages) // 2
             self._add_units(messages[:half], units)
             self._add_units(messages[half:], units)
             return
-        if len(body) > self._max_frame_bytes:
+        size = len(framed) - HEADER_BYTES
+        if size > self._max_frame_bytes:
             raise Misuse(
-                f"a {type(messages[0]).__name__} of {len(body)} bytes is longer than a frame may be"
+                f"a {type(messages[0]).__name__} of {size} bytes is longer than a frame may be"
                 f" ({self._max_frame_bytes}, transport.max_frame): split it"
             )
-        units.append(_Unit(len(messages), frame(body)))
+        units.append(_Unit(len(messages), framed))
+
+
+def _framed(messages: Sequence[Message]) -> bytearray:
+    """The frame of ``messages``, encoded where it is to be."""
+    buffer = bytearray(HEADER_BYTES)
+    wire.encode_into(messages, buffer, HEADER_BYTES)
+    buffer[:HEADER_BYTES] = (len(buffer) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
+    return buffer
 
 
 def _size(units: Sequence[_Unit]) -> int:

@@ -205,7 +205,7 @@ class TlsSession:
             during = "" if self.identity is not None else " during the TLS handshake"
             self.ending = Ending(cause=CLOSED_BY_PEER + during)
 
-    def send(self, plaintext: bytes | memoryview) -> None:
+    def send(self, plaintext: bytes | bytearray | memoryview) -> None:
         """Encrypt at most `MAX_WRITE_BYTES`, in full records; only once ``identity`` is set."""
         assert self.identity is not None, "nothing may be sent before the peer is known"
         assert len(plaintext) <= MAX_WRITE_BYTES, "write less at once (H10)"
@@ -216,6 +216,19 @@ class TlsSession:
                 plaintext = plaintext[self._tls.send(plaintext) :]
         except Exception as error:  # noqa: BLE001 - one typed outcome for every failure
             self.ending = self._failure(error)
+
+    def sealed(self, plaintext: bytes | bytearray) -> bytes:
+        """`send` and `output` in one, for when nothing is waiting to be fetched."""
+        if len(plaintext) > _RECORD_BYTES or self.owes or self.ending is not None:
+            self.send(plaintext)
+            return self.output()
+        assert self.identity is not None, "nothing may be sent before the peer is known"
+        try:
+            self._tls.send(plaintext)  # a record is taken as a whole (no partial writes)
+            return self._tls.bio_read(_OUTPUT_BYTES)
+        except Exception as error:  # noqa: BLE001 - one typed outcome for every failure
+            self.ending = self._failure(error)
+            return b""
 
     def shutdown(self) -> None:
         """Say close_notify, if there is still someone to say it to."""

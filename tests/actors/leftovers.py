@@ -14,6 +14,8 @@ import gevent.monkey
 from tagmesh.actors.actor import ClusterActor
 
 UP_S = 15.0
+POOL = "tagmesh-handlers_"
+"""Threads of capabilities without a node: they end some time after these are collected."""
 
 
 def until(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
@@ -25,8 +27,12 @@ def until(condition: Callable[[], bool], timeout_s: float = UP_S) -> None:
 
 def leftovers() -> tuple[set[str], list[str], int]:
     """(threads, open files by kind, actors) of this process."""
-    names = {thread.name for thread in threading.enumerate() if "tagmesh" in thread.name}
     gc.collect()  # of other tests
+    names = {
+        thread.name
+        for thread in threading.enumerate()
+        if "tagmesh" in thread.name and not thread.name.startswith(POOL)
+    }
     actors = [o for o in gc.get_objects() if isinstance(o, ClusterActor) and not o.over]
     return names, sorted(_open_files()), len(actors)
 

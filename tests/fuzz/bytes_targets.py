@@ -51,7 +51,7 @@ def frames(data: bytes) -> None:
     try:
         for piece in pieces:
             received += map(bytes, reader.receive(piece))
-            assert reader.pending_bytes <= MAX_FRAME_BYTES + HEADER_BYTES
+            assert len(reader.pending) <= MAX_FRAME_BYTES + HEADER_BYTES
     except PeerViolation:
         assert broken, "a stream without a mistake"
         assert bodies[: len(received)] == received

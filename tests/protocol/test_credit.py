@@ -32,6 +32,20 @@ def test_at_the_limit_nothing_more_is_sent_and_nothing_is_counted() -> None:
     assert not spent.spend(1)
 
 
+def test_what_was_not_sent_after_all_is_not_spent() -> None:
+    spent = Spent()
+    assert spent.spend(CREDIT_BYTES)
+    spent.take_back(10)
+    assert (spent.left_bytes, spent.spent_bytes) == (10, CREDIT_BYTES - 10)
+
+
+def test_who_asks_whether_it_was_allowed_gets_no_violation() -> None:
+    granted = Granted()
+    assert granted.takes(CREDIT_BYTES)
+    assert not granted.takes(1)
+    assert granted.held_bytes == CREDIT_BYTES, "what was not allowed is not counted"
+
+
 def test_more_than_was_allowed_is_a_violation() -> None:
     granted = Granted()
     granted.received(CREDIT_BYTES)

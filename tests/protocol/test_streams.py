@@ -38,6 +38,30 @@ def test_what_waits_is_joined_and_numbered() -> None:
     assert stream.deadline is None, "at most once: nothing to wait for"
 
 
+def test_a_single_message_that_waits_for_nothing_is_the_batch_it_would_be() -> None:
+    usual, single = sender(waiting=0), sender(waiting=0)
+    for number in range(3):
+        assert usual.offer(pack(number))
+        assert single.single(pack(number)) == take(usual)
+    assert single.single(pack(3)) is not None
+    single.take_back()
+    assert usual.offer(pack(4))
+    assert single.single(pack(4)) == take(usual), "the number is used for what is sent"
+
+
+def test_a_message_that_others_wait_before_is_no_single_one() -> None:
+    stream = sender(waiting=1)
+    assert stream.single(pack(1)) is None
+    assert stream.next_batch() is not None
+    assert stream.single(pack(1)) is None, "it is joined, not sent"
+    stream.sent(0.0)
+    assert stream.single(pack(1)) is not None
+
+
+def test_nor_is_one_that_must_be_kept() -> None:
+    assert sender(waiting=0, reliable=True).single(pack(1)) is None
+
+
 def test_a_batch_stays_the_next_one_until_it_is_sent() -> None:
     """The way is full: the caller comes again."""
     stream = sender(waiting=3)

@@ -15,7 +15,7 @@ from tagmesh.protocol import messages as m
 from tagmesh.protocol import tag_messages as t
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.message_list import MESSAGES
-from tagmesh.protocol.wire import MAX_MESSAGES_PER_FRAME, decode, encode
+from tagmesh.protocol.wire import MAX_MESSAGES_PER_FRAME, decode, encode, encode_into
 
 FRAME_BYTES = 1024**2  # the default max_frame
 MEMORY_BYTES = 24 * 1024**2
@@ -105,6 +105,12 @@ def test_what_is_encoded_is_decoded(sent: list[m.Message]) -> None:
     body = encode(sent)
     for received in (bytes(body), bytearray(body), memoryview(body)):
         assert decode(received) == (sent, [])
+
+
+def test_a_frame_is_encoded_behind_what_is_there() -> None:
+    buffer = bytearray(b"head and what is too much")
+    encode_into([PING], buffer, 4)
+    assert buffer == b"head" + encode([PING])
 
 
 def test_every_message_is_in_the_roundtrip() -> None:

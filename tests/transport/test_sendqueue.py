@@ -58,7 +58,7 @@ def frames_of(queue: SendQueue) -> list[list[Message]]:
     while chunk := queue.take():
         assert len(chunk) <= MAX_CHUNK_BYTES
         frames += [wire.decode(body).messages for body in reader.receive(bytes(chunk))]
-    assert reader.pending_bytes == 0
+    assert len(reader.pending) == 0
     assert queue.queued_bytes == 0
     return frames
 

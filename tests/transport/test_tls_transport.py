@@ -26,6 +26,7 @@ from tagmesh.transport import Connection, Ending, TlsTransport
 from tagmesh.transport import connection as connection_module
 from tagmesh.transport.addresses import RESOLVE_TIMEOUT_S
 from tagmesh.transport.frames import frame
+from tagmesh.transport.socketoptions import MAX_UNSENT_BYTES
 from tests.pki import DAY, TestCa, now
 from tests.transport.links import (
     ANY_PORT,
@@ -226,7 +227,7 @@ def test_the_kernel_holds_little_that_is_not_sent(network: TlsNetwork) -> None:
         gevent.sleep(0.001)
     unsent = bytearray(4)
     fcntl.ioctl(pair.left.connection._sock, SIOCOUTQNSD, unsent)  # type: ignore[attr-defined]
-    assert int.from_bytes(unsent, sys.byteorder) <= 2 * connection_module.MAX_UNSENT_BYTES
+    assert int.from_bytes(unsent, sys.byteorder) <= 2 * MAX_UNSENT_BYTES
 
 
 def test_names_that_do_not_resolve_fail_in_time(network: TlsNetwork) -> None:
