@@ -182,9 +182,7 @@ class Dialogs(ReplicatedMap):
         """The dialog of a Call-ID, of several the one with the lowest from-tag; None = no such."""
         if from_tag is not None:
             return (callid, from_tag) if self.has((callid, from_tag)) else None
-        with self._index_lock:
-            found = [e.key for e in self._index.entries.values() if e.key[0] == callid]
-        return min(found, default=None)
+        return min((key for key in self._keys() if key[0] == callid), default=None)
 
     def find_did(self, did: str) -> DialogKey | None:
         """The dialog with this `Dialog.did`; None = no such."""
@@ -194,8 +192,7 @@ class Dialogs(ReplicatedMap):
 
     def listed(self, first: int = 0, count: int | None = None) -> Iterator[Dialog]:
         """The dialogs by Call-ID and from-tag, from a place on, at most so many."""
-        with self._index_lock:
-            keys = sorted(entry.key for entry in self._index.entries.values())
+        keys = sorted(self._keys())
         for key in keys[first : None if count is None else first + count]:
             try:
                 yield self.get(key)
@@ -206,8 +203,8 @@ class Dialogs(ReplicatedMap):
         """Equal on two nodes that have the same dialogs with the same tags."""
         total = hashlib.sha256()
         with self._index_lock:
-            packed = sorted(self._index.entries)
-        for item in self._items_of(packed).values():
+            packed = list(self._index.entries)
+        for item in map(self._item, sorted(packed)):
             if item is not None and (record := read_record(item)).lives(self._now_ms()):
                 total.update(msgspec.msgpack.encode((record.key, record.tag, record.value)))
         return total.hexdigest()
@@ -278,6 +275,12 @@ class Dialogs(ReplicatedMap):
                 self._index.give_back(packed)
 
     # ---------------------------------------------------------------------------------------------
+
+    def _keys(self) -> Iterator[DialogKey]:
+        """Of all dialogs, in no order."""
+        with self._index_lock:
+            entries = list(self._index.entries.values())  # no more than that: the hub may wait
+        return (entry.key for entry in entries)
 
     def _known(self, key: DialogKey) -> tuple[Dialog, str]:
         """A dialog and its tag."""

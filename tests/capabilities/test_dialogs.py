@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tagmesh.capabilities.dialog_file import write_dialogs
 from tagmesh.capabilities.dialog_profiles import TELL_S, DialogProfiles
-from tagmesh.capabilities.dialog_records import Dialog, DialogKey
+from tagmesh.capabilities.dialog_records import COLUMNS, Dialog, DialogKey
 from tagmesh.capabilities.dialogs import LOOK_S, MAX_EXPIRED, UNTAGGED_GRACE_S, Dialogs
 from tagmesh.protocol.errors import Misuse, NotTagOwner, Unknown
 from tagmesh.protocol.identity import NodeId
@@ -28,10 +31,10 @@ class Heard(Dialogs):
         super().__init__(run=lambda function: function())
         self.heard: list[tuple[str, str, int | None]] = []
         """(what, Call-ID, number of the epoch)."""
-        self.on_expired(lambda d, token: self._hear("over", d, token))
-        self.on_ended(lambda d, why, token: self._hear(why, d, token))
+        self.on_expired(lambda d, token: self._saw_end("over", d, token))
+        self.on_ended(lambda d, why, token: self._saw_end(why, d, token))
 
-    def _hear(self, what: str, ended: Dialog, token: Any) -> None:
+    def _saw_end(self, what: str, ended: Dialog, token: Any) -> None:
         self.heard.append((what, ended.callid, token.epoch.number if token else None))
 
 
@@ -196,6 +199,33 @@ def test_a_file_is_loaded_where_its_tag_is_active(tmp_path: Path) -> None:
     cluster.settle()
     assert keys(cluster, 2) == [dialog(1).key, dialog(3).key]
     assert cluster[2].tag_of(dialog(1).key) == "vip1"
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text(max_size=8)
+    | st.floats()
+    | st.booleans(),
+    lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=40,
+)
+
+
+@given(value=ANYTHING, place=st.integers(0, len(COLUMNS) - 1))
+def test_whatever_another_node_writes_harms_nobody(value: object, place: int) -> None:
+    """A whole value, and a dialog with one wrong column."""
+    cluster = booted()
+    columns = list(msgspec.structs.astuple(dialog(1)))
+    columns[place] = value
+    cluster[1].put("anything", value)
+    cluster[1].put(dialog(1).key, columns)
+    cluster[1].create(dialog(2))
+    cluster.settle()
+    assert [each.key for each in cluster[2].listed()][-1] == dialog(2).key
+    assert len(list(cluster[2].listed())) + cluster[2].broken == 3
+    assert cluster[1].digest() == cluster[2].digest()
+    cluster.advance(LIFE_S + 2 * LOOK_S)
 
 
 def test_a_record_that_is_no_dialog_is_seen_by_nobody() -> None:

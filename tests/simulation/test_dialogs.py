@@ -11,7 +11,7 @@ from tagmesh.capabilities.dialog_records import Dialog
 from tagmesh.capabilities.dialogs import LOOK_S, Dialogs
 from tagmesh.protocol.errors import NotTagOwner
 from tagmesh.protocol.messages import CapState
-from tagmesh.protocol.tag_words import Token
+from tagmesh.protocol.tag_words import Epoch, Token
 from tagmesh.simulation import World
 from tests.capabilities.dialog_samples import dialog
 
@@ -28,6 +28,8 @@ class Calls:
         self.world = World(seed, nodes, settings=settings)
         self.ended: list[tuple[str, int, str]] = []
         """(Call-ID, node, tag of the token)."""
+        self.under: Counter[tuple[str, Epoch]] = Counter()
+        """How often each ended, by epoch."""
         self.world.provide(self._make)
         self.world.boot_all()
         ids = self.world.ids
@@ -42,6 +44,7 @@ class Calls:
             held = self.world.active(token.tag)
             assert held.get(self.world.ids[node - 1]) == token, "no token, no side effect"
             self.ended.append((call.callid, node, token.tag))
+            self.under[call.callid, token.epoch] += 1
 
         return made
 
@@ -182,3 +185,36 @@ def test_who_has_not_the_tag_any_more_changes_nothing() -> None:
     with pytest.raises(NotTagOwner, match="node 2"):
         calls.of(1).update(dialog(1).key, flags=7)
     assert [calls.of(node).get(dialog(1).key).flags for node in (1, 2)] == [0, 0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_in_any_history_no_dialog_stays_and_none_ends_twice_under_one_epoch(seed: int) -> None:
+    """Tags move and nodes are cut off, die and come back while dialogs expire."""
+    luck = random.Random(f"ends {seed}")
+    calls = Calls(3, seed)
+    world = calls.world
+    calls.activate(1, "vip1")
+    for number in range(40):
+        for owner in world.active("vip1"):
+            calls.create(owner, "vip1", 10 * number + owner, life_s=luck.uniform(5, 120))
+        alive = sorted(world.processes)
+        match luck.choice(("move", "cut", "heal", "heal", "crash", "wait")):
+            case "move":
+                world.activate(luck.choice(alive), "vip1")
+            case "cut":
+                world.cut(*luck.sample(world.ids, 2))
+            case "heal":
+                world.heal_all()
+                for node in set(world.ids) - set(alive):
+                    world.boot(node)
+            case "crash" if len(alive) == 3:
+                world.crash(luck.choice(alive))
+        world.run_for(luck.uniform(0.5, 8))
+    world.heal_all()
+    for node in set(world.ids) - set(world.processes):
+        world.boot(node)
+    world.run_for(200)
+    calls.activate(2, "vip1")
+    world.until(lambda: calls.everywhere(0), within_s=400)
+    assert len(calls.ended) > 20
+    assert max(calls.under.values()) == 1
