@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from tagmesh.control.client import MiError
+from tagmesh.control.workspace import Workspace
 from tests.integration.dialog_runs import COUNT, JOINER, OWNER, file_in, nodes_in, run
+from tests.integration.process_cluster import ProcessCluster
+from tests.integration.told_nodes import ToldNodes
 
 
 def test_25000_dialogs_arrive_complete_and_an_empty_owner_empties_nobody(tmp_path: Path) -> None:
@@ -23,7 +29,7 @@ def test_the_next_owner_ends_what_expires_after_a_take_over(tmp_path: Path) -> N
         for node in (OWNER, JOINER):
             nodes.start(node)
             nodes.until(node, lambda s: s["state"] == "ok" and s["holder"] == OWNER)
-        file = file_in(tmp_path, 50, seed=2, life_s=6)
+        file = file_in(tmp_path, 50, seed=2, life_s=4)
         assert nodes.ask(OWNER, "load", file=str(file))["count"] == 50
         nodes.until(JOINER, lambda s: s["count"] == 50)
         nodes.kill(OWNER)
@@ -33,3 +39,37 @@ def test_the_next_owner_ends_what_expires_after_a_take_over(tmp_path: Path) -> N
         assert len(ended) == len(set(ended)) == 50
     finally:
         nodes.end()
+
+
+def test_a_node_is_a_backup_by_its_configuration_and_answers_over_mi(tmp_path: Path) -> None:
+    """``tagmesh node run`` with ``module = "dialogs"``, beside a program that has the tag."""
+    space = Workspace(tmp_path, 2, capabilities={"dialog-dlg-repl": "dialogs"})
+    owner = ToldNodes(space, "tests.integration.dialog_node")
+    with ProcessCluster.of(space) as cluster:
+        cluster.start(JOINER)
+        try:
+            owner.start(OWNER)
+            owner.ask(OWNER, "activate")
+            owner.until(OWNER, lambda s: s["state"] == "ok")
+            owner.ask(OWNER, "load", file=str(file_in(tmp_path, 40, seed=3)))
+            client = cluster.client(JOINER)
+
+            def size() -> int:
+                profiles = client.call("list_all_profiles", {})["Profiles"]
+                if {"name": "calls", "has value": False} not in profiles:
+                    return 0
+                return int(
+                    client.call("profile_get_size", {"profile": "calls"})["Profile"]["count"]
+                )
+
+            cluster.until(lambda: size() == 40, 10)
+            page = client.call("dlg_list", {"index": "39", "counter": "5"})
+            assert (page["count"], len(page["Dialogs"])) == (40, 1)
+            callid = page["Dialogs"][0]["callid"]
+            with pytest.raises(MiError, match="Node is backup for requested dialog"):
+                client.call("dlg_end_dlg", {"dialog_id": page["Dialogs"][0]["ID"]})
+            assert cluster.client(OWNER).call("dlg_end_dlg", {"dialog_id": callid}) == "OK"
+            cluster.until(lambda: size() == 39, 10)
+            assert client.call("dlg_cluster_sync", {"sharing_tag": "vip1"}) == "OK"
+        finally:
+            owner.end()

@@ -216,5 +216,5 @@ def test_in_any_history_no_dialog_stays_and_none_ends_twice_under_one_epoch(seed
     world.run_for(200)
     calls.activate(2, "vip1")
     world.until(lambda: calls.everywhere(0), within_s=400)
-    assert len(calls.ended) > 20
+    assert len(calls.ended) >= 5, "the history had nothing to end"
     assert max(calls.under.values()) == 1
