@@ -15,10 +15,9 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -26,7 +25,8 @@ from ..protocol.errors import Misuse, NotTagOwner, PeerViolation, TagmeshError, 
 from ..protocol.identity import NodeId
 from ..protocol.messages import BUCKETS, CapState
 from ..protocol.tag_words import Token
-from .background import Background, Run
+from .background import Run
+from .dialog_ends import DialogEnds, OnEnded, OnExpired
 from .dialog_file import read_dialogs
 from .dialog_index import DialogIndex, Entry, Group
 from .dialog_profiles import DialogProfiles
@@ -55,19 +55,6 @@ UNTAGGED_GRACE_S = 3600.0
 
 _DID = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]{1,8}")
 
-Why: TypeAlias = Literal["terminated", "expired"]
-OnExpired: TypeAlias = Callable[[Dialog, Token | None], None]
-"""Gets the dialog, and the token of its tag; None = it has no tag."""
-OnEnded: TypeAlias = Callable[[Dialog, Why, Token | None], None]
-
-
-class _Ended(NamedTuple):
-    """A dialog that was ended here, for `on_ended`."""
-
-    dialog: Dialog
-    why: Why
-    token: Token | None
-
 
 class Dialogs(ReplicatedMap):
     """The capability. Its methods may be called from any thread.
@@ -95,17 +82,13 @@ class Dialogs(ReplicatedMap):
         self._index = DialogIndex()
         self._index_lock = threading.Lock()
         self._editing = threading.Lock()
-        self._on_expired: tuple[OnExpired, ...] = ()
-        self._on_ended: tuple[OnEnded, ...] = ()
-        self._todo: deque[bytes | _Ended] = deque()
-        """For functions that may block: expired dialogs by their packed key, and ended ones."""
-        self._background = Background(self._step, run)
+        self._ends = DialogEnds(self._expire_one, run)
         self._looker = Timer(self, self._look)
 
     @property
     def failures(self) -> int:
         """Calls of `on_expired` and `on_ended` that raised."""
-        return self._background.failures
+        return self._ends.failures
 
     # Changing dialogs ----------------------------------------------------------------------------
 
@@ -148,7 +131,7 @@ class Dialogs(ReplicatedMap):
             dialog, tag = self._known(key)
             token = self._token(tag)
             self.delete(key)
-        self._ended(dialog, "terminated", token)
+        self._ends.ended(dialog, "terminated", token)
 
     def load_file(self, path: str | Path) -> int:
         """Add every answered dialog of a file that is not there yet, see `dialog_file`; how many.
@@ -214,13 +197,13 @@ class Dialogs(ReplicatedMap):
     def on_expired(self, function: OnExpired) -> OnExpired:
         """Have a function called when a dialog has expired, where its tag is active: end the call.
         It may block. When it has returned, or raised, the dialog is deleted. A decorator."""
-        self._on_expired += (function,)
+        self._ends.on_expired += (function,)
         return function
 
     def on_ended(self, function: OnEnded) -> OnEnded:
         """Have a function called after a dialog was deleted, on the node that did it: account for
         the call. It may block. A decorator."""
-        self._on_ended += (function,)
+        self._ends.on_ended += (function,)
         return function
 
     def on_state(self, state: CapState, reason: str) -> None:
@@ -234,25 +217,10 @@ class Dialogs(ReplicatedMap):
         with self._index_lock:
             due = self._index.take_due(self.port.wall(), self._is_mine, MAX_EXPIRED)
             left = bool(self._index.entries)
-        self._todo.extend(due)
-        if due:
-            self._background.wake()
+        self._ends.due(due)
         self.profiles.wake()
         if left:
             self._looker.arm(0.0 if len(due) == MAX_EXPIRED else LOOK_S)
-
-    def _step(self) -> bool:
-        """One piece of work that may block; False when there is none."""
-        try:
-            task = self._todo.popleft()
-        except IndexError:
-            return False
-        if isinstance(task, _Ended):
-            for account in self._on_ended:
-                self._background.attempt(account, *task)
-        else:
-            self._expire_one(task)
-        return True
 
     def _expire_one(self, packed: bytes) -> None:
         with self._index_lock:
@@ -262,12 +230,11 @@ class Dialogs(ReplicatedMap):
         try:
             token = self._token(entry.group.tag)
             dialog = self.get(entry.key)
-            for end in self._on_expired:
-                self._background.attempt(end, dialog, token)
+            self._ends.over(dialog, token)
             with self._editing:
                 self._token(entry.group.tag)
                 self.delete(entry.key)
-            self._ended(dialog, "expired", token)
+            self._ends.ended(dialog, "expired", token)
         except (Unknown, KeyError):
             return  # it was ended meanwhile
         except TagmeshError:  # the tag moved, or this is switched off
@@ -302,12 +269,6 @@ class Dialogs(ReplicatedMap):
         else:
             ttl_s = max(0.0, dialog.timeout - self._registered().wall()) + UNTAGGED_GRACE_S
         self.put(dialog.key, dialog, tag=tag, ttl_s=ttl_s)
-
-    def _ended(self, dialog: Dialog, why: Why, token: Token | None) -> None:
-        """It was deleted here. Not to be called while editing: functions may be called at once."""
-        if self._on_ended:
-            self._todo.append(_Ended(dialog, why, token))
-            self._background.wake()
 
     def _token(self, tag: str) -> Token | None:
         """Under which this node works on the dialogs of a tag; `NotTagOwner` when it does not."""
