@@ -39,10 +39,15 @@ class Workspace:
         admin: bool = True,
         names: str = "node",
         capabilities: Mapping[str, str] | None = None,
+        leases: Mapping[str, Mapping[str, str]] | None = None,
+        database: str = "",
     ) -> None:
         """``timing`` overrides settings of ``[[cluster]]``; ``capabilities``: name to module, of
-        each node; ``names``: how the nodes are described."""
+        each node; ``names``: how the nodes are described; ``leases``: sharing tags in mode lease,
+        each with its settings; ``database``: its URL, instead of a file in the folder."""
         self.folder = folder
+        self._leases = leases or {}
+        self._database = database or f"sqlite:///{folder / 'nodes.db'}"
         self.ids = tuple(range(1, count + 1))
         self._timing = {**FAST, **(timing or {})}
         self._capabilities = {
@@ -71,12 +76,17 @@ class Workspace:
     def _settings(self, n: int) -> dict[str, Any]:
         settings = {
             "node": {"id": n},
-            "provisioning": {"url": f"sqlite:///{self.folder / 'nodes.db'}"},
-            "cluster": {"id": CLUSTER, **self._timing},
+            "provisioning": {"url": self._database},
+            "cluster": {"id": CLUSTER, **self._timing, **self._tags},
             "admin": {"http": self.admin[n], "fault_switch": True},
         }
         read_config({**settings, "cluster": [settings["cluster"]]})
-        return {**settings, **self._capabilities}
+        leases = {f'tag."{t}"': {"mode": "lease", **of} for t, of in self._leases.items()}
+        return {**settings, **self._capabilities, **leases}
+
+    @property
+    def _tags(self) -> dict[str, list[str]]:
+        return {"sharing_tags": list(self._leases)} if self._leases else {}
 
     def _row(self, n: int, names: str) -> NodeRecord:
         return NodeRecord(

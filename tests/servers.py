@@ -16,6 +16,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
 START_TIMEOUT_S = 20.0
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED_BYTES = 256 * 1024**2
@@ -29,6 +32,10 @@ class DatabaseServer(ABC):
     """Of Debian, to install it."""
     crash: ClassVar[signal.Signals]
     """Ends it without a goodbye."""
+    driver: ClassVar[str]
+    """Of SQLAlchemy."""
+    wipe: ClassVar[tuple[str, ...]]
+    """Statements after which its database is empty."""
 
     def __init__(self, binaries: Path) -> None:
         self.password = f"pw-{secrets.token_hex(8)}"
@@ -65,6 +72,14 @@ class DatabaseServer(ABC):
     @abstractmethod
     def _accepts(self) -> bool:
         """Whether it takes connections."""
+
+    def empty(self) -> None:
+        """Nothing is in its database any more."""
+        url = self.url.replace("://", f"+{self.driver}://", 1)
+        engine = sa.create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            for statement in self.wipe:
+                connection.exec_driver_sql(statement)
 
     def start(self) -> None:
         """Returns when it accepts connections."""
@@ -121,6 +136,8 @@ class PostgresServer(DatabaseServer):
     name = "PostgreSQL"
     packages = "postgresql"
     crash = signal.SIGQUIT
+    driver = "psycopg"
+    wipe = ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     user = "postgres"
 
     def __init__(self, binaries: Path) -> None:
@@ -177,6 +194,8 @@ class MariaDbServer(DatabaseServer):
     name = "MariaDB"
     packages = "mariadb-server-core mariadb-client-core"
     crash = signal.SIGKILL
+    driver = "pymysql"
+    wipe = ("DROP DATABASE tagmesh", "CREATE DATABASE tagmesh CHARACTER SET utf8mb4")
     user = "tagmesh"
 
     @staticmethod

@@ -7,6 +7,7 @@ method and its arguments, and is answered by one line.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,10 @@ class ToldNodes:
         process = self._running.pop(node)
         process.kill()
         process.communicate()
+
+    def signal(self, node: int, number: signal.Signals) -> None:
+        """Send a signal to a process."""
+        self._running[node].send_signal(number)
 
     def end(self) -> None:
         """No process stays."""

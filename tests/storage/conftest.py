@@ -122,8 +122,7 @@ def postgres_engine(postgres_server: PostgresServer) -> sa.Engine:
 
 @pytest.fixture
 def postgres_storage(postgres_server: PostgresServer, postgres_engine: sa.Engine) -> Storage:
-    with postgres_engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    postgres_server.empty()
     return Storage(
         "postgresql", ProvisioningSettings(url=postgres_server.socket_url), postgres_engine
     )
@@ -137,9 +136,7 @@ def mariadb_engine(mariadb_server: MariaDbServer) -> sa.Engine:
 
 @pytest.fixture
 def mariadb_storage(mariadb_server: MariaDbServer, mariadb_engine: sa.Engine) -> Storage:
-    with mariadb_engine.begin() as connection:
-        connection.exec_driver_sql("DROP DATABASE tagmesh")
-        connection.exec_driver_sql("CREATE DATABASE tagmesh CHARACTER SET utf8mb4")
+    mariadb_server.empty()
     return Storage("mariadb", ProvisioningSettings(url=mariadb_server.url), mariadb_engine)
 
 

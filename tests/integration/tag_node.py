@@ -1,0 +1,106 @@
+"""A node with a tagged map and a writer that works while it has the tag, as `told_nodes` has it.
+
+python -m tests.integration.tag_node CONFIG
+
+Each attempt to write is a line in the file ``writes`` beside the configuration, there before the
+next one begins: when it began and ended on the clock that all processes of a host share, in s, and
+the number of the epoch, 0 = it was refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tagmesh import Busy, Node, NotTagOwner, StaleTag
+from tagmesh.capabilities.replicated_map import ReplicatedMap
+
+NAME, TAG = "records", "vip"
+KEYS = 2_000
+UPDATES_PER_S = 500
+TICK_S = 0.004
+
+
+class Program:
+    """One node and its writer."""
+
+    def __init__(self, config: str) -> None:
+        self.node = Node.from_config(config)
+        cluster = self.node.cluster(1)
+        self.map = cluster.register(ReplicatedMap(NAME))
+        self.tag = cluster.tag(TAG)
+        self.writing = True
+        self._log = os.open(
+            Path(config).with_name("writes"), os.O_CREAT | os.O_WRONLY | os.O_APPEND
+        )
+        self.node.start()
+        threading.Thread(target=self._write, daemon=True).start()
+
+    def state(self) -> dict[str, Any]:
+        status = self.node.cluster(1).status(NAME)
+        return {
+            "state": status.state,
+            "active": self.tag.active,
+            "holder": self.tag.holder,
+            "peers": sum(p.link == "Up" for p in self.node.status().clusters[0].peers),
+        }
+
+    def rest(self) -> dict[str, Any]:
+        """No more writes."""
+        self.writing = False
+        return {}
+
+    def content(self) -> dict[str, Any]:
+        sections = msgspec.json.encode(self.map.sections(()))
+        return {"count": len(self.map), "digest": hashlib.sha256(sections).hexdigest()}
+
+    def cut(self, peer: int) -> dict[str, Any]:
+        self.node.cut(peer)
+        return {}
+
+    def heal(self, peer: int) -> dict[str, Any]:
+        self.node.heal(peer)
+        return {}
+
+    def _write(self) -> None:
+        begun, due = time.monotonic(), 0.0
+        while True:
+            time.sleep(TICK_S)
+            now = time.monotonic()
+            due = min(due + UPDATES_PER_S * (now - begun), UPDATES_PER_S * TICK_S * 10)
+            begun = now
+            while due >= 1 and self.writing:
+                due -= 1
+                self._attempt()
+
+    def _attempt(self) -> None:
+        began, number = time.monotonic(), 0
+        try:
+            with self.tag.guard() as guard:
+                number = guard.token.epoch.number
+                self.map.put(
+                    time.monotonic_ns() % KEYS, f"{number} of {self.node.node_id}", tag=TAG
+                )
+                guard.check()
+        except (StaleTag, NotTagOwner, Busy):
+            number = 0
+        os.write(self._log, f"{began} {time.monotonic()} {number}\n".encode())
+
+
+def main() -> None:
+    from tests.integration.told_nodes import obey
+
+    program = Program(sys.argv[1])
+    obey(program)
+    program.node.stop()
+
+
+if __name__ == "__main__":
+    main()
