@@ -9,7 +9,7 @@ a mapping and pairs, and the tag belongs to the record, not to the dialog.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Annotated, Any, TypeAlias
 
@@ -138,8 +138,17 @@ def dialog_of(fields: Mapping[str, Any]) -> Dialog:
     if missing:
         raise Misuse(f"a dialog without field {missing[0]!r}: {', '.join(_REQUIRED)} must be there")
     values = {**_EMPTY, **fields}
+    return _checked([values[name] for name in COLUMNS])
+
+
+def checked(dialog: Dialog) -> Dialog:
+    """The dialog, if whoever made it did it right; else `Misuse` as in `dialog_of`."""
+    return _checked(msgspec.structs.astuple(dialog))
+
+
+def _checked(values: Sequence[Any]) -> Dialog:
     try:
-        return msgspec.convert([values[name] for name in COLUMNS], Dialog)
+        return read_dialog(values)
     except msgspec.ValidationError as error:
         raise Misuse(f"a dialog cannot be like that: {explained(error)}") from error
 

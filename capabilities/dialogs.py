@@ -35,6 +35,7 @@ from .dialog_records import (
     Dialog,
     DialogKey,
     changed,
+    checked,
     dialog_of,
     explained,
     read_dialog,
@@ -97,8 +98,7 @@ class Dialogs(ReplicatedMap):
 
         Before the answer a call belongs to the node that handles it: keep it there.
         """
-        if not isinstance(dialog, Dialog):
-            dialog = dialog_of(dialog)
+        dialog = checked(dialog) if isinstance(dialog, Dialog) else dialog_of(dialog)
         if dialog.state not in ANSWERED:
             raise Misuse(
                 f"dialog {dialog.callid!a} has state {dialog.state}: only answered ones, with state"
@@ -228,6 +228,7 @@ class Dialogs(ReplicatedMap):
         if entry is None or entry.timeout_s > self.port.wall():
             return  # it was ended, or goes on
         try:
+            self._writable()  # or it could not be deleted, and would be told again and again
             token = self._token(entry.group.tag)
             dialog = self.get(entry.key)
             self._ends.over(dialog, token)

@@ -7,6 +7,8 @@ import pytest
 from tagmesh.capabilities.dialog_records import Dialog
 from tagmesh.capabilities.dialogs import LOOK_S, MAX_EXPIRED, UNTAGGED_GRACE_S
 from tagmesh.protocol.errors import NotTagOwner
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.messages import CapState
 from tests.capabilities.dialog_samples import LIFE_S, NOW_S, booted, dialog, keys
 
 
@@ -115,6 +117,17 @@ def test_a_function_that_raises_ends_the_dialog_all_the_same() -> None:
     cluster.advance(LIFE_S + 2 * LOOK_S)
     assert keys(cluster, 1) == []
     assert cluster[1].failures == 1
+
+
+def test_a_node_that_is_switched_off_ends_nothing_until_it_is_on() -> None:
+    cluster = booted()
+    cluster[1].create(dialog(1), "vip1")
+    cluster.ports[NodeId(1)].current_state = CapState.DISABLED
+    cluster.advance(LIFE_S + 10 * LOOK_S)
+    assert cluster[1].heard == []
+    cluster.ports[NodeId(1)].current_state = CapState.OK
+    cluster.advance(2 * LOOK_S)
+    assert [what for what, _, _ in cluster[1].heard] == ["over", "expired"]
 
 
 def test_very_many_expire_in_turns_of_the_hub() -> None:

@@ -66,6 +66,12 @@ def test_a_mapping_of_columns_will_do() -> None:
     assert cluster[1].get(dialog(1).key) == dialog(1)
 
 
+def test_a_dialog_that_nobody_checked_is_checked() -> None:
+    wrong = msgspec.structs.replace(dialog(1), timeout="soon")
+    with pytest.raises(Misuse, match="field 'timeout': expected `int`, got `str`"):
+        booted()[1].create(wrong, "vip1")
+
+
 @pytest.mark.parametrize("state", [1, 2, 5])
 def test_only_answered_dialogs_are_shared(state: int) -> None:
     with pytest.raises(Misuse, match=f"has state {state}: only answered ones"):
