@@ -77,6 +77,8 @@ class Nodes:
         self._logs: dict[int, deque[str]] = {}
         self._news = threading.Condition()
         self._links: dict[tuple[int, int], tuple[str, float]] = {}
+        self._active: dict[tuple[str, int], float] = {}
+        """(tag, node on which it is active) → since when."""
 
     def __enter__(self) -> Nodes:
         return self
@@ -118,6 +120,7 @@ class Nodes:
         instant = time.monotonic()
         self._processes[node].kill()
         self._forget(node)
+        self._active = {where: at for where, at in self._active.items() if where[1] != node}
         return instant
 
     def pause(self, node: int) -> float:
@@ -153,6 +156,17 @@ class Nodes:
                 self._news.wait(1.0)
             return max(self._links[pair][1] for pair in wanted)
 
+    def wait_tag(self, tag: str) -> tuple[int, float]:
+        """The node on which a sharing tag is active, and since when; waits until there is one."""
+        deadline = time.monotonic() + TIMEOUT_S
+        with self._news:
+            while not (found := [(n, at) for (t, n), at in self._active.items() if t == tag]):
+                self._check(deadline, f"tag {tag} is active nowhere")
+                self._news.wait(1.0)
+        if len(found) > 1:
+            raise self.fail(f"tag {tag} is active on several nodes: {found}")
+        return found[0]
+
     def fail(self, what: str) -> BenchmarkFailed:
         """``what`` with the last lines of every log."""
         logs = (f"--- node {node}\n{''.join(lines)}" for node, lines in self._logs.items())
@@ -180,12 +194,19 @@ class Nodes:
         for line in log:
             instant = time.monotonic()
             self._logs[node].append(line)
-            change = _link_change(line)
-            if change is not None:
-                peer, state = change
-                with self._news:
-                    self._links[node, peer] = (state, instant)
-                    self._news.notify_all()
+            told = json.loads(line) if line.startswith("{") else {}
+            with self._news:
+                self._note(node, told, instant)
+                self._news.notify_all()
+
+    def _note(self, node: int, told: Mapping[str, object], instant: float) -> None:
+        """A line of a log: of links and tags it says how they are now."""
+        if told.get("event") == "link_changed":
+            self._links[node, int(str(told["node_id"]))] = (str(told["to"]), instant)
+        elif told.get("event") == "tag_changed" and told["to"] == "active":
+            self._active[str(told["tag"]), node] = instant
+        elif told.get("event") == "tag_changed":
+            self._active.pop((str(told["tag"]), node), None)
 
     def _forget(self, node: int) -> None:
         process = self._processes.pop(node)
@@ -193,16 +214,6 @@ class Nodes:
         self._readers.pop(node).join(END_TIMEOUT_S)
         assert process.stderr is not None, "it is a pipe"
         process.stderr.close()
-
-
-def _link_change(line: str) -> tuple[int, str] | None:
-    """(peer, new state) if the line tells of a link that changed."""
-    if not line.startswith("{"):
-        return None
-    told: Mapping[str, object] = json.loads(line)
-    if told.get("event") != "link_changed":
-        return None
-    return int(str(told["node_id"])), str(told["to"])
 
 
 def mesh(nodes: Iterable[int]) -> list[tuple[int, int]]:

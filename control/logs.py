@@ -65,6 +65,8 @@ def _json_formatter() -> logging.Formatter:
                     "to": event.after,
                     "reason": event.cause,
                 }
+                about = {"capability": event.capability, "tag": event.tag}
+                log_data |= {name: value for name, value in about.items() if value is not None}
             return log_data
 
     return JsonLines(

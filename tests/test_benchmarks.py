@@ -18,9 +18,10 @@ from typing import cast
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import capabilities, detection, idle, imports, startup
+from benchmarks import capabilities, detection, failover, idle, imports, startup
 from benchmarks.processes import Nodes
 from benchmarks.report import OVER, WITHIN, WORST_OVER, BenchmarkFailed, Figure, table
+from tagmesh.protocol.lease_words import LeaseSettings
 
 ROOT = Path(__file__).parents[1]
 QUICK = detection.Profile("quick", 0.2, 0.05)
@@ -55,6 +56,15 @@ def test_detection(tmp_path: Path) -> None:
     killed, _, stopped = figures
     assert stopped.median > QUICK.ping_timeout_s, "silence is noticed by missing pongs only"
     assert killed.name != stopped.name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failover(tmp_path: Path) -> None:
+    lease = LeaseSettings(ttl_s=1.0, renew_s=0.2, retry_s=0.2, safety_s=0.2, rank_delay_s=0.05)
+    figures = failover.measure(1, lease)
+    check(figures)
+    assert [f.budget for f in figures] == [2.0]
+    assert figures[0].median > 0.5, "the lease of who was killed is waited for"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -55,6 +55,18 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert second["message"] == "a detail"
 
 
+def test_json_names_the_tag_or_the_capability_that_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr(json_lines=True, verbose=False)
+    for about in ({"tag": "vip"}, {"capability": "records"}):
+        event = EventRecord(sequence=1, wall_s=0.0, kind=Event.TAG_CHANGED, **about)
+        logging.getLogger("tagmesh.x").info("%s", event, extra={"event": event})
+    first, second = map(json.loads, lines(capsys))
+    assert (first["tag"], "capability" in first) == ("vip", False)
+    assert (second["capability"], "tag" in second) == ("records", False)
+
+
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_what_a_peer_says_stays_on_its_line(
     capsys: pytest.CaptureFixture[str], json_lines: bool
