@@ -64,7 +64,8 @@ def run(nodes: ToldNodes, file: Path, count: int) -> dict[str, float]:
     # a life without data
     nodes.kill(OWNER)
     nodes.start(OWNER)
-    nodes.until(OWNER, lambda s: s["state"] in ("ok", "pending", "degraded"))
+    nodes.until(OWNER, lambda s: s["holder"] == OWNER)  # by its configuration, as the last one
+    nodes.until(JOINER, lambda s: s["holder"] == OWNER)
     time.sleep(AFTER_S)
     assert nodes.ask(JOINER, "content")["count"] == count
     nodes.ask(JOINER, "activate")
