@@ -11,7 +11,7 @@ from ..protocol.identity import NodeId
 from ..protocol.lacking import Lacking
 from ..protocol.messages import CapState, Packets, Taken
 from ..protocol.payloads import Joined
-from ..protocol.streams import Acknowledge, Deliver, Ends, InStream, OutStream
+from ..protocol.streams import DELIVER_ALL, Acknowledge, Deliver, Ends, InStream, OutStream
 from .actor import soonest
 from .outbox import Verdict, verdict_of
 from .port import CapabilityPort
@@ -235,8 +235,11 @@ class Flows:
             # a lower number than the life before: its disk and its clock were set back (T-9)
             stream = self._in[node] = InStream(self._ends(node))
             stream.ttl = self._view.ttl
+        effects = stream.receive(packets)
+        if effects is DELIVER_ALL:
+            return 0
         skip = None
-        for effect in stream.receive(packets):
+        for effect in effects:
             match effect:
                 case Deliver():
                     skip = effect.skip

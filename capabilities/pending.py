@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
 from typing import Any
 
 from ..protocol.contract import Capability
@@ -13,20 +14,22 @@ from .timer import Timer
 
 GRACE_S = 1.0
 """`Reply.result` waits so much longer than the request may take: the node may be busy then."""
-SPARE_DEADLINES = 64
-"""Deadlines of requests that have ended are forgotten when there are more of them than requests
-under way and so many more."""
+PAUSE_S = 0.01
+"""All requests are looked at to find those whose time is over, but not more often: they end so much
+later at most."""
 Error = Exception | None
 
 
 class Reply:
     """What will come of a request. Any thread may wait for it, but nobody in the node's hub."""
 
-    __slots__ = ("_callbacks", "_done", "_error", "_result", "node", "timeout_s")
+    __slots__ = ("_callbacks", "_done", "_error", "_result", "due_s", "node", "timeout_s")
 
     def __init__(self, node: int, timeout_s: float) -> None:
         self.node = node
         self.timeout_s = timeout_s
+        self.due_s = math.inf
+        """On the clock of its port; who keeps it sets this."""
         self._result: Any = None
         self._error: Error = None
         self._callbacks: list[Callable[[Reply], None]] = []
@@ -83,13 +86,10 @@ class Pending:
         """``owner`` has a port when the first request begins."""
         self._limit = limit
         self._owner = owner
-        self._lock = threading.Lock()
         self._replies: dict[int, Reply] = {}
-        self._deadlines: list[tuple[float, int]] = []
-        """A heap; most of its requests are done long before, so it is cleared of them often: a
-        small one stays in the cache of the CPU."""
-        self._next = 0
+        self._numbers = itertools.count(1)
         self._timer = Timer(owner, self._due)
+        """Never later than the first deadline; mostly its request is done by then."""
         self.timed_out = 0
 
     def __len__(self) -> int:
@@ -97,22 +97,18 @@ class Pending:
 
     def begin(self, reply: Reply) -> int | None:
         """A number for a request; None when there are too many."""
-        deadline_s = self._owner.port.now() + reply.timeout_s
-        with self._lock:
-            if len(self._replies) >= self._limit:
-                return None
-            number = self._next = self._next + 1
-            self._replies[number] = reply
-            heappush(self._deadlines, (deadline_s, number))
-            if len(self._deadlines) > 2 * len(self._replies) + SPARE_DEADLINES:
-                self._deadlines = [entry for entry in self._deadlines if entry[1] in self._replies]
-                heapify(self._deadlines)
-        self._timer.arm_at(deadline_s)
+        reply.due_s = due_s = self._owner.port.now() + reply.timeout_s
+        number = next(self._numbers)
+        self._replies[number] = reply  # first this: two threads see each other, there is no lock
+        if len(self._replies) > self._limit:
+            self._replies.pop(number, None)
+            return None
+        self._timer.arm_at(due_s)
         return number
 
-    def finish(self, number: int, result: Any, error: Error = None) -> bool:
+    def finish(self, number: object, result: Any, error: Error = None) -> bool:
         """The end of a request; False when there is none of that number."""
-        reply = self._replies.pop(number, None)
+        reply = self._replies.pop(number, None) if type(number) is int else None
         if reply is None:
             return False
         reply.finish(result, error)
@@ -120,24 +116,21 @@ class Pending:
 
     def fail(self, error: Exception, node: int | None = None) -> None:
         """The end of all requests, or of all to one node."""
-        for number, reply in list(self._replies.items()):
+        for number, reply in self._replies.copy().items():
             if node in (None, reply.node):
                 self.finish(number, None, error)
 
     def _due(self) -> None:
         now_s = self._owner.port.now()
-        late: list[int] = []
-        with self._lock:
-            while self._deadlines:
-                deadline_s, number = self._deadlines[0]
-                if number in self._replies:
-                    if deadline_s > now_s:
-                        self._timer.arm_at(deadline_s)
-                        break
-                    late.append(number)
-                heappop(self._deadlines)
-        for number in late:
-            reply = self._replies.get(number)
-            if reply is not None:
-                error = TimedOut(f"node {reply.node} did not answer in {reply.timeout_s} s")
-                self.timed_out += self.finish(number, None, error)
+        late: list[tuple[int, Reply]] = []
+        next_s = math.inf
+        for number, reply in self._replies.copy().items():  # a step that no thread interrupts
+            if reply.due_s <= now_s:
+                late.append((number, reply))
+            else:
+                next_s = min(next_s, reply.due_s)
+        if next_s < math.inf:
+            self._timer.arm_at(max(next_s, now_s + PAUSE_S))
+        for number, reply in late:
+            error = TimedOut(f"node {reply.node} did not answer in {reply.timeout_s} s")
+            self.timed_out += self.finish(number, None, error)

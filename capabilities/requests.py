@@ -195,6 +195,7 @@ class Requests(Capability):
     def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
         """See `Capability.on_batch`."""
         strangers = 0
+        life, finish = self._life, self._pending.finish
         replies: list[_Message] = []
         for message in messages:
             try:
@@ -205,11 +206,12 @@ class Requests(Capability):
             if kind == _REQUEST and self._handler_inline:
                 replies.append(self._reply_to(source, one, two, body))
             elif kind == _ANSWER:
-                self._ended(one, two, body)
+                if one != life or not finish(two, body):
+                    self.late += 1
             elif kind == _RAISED:
-                self._ended(one, two, None, RemoteError(str(body)[:MAX_ERROR_CHARS]))
+                self._failed(one, two, RemoteError(str(body)[:MAX_ERROR_CHARS]))
             elif kind == _BUSY:
-                self._ended(one, two, None, Busy(_FULL))
+                self._failed(one, two, Busy(_FULL))
             elif kind in _TO_HANDLERS:
                 if len(self._waiting) < MAX_WAITING:
                     self._waiting.append((kind, source, one, two, body))
@@ -262,9 +264,8 @@ class Requests(Capability):
     def _new_tag(self) -> str:
         return str(UUID(int=self._random_bits(128), version=4))
 
-    def _ended(self, life: Any, number: Any, result: Any, error: Exception | None = None) -> None:
-        mine = life == self._life and type(number) is int
-        if not mine or not self._pending.finish(number, result, error):
+    def _failed(self, life: Any, number: Any, error: Exception) -> None:
+        if life != self._life or not self._pending.finish(number, None, error):
             self.late += 1
 
     def _step(self) -> bool:

@@ -319,7 +319,8 @@ class OutStream:
 
 
 _ONE = array_header(1)
-_DELIVER_ALL = Deliver(0)
+DELIVER_ALL: list[Effect] = [Deliver(0)]
+"""What a batch mostly gives; nobody changes it."""
 
 
 class InStream:
@@ -348,7 +349,7 @@ class InStream:
         usual = key == self._key and message.floor <= message.number == self._next
         if usual and not message.reliable:
             self._next = end
-            return [_DELIVER_ALL]
+            return DELIVER_ALL
         if key > self._key:
             self._key = key
             self.life = message.incarnation

@@ -61,20 +61,27 @@ def decode(body: bytes | bytearray | memoryview) -> Decoded:
     frame looked at message by message, to tell a newer peer (unknown number: skipped and counted)
     from a broken one.
     """
+    messages: list[Message] = []
+    unknown: list[int] = []
+    take(body, messages, unknown)
+    return Decoded(messages, unknown)
+
+
+def take(
+    body: bytes | bytearray | memoryview, messages: list[Message], unknown: list[int] | None = None
+) -> int:
+    """`decode` a frame, adding its messages to ``messages``; how many are of an unknown number,
+    which are added to ``unknown``."""
     first = body[0] if len(body) else 0
     count = first & 0x0F if first & 0xF0 == 0x90 else _claimed_count(body)
     if not 1 <= count <= MAX_MESSAGES_PER_FRAME:
         limit = f"1 … {MAX_MESSAGES_PER_FRAME}"
         raise PeerViolation(f"frame claims {count} messages; allowed: {limit}")
     try:
-        # what `Decoded(…)` does, without the function in between: this is called for every frame
-        return tuple.__new__(Decoded, (_typed.decode(body), []))
+        messages += _typed.decode(body)
     except _MALFORMED:
-        pass
-    try:
-        return _decode_one_by_one(body)
-    except _MALFORMED as error:
-        raise PeerViolation(f"frame cannot be decoded: {_short(error)}") from error
+        return _take_one_by_one(body, messages, unknown)
+    return 0
 
 
 def _claimed_count(body: bytes | bytearray | memoryview) -> int:
@@ -87,20 +94,32 @@ def _claimed_count(body: bytes | bytearray | memoryview) -> int:
     return int.from_bytes(body[1 : 1 + width], "big")
 
 
-def _decode_one_by_one(body: bytes | bytearray | memoryview) -> Decoded:
-    messages: list[Message] = []
-    unknown: list[int] = []
-    for raw in _loose.decode(body):
-        number = _head.decode(raw).number
-        decoder = _by_number.get(number)
-        if decoder is None:
-            unknown.append(number)
-            continue
-        try:
-            messages.append(decoder.decode(raw))
-        except _MALFORMED as error:
-            raise PeerViolation(f"message {number} cannot be decoded: {_short(error)}") from error
-    return Decoded(messages, unknown)
+def _take_one_by_one(
+    body: bytes | bytearray | memoryview, messages: list[Message], unknown: list[int] | None
+) -> int:
+    known: list[Message] = []
+    strange: list[int] = []
+    try:
+        for raw in _loose.decode(body):
+            number = _head.decode(raw).number
+            decoder = _by_number.get(number)
+            if decoder is None:
+                strange.append(number)
+            else:
+                known.append(_decoded(decoder, raw, number))
+    except _MALFORMED as error:
+        raise PeerViolation(f"frame cannot be decoded: {_short(error)}") from error
+    messages += known
+    if unknown is not None:
+        unknown += strange
+    return len(strange)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[Message], raw: msgspec.Raw, number: int) -> Message:
+    try:
+        return decoder.decode(raw)
+    except _MALFORMED as error:
+        raise PeerViolation(f"message {number} cannot be decoded: {_short(error)}") from error
 
 
 def _short(error: BaseException) -> str:

@@ -209,8 +209,8 @@ class TlsConnection:
             read += size
             if size < READ_AT_ONCE_BYTES:
                 break
-        if messages:
-            self._deliver(messages)
+        if messages and (on_messages := self._on_messages) is not None:
+            on_messages(messages)
         if self._session.owes or self._session.ending is not None:
             self._conclude()
 
@@ -222,9 +222,7 @@ class TlsConnection:
         try:
             for chunk in chunks:
                 for body in self._frames.receive(chunk):
-                    decoded = wire.decode(body)
-                    messages += decoded.messages
-                    self.unknown_messages += len(decoded.unknown)
+                    self.unknown_messages += wire.take(body, messages)
                     completed = True
             if self._frame_since_s is not None or self._frames.pending:
                 self._check_frame_time(completed)

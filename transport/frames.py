@@ -5,16 +5,24 @@ Used by the TLS connections, the loopback and the simulator alike.
 
 from __future__ import annotations
 
+import struct
+
 from ..protocol.errors import PeerViolation
 
 HEADER_BYTES = 4
 MAX_FRAME_LENGTH = 2**32 - 1
+_pack_length = struct.Struct("!I").pack_into
 
 
 def frame(body: bytes) -> bytes:
     """``body`` (not empty) with its length in front."""
     assert 0 < len(body) <= MAX_FRAME_LENGTH, "a frame has 1 … 2³²−1 bytes"
     return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def put_length(framed: bytearray) -> None:
+    """Write the header of a frame whose body stands behind the place for it."""
+    _pack_length(framed, 0, len(framed) - HEADER_BYTES)
 
 
 class FrameReader:
@@ -37,13 +45,12 @@ class FrameReader:
         afterwards. What is incomplete is kept in a buffer that grows in place, so neither many
         small pieces nor one large frame cost more than one copy of each byte.
         """
-        view = memoryview(data)
         if self.pending:
-            return self._go_on(view)
-        length = len(view) - HEADER_BYTES
+            return self._go_on(memoryview(data))
+        length = len(data) - HEADER_BYTES
         if 0 < length <= self._max_frame_bytes and data[:HEADER_BYTES] == length.to_bytes(4, "big"):
-            return [view[HEADER_BYTES:]]  # as mostly: exactly one
-        return self._cut(view)
+            return [memoryview(data)[HEADER_BYTES:]]  # as mostly: exactly one
+        return self._cut(memoryview(data))
 
     def _go_on(self, data: memoryview) -> list[memoryview]:
         if len(self.pending) < HEADER_BYTES:

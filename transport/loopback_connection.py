@@ -48,7 +48,7 @@ class Item:
     def __init__(
         self,
         kind: ItemKind,
-        data: bytes | bytearray = b"",
+        data: bytes = b"",
         opened: Callable[[], Ending | None] | None = None,
     ) -> None:
         self.kind = kind
@@ -167,7 +167,8 @@ class Endpoint:
     def at_once(self, messages: Sequence[Message]) -> bool:
         if self._ending is not None or self._close_cause is not None:
             return False
-        framed = self._queue.straight(messages) if self._window_bytes < WINDOW_BYTES else b""
+        room = self._window_bytes < WINDOW_BYTES
+        framed = bytes(self._queue.straight(messages)) if room else b""
         if framed:
             if self._on_sent is not None:
                 self._on_sent(self, messages)
@@ -345,14 +346,12 @@ class Endpoint:
         if self._ending is None and (self._queue.queued_bytes or self._close_cause is not None):
             self._flush()
 
-    def _hand_over(self, data: bytes | bytearray) -> None:
+    def _hand_over(self, data: bytes) -> None:
         messages: list[Message] = []
         violation = None
         try:
             for body in self._frames.receive(data):
-                decoded = wire.decode(body)
-                messages += decoded.messages
-                self.unknown_messages += len(decoded.unknown)
+                self.unknown_messages += wire.take(body, messages)
         except PeerViolation as error:
             violation = Ending(cause=str(error), reason=Reason.VIOLATION)
         if messages and self._on_messages is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..protocol import wire
 from ..protocol.errors import Misuse
 from ..protocol.messages import Message, Packets, SyncChunk
-from .frames import HEADER_BYTES, frame
+from .frames import HEADER_BYTES, frame, put_length
 
 MAX_CHUNK_BYTES = 64 * 1024
 """A frame is filled up to this, its length included; a longer message has a frame of its own."""
@@ -53,15 +53,17 @@ class SendQueue:
         self._rest: memoryview = memoryview(b"")
         self._data_bytes = 0
         self._refused = False
+        self._buffer = bytearray(HEADER_BYTES)
+        """Of frames that go straight: as long as the last one."""
         self.queued_bytes = 0
         """Bytes waiting, frame lengths included."""
 
     def straight(self, messages: Sequence[Message]) -> bytes | bytearray:
         """The frame of ``messages`` when nothing waits that they must come after, and they fit one
-        chunk: they need not wait. Empty: `offer` them."""
+        chunk: they need not wait. Valid until the next call. Empty: `offer` them."""
         if self.queued_bytes or len(messages) > _ENCODE_AT_ONCE:
             return b""
-        framed = _framed(messages)
+        framed = _frame_into(self._buffer, messages)
         return framed if len(framed) <= self._straight_bytes else b""
 
     def offer(self, messages: Sequence[Message], taken_bytes: int = 0) -> bool:
@@ -175,7 +177,7 @@ class SendQueue:
 
     def _add_units(self, messages: Sequence[Message], units: list[_Unit]) -> None:
         """Encode ``messages``, halved as often as needed to fit a frame."""
-        framed = _framed(messages)
+        framed = _frame_into(bytearray(HEADER_BYTES), messages)
         if len(framed) > MAX_CHUNK_BYTES and len(messages) > 1:
             half = len(messages) // 2
             self._add_units(messages[:half], units)
@@ -190,11 +192,11 @@ class SendQueue:
         units.append(_Unit(len(messages), framed))
 
 
-def _framed(messages: Sequence[Message]) -> bytearray:
-    """The frame of ``messages``, encoded where it is to be."""
-    buffer = bytearray(HEADER_BYTES)
+def _frame_into(buffer: bytearray, messages: Sequence[Message]) -> bytearray:
+    """The frame of ``messages``, encoded where it is to be: the whole of ``buffer``, which has room
+    for a header at least."""
     wire.encode_into(messages, buffer, HEADER_BYTES)
-    buffer[:HEADER_BYTES] = (len(buffer) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
+    put_length(buffer)
     return buffer
 
 

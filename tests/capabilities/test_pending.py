@@ -1,12 +1,13 @@
-"""Requests under way: every one ends once, the heap stays small, one timer does for all."""
+"""Requests under way: every one ends once, one timer does for all."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from tagmesh.capabilities.pending import GRACE_S, SPARE_DEADLINES, Pending, Reply
+from tagmesh.capabilities.pending import GRACE_S, PAUSE_S, Pending, Reply
 from tagmesh.protocol.contract import Capability
 from tagmesh.protocol.errors import Busy, NodeDown, TimedOut
 from tests.capabilities.fake_cluster import FakeCluster
@@ -145,8 +146,30 @@ def test_requests_that_are_done_long_before_their_time_leave_nothing_behind() ->
     cluster, pending = bench(limit=10)
     for number in range(10_000):
         assert pending.finish(begun(pending, 3600)[0], number)
-    assert len(pending._deadlines) <= SPARE_DEADLINES + 1
+    assert len(pending) == 0
     assert cluster.timers == 1
+
+
+def test_many_that_end_one_after_the_other_are_not_looked_at_for_each() -> None:
+    cluster, pending = bench(limit=1000)
+    looked: list[float] = []
+    pending._replies = Counted(looked, lambda: cluster.now_s)
+    replies = [begun(pending, 1 + number / 10_000)[1] for number in range(1000)]
+    cluster.advance(1.1 + PAUSE_S)
+    assert all(reply.done() for reply in replies)
+    assert len(looked) <= 0.1 / PAUSE_S + 2
+
+
+class Counted(dict[int, Reply]):
+    """Notes when it is copied."""
+
+    def __init__(self, looked: list[float], clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.looked, self.clock = looked, clock
+
+    def copy(self) -> dict[int, Reply]:
+        self.looked.append(self.clock())
+        return super().copy()
 
 
 def test_the_requests_to_a_node_end_together() -> None:
