@@ -23,6 +23,7 @@ from . import (  # noqa: F401 - they declare the commands
     script_faults,
     script_steps,
     script_syncs,
+    script_tags,
     script_work,
 )
 from .script_player import COMMANDS, Player

@@ -24,6 +24,7 @@ KINDS: dict[str, Event] = {
     "REFUSED": Event.JOIN_REFUSED,
     "ROSTER": Event.ROSTER_CHANGED,
     "STATE": Event.CAPABILITY_CHANGED,
+    "TAG": Event.TAG_CHANGED,
     "SYNC-STARTED": Event.SYNC_STARTED,
     "SYNC-PROGRESS": Event.SYNC_PROGRESS,
     "SYNC-DONE": Event.SYNC_DONE,

@@ -59,8 +59,10 @@ def test_json_names_the_tag_or_the_capability_that_changed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     log_to_stderr(json_lines=True, verbose=False)
-    for about in ({"tag": "vip"}, {"capability": "records"}):
-        event = EventRecord(sequence=1, wall_s=0.0, kind=Event.TAG_CHANGED, **about)
+    for event in (
+        EventRecord(sequence=1, wall_s=0.0, kind=Event.TAG_CHANGED, tag="vip"),
+        EventRecord(sequence=2, wall_s=0.0, kind=Event.CAPABILITY_CHANGED, capability="records"),
+    ):
         logging.getLogger("tagmesh.x").info("%s", event, extra={"event": event})
     first, second = map(json.loads, lines(capsys))
     assert (first["tag"], "capability" in first) == ("vip", False)

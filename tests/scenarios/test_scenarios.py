@@ -26,8 +26,9 @@ RULES = [
     "R-9", "R-10",
     "S-1", "S-20", "S-21", "S-22", "S-23", "S-24", "S-25", "S-26", "S-27", "S-28", "S-29",
     "P-1", "P-2", "P-3", "P-4",
+    "H-20", "H-21", "H-22", "H-23", "H-24", "H-25", "H-26", "B4",
 ]  # fmt: skip
-"""What exists today of behaviour 1.6 to 1.15 and 1.19."""
+"""What exists today of behaviour 1.6 to 1.16 and 1.19, and of the shortlist behind it."""
 ELSEWHERE = {
     # TLS decides these; a simulated connection begins after it: tests/transport/test_tls.py
     "cert_missing", "cert_untrusted", "cert_not_yet_valid", "cert_usage",

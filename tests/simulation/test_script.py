@@ -76,7 +76,7 @@ def test_the_same_scenario_puts_out_the_same() -> None:
 @pytest.mark.parametrize(
     ("commands", "error"),
     [
-        ("crsh 1", "unknown command 'crsh'; allowed: block, boot,"),
+        ("crsh 1", "unknown command 'crsh'; allowed: activate, block, boot,"),
         ("crsh 1", "did you mean 'crash'?"),
         ("crash", "a node is missing; usage: crash NODES"),
         ("crash 3", "'3' is no node here; allowed: 1 … 2"),
