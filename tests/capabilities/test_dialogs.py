@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tagmesh.capabilities.dialog_file import write_dialogs
@@ -188,6 +188,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(value=ANYTHING, place=st.integers(0, len(COLUMNS) - 1))
 def test_whatever_another_node_writes_harms_nobody(value: object, place: int) -> None:
     """A whole value, and a dialog with one wrong column."""
