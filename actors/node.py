@@ -39,7 +39,7 @@ from .mail import (
     TraceRoute,
     ViewChanged,
 )
-from .tag_mail import ClaimKept, ClaimMade, KeepThis, TagsLoaded, TagsWanted, VowTold
+from .tag_mail import ClaimKept, ClaimMade, ClaimsRisen, KeepThis, TagsLoaded, TagsWanted, VowTold
 from .transit import Transit
 from .view import view_of
 
@@ -131,18 +131,22 @@ class NodeActor(ClusterActor):
                 return self._trace(message)
             case Describe():
                 return self.rules
-            case ClaimMade() | KeepThis() | TagsWanted() | TagsLoaded() | ClaimKept():
+            case (
+                ClaimMade() | ClaimsRisen() | KeepThis() | TagsWanted() | TagsLoaded() | ClaimKept()
+            ):
                 self._about_tags(message)
             case _:
                 raise AssertionError(f"no such mail: {message!r}")
         return None
 
     def _about_tags(
-        self, message: ClaimMade | KeepThis | TagsWanted | TagsLoaded | ClaimKept
+        self, message: ClaimMade | ClaimsRisen | KeepThis | TagsWanted | TagsLoaded | ClaimKept
     ) -> None:
         match message:
             case ClaimMade():
                 self.apply(self.claims.made(message.claim))
+            case ClaimsRisen():
+                self.apply(message.effects)
             case KeepThis():
                 self.claims.keep(message.claim)
             case TagsWanted():

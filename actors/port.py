@@ -25,7 +25,7 @@ from .hubcalls import give_way
 from .outbox import LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
 
 if TYPE_CHECKING:
-    from ..protocol.tag_words import TagStanding
+    from .fencing import Fence
     from .runtime import Runtime
 
 _STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
@@ -53,11 +53,12 @@ class CapabilityPort:
         limit_bytes: int,
         *,
         keyed: bool,
-        tag: Callable[[str], TagStanding],
+        fence: Fence,
     ) -> None:
         """``limit_bytes`` bounds what waits for one destination; ``keyed``: the records have keys,
-        so they can be mirrored; ``tag``: see `Port.tag`."""
-        self.tag = tag
+        so they can be mirrored; ``fence`` judges those that have tags."""
+        self.fence = fence
+        self.tag, self.judge, self.refused = fence.tag, fence.judge, fence.refused
         self.node_id = node_id
         self.cluster_id = cluster_id
         self._runtime = runtime

@@ -33,6 +33,7 @@ from ..transport.base import Connection, Listener, Transport
 from .application import Application
 from .capability import start_capability
 from .context import Context, Name
+from .fencing import Fence
 from .gate import GateActor
 from .leased_tag import start_tag
 from .mail import (
@@ -56,7 +57,6 @@ from .storage import StorageActor
 from .tag_entry import TagEntry, TagListener
 from .tag_mail import LeaveTag
 from .tag_reports import tag_of, tags_of
-from .tag_standing import standing_of
 from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
@@ -215,7 +215,7 @@ class NodeSystem:
             commands,
             settings.outbox_bytes,
             keyed=isinstance(capability, KeyedCapability),
-            tag=lambda tag: standing_of(context, cluster, tag),
+            fence=Fence(context, cluster, name),
         )
         capability.port = port
         registration = Registration(

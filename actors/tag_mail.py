@@ -19,6 +19,12 @@ class ClaimMade(Mail, frozen=True):
     claim: Claim
 
 
+class ClaimsRisen(Mail, frozen=True):
+    """What was written under an epoch says that it was claimed: do what follows."""
+
+    effects: list[Effect]
+
+
 class KeepThis(Mail, frozen=True):
     """Store a claim that was made without the store, as soon as it answers."""
 

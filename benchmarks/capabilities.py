@@ -33,7 +33,7 @@ from tagmesh.protocol.contract import Outcome, Result
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.sync_pieces import sum_of
-from tagmesh.protocol.tag_words import TagStanding
+from tagmesh.protocol.tag_words import Epoch, TagStanding
 
 from .idle import memory_kib
 from .report import Figure
@@ -75,6 +75,12 @@ class NoPort:
 
     def tag(self, name: str) -> TagStanding:
         return TagStanding(tag=name)
+
+    def judge(self, _source: NodeId, _tag: str, _epoch: Epoch, _records: int = 1) -> bool:
+        return True
+
+    def refused(self, *_words: Any) -> None:
+        """Never called."""
 
     def changed(self) -> None:
         """Nobody looks."""
@@ -130,7 +136,7 @@ def items(count: int, value: object = VALUE) -> Iterator[bytes]:
     """Packed records of another node."""
     for number in range(count):
         key = pack_key(f"user-{number:07d}")
-        yield pack_record(Head(key, "", 0, 1 + number, TWO, 0, False), pack_value(value))
+        yield pack_record(Head(key, "", 0, None, 1 + number, TWO, 0, False), pack_value(value))
 
 
 def _run(records: int) -> dict[str, float]:

@@ -1,17 +1,21 @@
 """A record of a replicated map: its bytes, its version, and which of two is the newer (M-1).
 
-A record is one msgpack array ``[key, tag, epoch, counter, node, expires_ms, deleted, value]``. The
-same bytes are stored, sent, synchronised, hashed and written behind, so nothing is packed twice;
-the value at the end is not looked at before somebody reads it. A tombstone has no value.
+A record is one msgpack array ``[key, tag, moves, epoch, counter, node, expires_ms, deleted,
+value]``. The same bytes are stored, sent, synchronised, hashed and written behind, so nothing is
+packed twice; the value at the end is not looked at before somebody reads it. A tombstone has no
+value.
 
-Versions are (epoch, counter, node), the larger one wins, whatever order they arrive in. The counter
-is a hybrid logical clock: above every counter seen, and at least the writer's wall clock in
+Versions are (moves, epoch, counter, node), the larger one wins, whatever order they arrive in. The
+counter is a hybrid logical clock: above every counter seen, and at least the writer's wall clock in
 microseconds. So a write that knew of another one beats it whatever the clocks say, and of two
 writes that knew nothing of each other the later one wins as far as clocks agree. The epoch is the
-one of the tag under which it was written, 0 without one.
+one of the tag under which it was written, nil without one: who has the tag later beats whoever had
+it before, whatever their clocks say. Epochs of different tags have nothing to do with each other,
+so a record that gets another tag counts how often its key has been moved.
 
-Expiry is part of the record: when ``expires_ms`` has passed every node turns the record into a
-tombstone by itself, all of them into the same one. A tombstone is forgotten at its own
+Expiry is part of the record: when ``expires_ms`` has passed nobody reads it any more, and it
+becomes a tombstone: of one without a tag at every node by itself, everywhere the same one; one with
+a tag is deleted by the node that has the tag (M-5). A tombstone is forgotten at its own
 ``expires_ms``, an hour after the deletion. The limit of that: a node that was cut off for longer,
 and lived on, may bring back what was deleted meanwhile. So may one that did not hear of a deletion
 when the clock of some node is off by more than an hour.
@@ -26,6 +30,7 @@ import msgspec
 
 from ..protocol.errors import Misuse, PeerViolation
 from ..protocol.messages import BUCKETS, MAX_PAYLOAD_BYTES, U63, Id, Tag
+from ..protocol.tag_words import Epoch
 
 MAX_KEY_BYTES = 512
 """A key, packed."""
@@ -40,19 +45,35 @@ Counter = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 """Bounded far below what the format can carry, so that there is always a next one."""
 
 
+Version: TypeAlias = tuple[int, tuple[int, int, int], int, int]
+"""Of a record: (moves, rank of the epoch, counter, node); the larger one is newer."""
+NO_EPOCH = (-1, 0, 0)
+"""Below the rank of every epoch."""
+
+
 class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Everything of a record but its value."""
 
     key: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_KEY_BYTES)]
     """Packed."""
     tag: Tag
-    epoch: U63
+    moves: Counter
+    """How often the key has got another tag, or lost one."""
+    epoch: Epoch | None
+    """Of its tag, when it was written; None without a tag."""
     counter: Counter
     node: Id
     """Who wrote it."""
     expires_ms: U63
     """Milliseconds since the epoch of Unix; 0 = never."""
     deleted: bool
+
+    @property
+    def version(self) -> Version:
+        """Orders the records of a key."""
+        epoch = self.epoch
+        rank = NO_EPOCH if epoch is None else epoch.rank
+        return self.moves, rank, self.counter, self.node
 
     def lives(self, now_ms: int) -> bool:
         """Whether readers see it."""
@@ -70,8 +91,8 @@ read_head = msgspec.msgpack.Decoder(Head).decode
 """The head of a packed record. Raises one of `UNREADABLE`; the value is skipped."""
 read_any = msgspec.msgpack.Decoder().decode
 _read_record = msgspec.msgpack.Decoder(Record).decode
-_ARRAY_OF_EIGHT = b"\x98"
-"""A record; a head alone is an array of seven."""
+_ARRAY_OF_NINE = b"\x99"
+"""A record; a head alone is an array of eight."""
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What reading somebody else's bytes may raise; a `msgspec.ValidationError` is a DecodeError."""
 
@@ -104,7 +125,7 @@ def pack_record(head: Head, value: bytes) -> bytes:
 
     Put together from its parts: what the encoder makes keeps a quarter of its memory in reserve.
     """
-    item = b"".join((_ARRAY_OF_EIGHT, _pack(head)[1:], value))
+    item = b"".join((_ARRAY_OF_NINE, _pack(head)[1:], value))
     if len(item) > MAX_RECORD_BYTES:
         raise Misuse(
             f"a record of {len(item)} bytes is longer than {MAX_RECORD_BYTES}: split the value"
@@ -120,7 +141,16 @@ def pack_head(head: Head) -> bytes:
 def tombstone(head: Head, expires_ms: int) -> bytes:
     """The packed tombstone of a record, with its version."""
     return pack_head(
-        Head(head.key, head.tag, head.epoch, head.counter, head.node, expires_ms, deleted=True)
+        Head(
+            head.key,
+            head.tag,
+            head.moves,
+            head.epoch,
+            head.counter,
+            head.node,
+            expires_ms,
+            deleted=True,
+        )
     )
 
 

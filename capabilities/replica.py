@@ -4,13 +4,19 @@ A record that is written here is told to all others; nobody waits for it. A node
 unreachable is told later what it missed, of every key the newest record (`backlog`). A node that
 joins asks for a sync, and what a sync or a comparison (`protocol.verifying`) finds different it
 repairs. Records carry versions, so it does not matter how often and in which order they come.
+
+Records with a tag are told by the node that has the tag, and by nobody else: what it wrote, as it
+is; what it finds in its copy and somebody else may lack, with the epoch under which it vouches for
+it. Who hears it asks its port whether that epoch may count (`fencing` in decision 20).
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import compress, islice
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -18,11 +24,13 @@ from ..protocol.contract import Delivery, KeyedCapability, Outcome, Port, SyncRe
 from ..protocol.errors import CapabilityDisabled, Misuse, PeerViolation
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapState, Section
+from ..protocol.tag_words import Epoch, Rank
 from .background import Run
 from .backlog import Backlog
+from .map_messages import Vouched, read_message
 from .observers import Observers
-from .records import pack_head, read_head, read_record
-from .table import Broken, Table, keys_of
+from .records import Head, pack_head, read_head, read_record
+from .table import Broken, Table, keys_of, read_items
 from .timer import Timer
 from .write_behind import Store, WriteBehind
 
@@ -30,10 +38,14 @@ SWEEP_S = 1.0
 """How often expired records are looked for."""
 MAX_SWEPT_RECORDS = 5_000
 """In one turn of the hub."""
+MAX_OVERDUE = 500
+"""Expired records with tags deleted in one turn of the hub: each is told to all nodes."""
 MAX_PUSHED_BYTES = 256 * 1024
 """Told at once to a node that missed something."""
 RETRY_S = 2.0
 """Until a node that was switched off is told again what it missed."""
+Mark: TypeAlias = tuple[str, Epoch | None, int]
+"""(tag, epoch, writer) of a record."""
 _OFF = CapState.DISABLED
 _SENT, _QUEUED, _DISABLED = Outcome.SENT, Outcome.QUEUED, Outcome.DISABLED
 
@@ -64,20 +76,23 @@ class Replica(KeyedCapability):
     def on_state(self, state: CapState, reason: str) -> None:  # noqa: ARG002 - any state will do
         """See `Capability.on_state`. Called when there is a port, so what waits for time can go on:
         records that were loaded, or were here before the node was stopped and started again."""
-        if self._table.deadlines.slots:
+        if self._table.perishable:
             self._sweeper.arm(SWEEP_S)
         if self._behind is not None:
             self._behind.resume()
 
     def on_batch(self, messages: Sequence[Any], source: NodeId) -> None:
-        """See `Capability.on_batch`: every message is a packed record. Takes those that can be
-        read, and then raises `PeerViolation` if there were others."""
+        """See `Capability.on_batch`: almost every message is a packed record, see `map_messages`.
+        Takes those that can be read, and then raises `PeerViolation` if there were others."""
         records = [message for message in messages if type(message) is bytes]
-        broken = self._merge(records, source)
-        if broken or len(records) < len(messages):
+        broken = self._take(records, source)
+        if len(records) < len(messages):
+            for message in messages:
+                if type(message) is not bytes:
+                    broken += self._hear(message, source)
+        if broken:
             raise PeerViolation(
-                f"{len(broken) + len(messages) - len(records)} of {len(messages)} messages are no"
-                f" records of a map: {broken[0][1] if broken else 'another type'}"
+                f"{len(broken)} of {len(messages)} messages are none of a map: {broken[0][1]}"
             )
 
     def on_node_up(self, node: NodeId, incarnation: int) -> None:
@@ -106,9 +121,30 @@ class Replica(KeyedCapability):
         with self._lock:
             return self._table.section(tag, bucket)
 
-    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> Broken:
+    def take_items(
+        self,
+        tag: str,
+        items: Sequence[msgspec.Raw],
+        *,
+        epoch: Epoch | None = None,
+        forced: bool = False,
+    ) -> Broken:
         """See `KeyedCapability.take_items`."""
-        return self._merge(map(bytes, items), None, tag)
+        heads, good, broken = read_items(map(bytes, items), tag)
+        vouched = None
+        if tag:
+            stands = self.port.tag(tag)
+            if stands.active and not forced:
+                self.port.refused("K-7", tag, "a sync brings what is active here", len(good))
+                return broken
+            if epoch is not None:
+                vouched = epoch.rank
+                if stands.epoch is not None and stands.epoch.rank > vouched:
+                    why = f"a sync under epoch {epoch}, and {stands.epoch} is known"
+                    self.port.refused("H-24", tag, why, len(good))
+                    return broken
+        self._accept(zip(heads, good, strict=True), None, vouched)
+        return broken
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
         """See `KeyedCapability.extra_keys`: heads, so with versions. Tombstones are no records
@@ -169,9 +205,9 @@ class Replica(KeyedCapability):
             raise CapabilityDisabled(f"map {self.name!a} is switched off on this node")
         return port
 
-    def _tell(self, port: Port, key: bytes, item: bytes) -> None:
-        """A record was written here."""
-        self._changed((key,), port.node_id)
+    def _tell(self, port: Port, key: bytes, item: bytes, source: NodeId | None) -> None:
+        """A record was written here, by ``source`` as those hear who watch; None = it expired."""
+        self._changed((key,), source)
         for node, result in port.broadcast(item).items():
             outcome = result.outcome
             if outcome is _SENT or outcome is _QUEUED:
@@ -179,22 +215,85 @@ class Replica(KeyedCapability):
             if self._backlog.missed(node, (key,), port.wall()):
                 self._push(node)
 
-    def _merge(
-        self, items: Iterable[bytes], source: NodeId | None, tag: str | None = None
-    ) -> Broken:
-        """Take records of others; those that are broken."""
-        with self._lock:
-            changed, broken = self._table.merge(items, tag)
-        self._changed(changed, source)
+    def _take(self, items: Iterable[bytes], source: NodeId) -> Broken:
+        """Take what a node wrote and tells; what is broken."""
+        heads, good, broken = read_items(items)
+        if any(head.tag for head in heads):
+            may = self._judged(heads, source)
+            fine = [may[head.tag, head.epoch, head.node] for head in heads]
+            heads, good = list(compress(heads, fine)), list(compress(good, fine))
+        self._accept(zip(heads, good, strict=True), source)
         return broken
 
-    def _expire(self, limit: int = 2**63 - 1) -> int:
-        """Expired records become tombstones; how many."""
+    def _judged(self, heads: Iterable[Head], source: NodeId) -> dict[Mark, bool]:
+        """Of all that came of a tag, an epoch and a writer, whether it may count (H-24)."""
+        counts = Counter((head.tag, head.epoch, head.node) for head in heads)
+        may = {}
+        for (tag, epoch, writer), count in counts.items():
+            if epoch is None:
+                fine = True
+            elif writer == source:
+                fine = self.port.judge(source, tag, epoch, count)
+            else:
+                why = f"node {source} tells what node {writer} wrote"
+                self.port.refused("H-24", tag, why, count, source)
+                fine = False
+            may[tag, epoch, writer] = fine
+        return may
+
+    def _hear(self, message: Any, source: NodeId) -> Broken:
+        """A message that is no record; what is broken."""
+        try:
+            heard = read_message(message)
+        except msgspec.ValidationError as error:
+            return [(b"", str(error))]
+        if isinstance(heard, Vouched):
+            return self._vouched(heard, source)
+        return []
+
+    def _vouched(self, heard: Vouched, source: NodeId) -> Broken:
+        """The node that has a tag says which record it has under a key."""
+        heads, good, broken = read_items([heard.item])
+        for head, item in zip(heads, good, strict=True):
+            if head.epoch is None or head.epoch.rank > heard.epoch.rank:
+                broken.append((item, f"vouched for under epoch {heard.epoch}"))
+            elif self.port.judge(source, head.tag, heard.epoch):
+                self._accept([(head, item)], source, heard.epoch.rank)
+        return broken
+
+    def _accept(
+        self,
+        records: Iterable[tuple[Head, bytes]],
+        source: NodeId | None,
+        vouched: Rank | None = None,
+    ) -> None:
+        """Take records that may count."""
+        with self._lock:
+            changed = self._table.take(records, vouched)
+        self._changed(changed, source)
+
+    def _expire(self, limit: int = 2**63 - 1) -> bool:
+        """Expired records without a tag become tombstones; whether there are more of them."""
         now_ms = self._now_ms()
         with self._lock:
-            expired = self._table.expire(now_ms, limit)
+            expired, more = self._table.expire(now_ms, limit)
         self._changed(expired, None)
-        return len(expired)
+        return more
+
+    def _delete_overdue(self, tag: str, keys: Sequence[bytes]) -> None:
+        """Delete records that expired, of a tag that is active here (M-5)."""
+        raise NotImplementedError
+
+    def _expire_tagged(self) -> bool:
+        """What has expired of the tags that are active here is deleted; whether there is more."""
+        left = MAX_OVERDUE
+        for tag in sorted(self._table.overdue):
+            if left and self.port.tag(tag).active:
+                with self._lock:
+                    keys = list(islice(self._table.overdue.get(tag, ()), left))
+                left -= len(keys)
+                self._delete_overdue(tag, keys)
+        return not left
 
     def _item(self, key: bytes) -> bytes | None:
         with self._lock:
@@ -212,28 +311,30 @@ class Replica(KeyedCapability):
             self._observers.changed(keys, source)
         if self._behind is not None:
             self._behind.changed(keys)
-        if self._table.deadlines.slots and not self._sweeper.armed():
+        if self._table.perishable and not self._sweeper.armed():
             self._sweeper.arm(SWEEP_S)
 
     def _sweep(self) -> None:
-        swept = self._expire(MAX_SWEPT_RECORDS)
-        if self._table.deadlines.slots:
-            self._sweeper.arm(0.0 if swept == MAX_SWEPT_RECORDS else SWEEP_S)
+        more = self._expire(MAX_SWEPT_RECORDS)
+        more = self._expire_tagged() or more
+        if self._table.perishable:
+            self._sweeper.arm(0.0 if more else SWEEP_S)
 
     def _push(self, node: NodeId) -> None:
         """Tell a node something of what it missed; the rest in another turn of the hub."""
         keys = self._backlog.take(node)
         if not keys:
             return
-        items: list[bytes] = []
+        items: list[bytes | Vouched] = []
         size = told = 0
         for item in self._items_of(keys).values():
             size += len(item or b"")
             if size > MAX_PUSHED_BYTES and items:
                 break
             told += 1
-            if item is not None:
-                items.append(item)
+            message = self._message_of(item) if item is not None else None
+            if message is not None:
+                items.append(message)
         result = self.port.send_many(node, items)
         left = keys[told:] if result else keys
         self._backlog.missed(node, left, self.port.wall())
@@ -241,6 +342,15 @@ class Replica(KeyedCapability):
             self.port.call(lambda: self._push(node))
         elif result.outcome is _DISABLED:
             self._push_later(node)
+
+    def _message_of(self, item: bytes) -> bytes | Vouched | None:
+        """What tells another node that a record is here; of a tag that is not active here its
+        owner tells, so nothing."""
+        tag = read_head(item).tag
+        if not tag:
+            return item
+        token = self.port.tag(tag).token
+        return Vouched(token.epoch, item) if token is not None else None
 
     def _push_later(self, node: NodeId) -> None:
         """The node is switched off, as far as is known here: it may be on again, and its sync over.

@@ -6,13 +6,14 @@ write. The tag labels a record: who may write it, and with what it is synchronis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from ..protocol.contract import Port
 from ..protocol.errors import Busy, Misuse, NotTagOwner
 from ..protocol.messages import BUCKETS, MAX_NAME_CHARS
+from ..protocol.tag_words import Epoch
 from .background import Run
 from .observers import OnChange
 from .records import (
@@ -58,16 +59,6 @@ class ReplicatedMap(Replica):
         self.store = store
         self._max_records = max_records
 
-    # Who may write: filled by those who know the owners of tags ----------------------------------
-
-    def may_write(self, tag: str) -> bool:  # noqa: ARG002 - everybody may write everything
-        """Whether records with a tag may be written on this node (M-2)."""
-        return True
-
-    def epoch_of(self, tag: str) -> int:  # noqa: ARG002 - there are no owners, so no epochs
-        """The epoch under which records with a tag are written on this node (M-1)."""
-        return 0
-
     # Writing -------------------------------------------------------------------------------------
 
     def put(
@@ -87,7 +78,7 @@ class ReplicatedMap(Replica):
             head = self._next(port, wall_s, packed, old, tag, expires_ms)
             item = pack_record(head, packed_value)
             self._table.take(((head, item),))
-        self._tell(port, packed, item)
+        self._tell(port, packed, item, port.node_id)
 
     def patch(self, key: Key, fields: Mapping[str, Any], *, tag: str | None = None) -> None:
         """Set some fields of a value that is a dict, or begin such a value. Its expiry stays.
@@ -110,7 +101,7 @@ class ReplicatedMap(Replica):
             head = self._next(port, wall_s, packed, old, tag, expires_ms)
             item = pack_record(head, pack_value({**value, **fields}))
             self._table.take(((head, item),))
-        self._tell(port, packed, item)
+        self._tell(port, packed, item, port.node_id)
 
     def delete(self, key: Key) -> None:
         """Delete a key on all nodes; `KeyError` when it has no value here."""
@@ -121,10 +112,8 @@ class ReplicatedMap(Replica):
             old = self._table.get(packed)
             if old is None or not read_head(old).lives(int(wall_s * 1000)):
                 raise KeyError(key)
-            head = self._next(port, wall_s, packed, old, None, 0)
-            item = tombstone(head, _after(wall_s, TOMBSTONE_S))
-            self._table.take(((read_head(item), item),))
-        self._tell(port, packed, item)
+            item = self._tombstone(port, wall_s, packed, old)
+        self._tell(port, packed, item, port.node_id)
 
     # Reading -------------------------------------------------------------------------------------
 
@@ -208,33 +197,70 @@ class ReplicatedMap(Replica):
     ) -> Head:
         """The head of what a write puts in the place of ``old``; raises unless it may. Locked."""
         newest = self._table.newest
-        epoch = 0
-        if old is not None:
-            before = read_head(old)
-            if before.tag:
-                self._check_tag(before.tag)
-            epoch = before.epoch
+        before = read_head(old) if old is not None else None
+        if before is None and self._table.size >= self._max_records:
+            raise Busy(f"map {self.name!a} is full: it has {self._max_records} records")
+        moves = 0
+        if before is not None:
             if tag is None:
                 tag = before.tag
-        elif self._table.size >= self._max_records:
-            raise Busy(f"map {self.name!a} is full: it has {self._max_records} records")
-        if tag:
-            self._check_tag(tag)
-            epoch = max(epoch, self.epoch_of(tag))  # or it would lose against the record before
+            moves = before.moves
+            if tag != before.tag:
+                moves += 1
+                self._epoch_to_write(port, before.tag)
+        tag = tag or ""
+        epoch = self._epoch_to_write(port, tag)
         counter = int(wall_s * 1_000_000)
         if counter <= newest:
             counter = newest + 1
-        return Head(key, tag or "", epoch, counter, port.node_id, expires_ms, False)
+        return Head(key, tag, moves, epoch, counter, port.node_id, expires_ms, False)
 
-    def _check_tag(self, tag: str) -> None:
+    def _epoch_to_write(self, port: Port, tag: str) -> Epoch | None:
+        """Under which epoch records of a tag are written here; raises unless they may be (M-2)."""
+        if not tag:
+            return None
         if len(tag) > MAX_NAME_CHARS:
             raise Misuse(
                 f"tag {tag[:MAX_NAME_CHARS]!a}… is longer than {MAX_NAME_CHARS} characters"
             )
-        if not self.may_write(tag):
+        stands = port.tag(tag)
+        if stands.token is not None:
+            return stands.token.epoch
+        if stands.holder is None:
             raise NotTagOwner(
-                f"tag {tag!a} is not active on node {self.port.node_id}: write where it is active"
+                f"tag {tag!a} is active nowhere ({stands.why}): activate it where records of map"
+                f" {self.name!a} are to be written with it",
+                tag=tag,
             )
+        raise NotTagOwner(
+            f"tag {tag!a} is active on node {stands.holder}, and records of map {self.name!a} are"
+            " written with it there: write there, hand the tag over, or make the map with"
+            " forward=True",
+            tag=tag,
+            holder=stands.holder,
+        )
+
+    def _delete_overdue(self, tag: str, keys: Sequence[bytes]) -> None:
+        """Delete records that expired, of a tag that is active here (M-5)."""
+        port = self.port
+        wall_s = port.wall()
+        for key in keys:
+            with self._lock:
+                old = self._table.get(key)
+                if old is None or key not in self._table.overdue.get(tag, ()):
+                    continue
+                try:
+                    item = self._tombstone(port, wall_s, key, old)
+                except NotTagOwner:
+                    return
+            self._tell(port, key, item, None)
+
+    def _tombstone(self, port: Port, wall_s: float, key: bytes, old: bytes) -> bytes:
+        """Delete the record ``old``; raises unless that may be done here. Locked."""
+        head = self._next(port, wall_s, key, old, None, 0)
+        item = tombstone(head, _after(wall_s, TOMBSTONE_S))
+        self._table.take(((read_head(item), item),))
+        return item
 
     def _all(self) -> Iterator[bytes]:
         for number in range(BUCKETS):

@@ -19,11 +19,13 @@ from ..protocol import messages
 from ..protocol.errors import PeerViolation
 from ..protocol.messages import BUCKETS
 from ..protocol.sync_pieces import digest_of, sum_of
+from ..protocol.tag_words import Rank
 from .deadlines import Deadlines
 from .records import (
     TOMBSTONE_S,
     UNREADABLE,
     Head,
+    Version,
     read_any,
     read_head,
     tombstone,
@@ -86,8 +88,16 @@ class Table:
         """Tombstones."""
         self.newest = 0
         """The highest counter seen."""
+        self.overdue: dict[str, dict[bytes, None]] = {}
+        """By tag, the keys of records that have expired and are to be deleted by whoever has the
+        tag (M-5); none is empty."""
         self.written: set[bytes] | None = None
         """Keys that changed since somebody set this to an empty set; None = nobody knows."""
+
+    @property
+    def perishable(self) -> bool:
+        """Something of it changes when time passes."""
+        return bool(self.deadlines.slots or self.overdue)
 
     def get(self, key: bytes) -> bytes | None:
         """The record of a packed key, which may be a tombstone."""
@@ -116,26 +126,18 @@ class Table:
                     found.setdefault(tag, []).append(section.told(tag, number))
         return [section for tag in sorted(found) for section in found[tag]]
 
-    def merge(self, items: Iterable[bytes], tag: str | None = None) -> tuple[list[bytes], Broken]:
-        """Take strangers' records; (keys that changed, what is broken).
+    def merge(self, items: Iterable[bytes]) -> tuple[list[bytes], Broken]:
+        """Take strangers' records; (keys that changed, what is broken)."""
+        heads, good, broken = read_items(items)
+        return self.take(zip(heads, good, strict=True)), broken
 
-        With ``tag`` a record of another tag is broken too.
-        """
-        items = list(items)
-        broken: Broken = []
-        try:
-            heads = list(map(read_head, items))
-            kinds = {type(read_any(head.key)) for head in heads}
-            fine = kinds <= PLAIN_KEYS and (tag is None or {head.tag for head in heads} <= {tag})
-        except UNREADABLE:
-            fine = False
-        if not fine:
-            heads, items, broken = _sift(items, tag)
-        return self.take(zip(heads, items, strict=True)), broken
-
-    def take(self, records: Iterable[tuple[Head, bytes]]) -> list[bytes]:
+    def take(
+        self, records: Iterable[tuple[Head, bytes]], vouched: Rank | None = None
+    ) -> list[bytes]:
         """Take the records that are newer than those here; the keys that changed.
 
+        ``vouched``: the rank of the epoch under which the owner of their tag says that these are
+        the records. Then what was written under an earlier epoch gives way, newer or not (H-24).
         The inner loop of all that writes, so it is written out.
         """
         buckets = self._buckets
@@ -144,6 +146,8 @@ class Table:
         for head, item in records:
             key = head.key
             tag = head.tag
+            if head.counter > newest:
+                newest = head.counter
             home = buckets[crc32(key) % BUCKETS]
             old = None
             for section in home.values():
@@ -151,7 +155,15 @@ class Table:
                 if old is not None:
                     break
             if old is not None:
-                if old == item or _version(head, item) < _version(before := read_head(old), old):
+                if old == item:
+                    continue
+                before = read_head(old)
+                if _order(head, item) < _order(before, old) and not (
+                    vouched is not None
+                    and before.tag == tag
+                    and before.epoch is not None
+                    and before.epoch.rank < vouched
+                ):
                     continue
                 if before.tag == tag:
                     self._subtract(before, old, section)
@@ -169,8 +181,6 @@ class Table:
                 self.dead += 1
             if head.expires_ms:
                 self.deadlines.add(head.expires_ms, key)
-            if head.counter > newest:
-                newest = head.counter
             changed.append(key)
             self.size += 1
         self.newest = newest
@@ -197,22 +207,28 @@ class Table:
             assert item is not None, "a deadline of a record that is not here"
             head = read_head(item)
             overdue += not head.deleted and not head.lives(now_ms)
-        return self.size - self.dead - overdue
+        return self.size - self.dead - overdue - sum(map(len, self.overdue.values()))
 
-    def expire(self, now_ms: int, limit: int) -> list[bytes]:
-        """Turn expired records into tombstones and forget old tombstones; the keys concerned."""
+    def expire(self, now_ms: int, limit: int) -> tuple[list[bytes], bool]:
+        """Turn expired records without a tag into tombstones, note those with one as `overdue`, and
+        forget old tombstones; (keys that changed, whether ``limit`` keeps more from it)."""
         due = self.deadlines.due(now_ms, limit)
+        changed: list[bytes] = []
         for key in due:
             item = self.get(key)
             assert item is not None, "a deadline of a record that is not here"
             head = read_head(item)
+            if head.tag and not head.deleted:
+                self.overdue.setdefault(head.tag, {})[key] = None
+                continue
+            changed.append(key)
             forgotten_ms = head.expires_ms if head.deleted else head.expires_ms + TOMBSTONE_MS
             if forgotten_ms <= now_ms:
                 self.remove(head, item)
             else:
                 dead = tombstone(head, forgotten_ms)
                 self.take(((read_head(dead), dead),))
-        return due
+        return changed, len(due) == limit
 
     def _subtract(self, head: Head, item: bytes, section: Section) -> None:
         """A record leaves its section, and all that is counted."""
@@ -223,7 +239,31 @@ class Table:
             self.dead -= 1
         if head.expires_ms:
             self.deadlines.discard(head.expires_ms, head.key)
+            waiting = self.overdue.get(head.tag)
+            if waiting is not None:
+                waiting.pop(head.key, None)
+                if not waiting:
+                    del self.overdue[head.tag]
         self.size -= 1
+
+
+def read_items(
+    items: Iterable[bytes], tag: str | None = None
+) -> tuple[list[Head], list[bytes], Broken]:
+    """The records among strangers' bytes, with their heads, and what is broken.
+
+    With ``tag`` a record of another tag is broken too.
+    """
+    items = list(items)
+    try:
+        heads = list(map(read_head, items))
+        kinds = {type(read_any(head.key)) for head in heads}
+    except UNREADABLE:
+        return _sift(items, tag)
+    odd = [head for head in heads if (head.epoch is None) == (head.tag != "")]
+    if odd or not kinds <= PLAIN_KEYS or (tag is not None and {h.tag for h in heads} - {tag}):
+        return _sift(items, tag)
+    return heads, items, []
 
 
 def _sift(items: Iterable[bytes], tag: str | None) -> tuple[list[Head], list[bytes], Broken]:
@@ -240,6 +280,8 @@ def _sift(items: Iterable[bytes], tag: str | None) -> tuple[list[Head], list[byt
             continue
         if tag is not None and head.tag != tag:
             broken.append((item, f"a record of tag {head.tag!a} among those of {tag!a}"))
+        elif (head.epoch is None) == (head.tag != ""):
+            broken.append((item, f"a record of tag {head.tag!a} under epoch {head.epoch}"))
         else:
             heads.append(head)
             good.append(item)
@@ -257,7 +299,7 @@ def keys_of(items: Iterable[bytes | msgspec.Raw]) -> set[bytes]:
     return keys
 
 
-def _version(head: Head, item: bytes) -> tuple[int, int, int, bool, bytes]:
+def _order(head: Head, item: bytes) -> tuple[Version, bool, bytes]:
     """Orders the records of a key, all of them. One that expired shares its version with the
     tombstone it became; nothing else should be equal, and if it is the bytes decide."""
-    return head.epoch, head.counter, head.node, head.deleted, item
+    return head.version, head.deleted, item

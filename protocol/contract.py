@@ -22,7 +22,7 @@ from .errors import Misuse
 from .identity import ClusterId, NodeId, NodeRecord
 from .messages import MAX_NAME_CHARS, CapState, Section
 from .routing import Path
-from .tag_words import TagStanding
+from .tag_words import Epoch, TagStanding
 
 Condition = (
     Literal["any", "same_sip_addr", "different_sip_addr"] | Callable[[NodeRecord, NodeRecord], bool]
@@ -159,6 +159,19 @@ class Port(Protocol):
     def tag(self, name: str) -> TagStanding:
         """How a sharing tag stands on this node at this moment; quick, for every record (M-2)."""
 
+    def judge(self, source: NodeId, tag: str, epoch: Epoch, records: int = 1) -> bool:
+        """May ``records`` records with a tag count here that ``source`` wrote, or vouches for,
+        under ``epoch``? (H-24, K-7) To be called in the hub, as capabilities with `inline` are.
+
+        The epoch is heard of by this, if it is later than those known. A refusal is counted, and
+        is an event once per node, tag and epoch.
+        """
+
+    def refused(
+        self, rule: str, tag: str, why: str, records: int = 1, source: NodeId | None = None
+    ) -> None:
+        """Records with a tag were refused because of ``rule``: count and tell it. In the hub."""
+
     def changed(self) -> None:
         """The capability's `position` moved or its data became complete by other means."""
 
@@ -282,8 +295,20 @@ class KeyedCapability(Capability):
         """The packed records of one section, as of now; deleted ones that are still known, too."""
         raise NotImplementedError
 
-    def take_items(self, tag: str, items: Sequence[msgspec.Raw]) -> list[tuple[bytes, str]]:
-        """Packed records of the donor, older ones ignored; those that are broken, and why."""
+    def take_items(
+        self,
+        tag: str,
+        items: Sequence[msgspec.Raw],
+        *,
+        epoch: Epoch | None = None,
+        forced: bool = False,
+    ) -> list[tuple[bytes, str]]:
+        """Packed records of the donor, older ones ignored; those that are broken, and why.
+
+        ``epoch``: the donor has the tag under it, so its records replace those that were written
+        under earlier ones, newer or not (H-24). None = nobody vouches for them, or there is no tag.
+        Records of a tag that is active here are not taken, unless ``forced`` (K-7).
+        """
         raise NotImplementedError
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:

@@ -55,6 +55,12 @@ class RemoteError(TagmeshError):
 class NotTagOwner(TagmeshError):  # noqa: N818 - a term of the design
     """Records of this sharing tag are written on the node where the tag is active (M-2)."""
 
+    def __init__(self, message: str, *, tag: str = "", holder: int | None = None) -> None:
+        super().__init__(message)
+        self.tag = tag
+        self.holder = holder
+        """The node that has the tag, as far as known; None = nobody."""
+
 
 class StaleTag(TagmeshError):  # noqa: N818 - a term of the design
     """The sharing tag is not active here, or no longer under the epoch that is meant (H-24)."""

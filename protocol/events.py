@@ -40,6 +40,9 @@ class Event(StrEnum):
     """A capability declared itself OK without a donor: a seed, or the one with the newest data."""
     TAG_CHANGED = "tag_changed"
     """A sharing tag became active on this node, or backup again."""
+    WRITE_REFUSED = "write_refused"
+    """Records with a sharing tag came that may not count: their epoch is over, or the tag is active
+    here. Once per node, tag and epoch."""
 
 
 class EventRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ from .tag_words import (
 
 MAX_KNOWN_TAGS = 256
 """Tags in one cluster, declared here or heard of."""
+MAX_ENDED = 8
+"""Of each tag, epochs of which something may still be on its way."""
 MAX_LEAP = 2**32
 """No tag is activated so often between two things that are heard of it."""
 
@@ -64,6 +66,8 @@ class ClaimTable:
         self._known = {claim.tag: claim for claim in sorted(known, key=rank_of)}
         self._aside: dict[str, Claim] = {}
         """Of nodes that are no members: of each tag the highest."""
+        self._ended: dict[str, tuple[Epoch, ...]] = {}
+        """Of each tag the last epochs, all ended by their owners themselves."""
         self._digest: bytes | None = None
 
     @property
@@ -148,22 +152,36 @@ class ClaimTable:
             return self._tell([sender], self.claims)
         return self._heard(sender, message.claims)
 
-    def wrote(self, source: Owner, tag: str, epoch: Epoch) -> tuple[bool, list[Effect]]:
+    def wrote(
+        self, source: Owner, tag: str, epoch: Epoch, mine: Epoch | None = None
+    ) -> tuple[str, list[Effect]]:
         """Something came that ``source`` wrote under ``epoch``: may it count? (H-24)
 
         A node that writes under an epoch has claimed it. So of what comes first, this or the claim,
-        each lets the other in, and nothing older than what was let in ever is.
+        each lets the other in, and nothing older than what was let in ever is, but for what its
+        owner wrote before it ended its epoch itself: that was before the next one began. ``mine``:
+        the epoch that is active here, which nobody else writes under (K-7). Answers why it may not
+        count, or "".
         """
         held = self._known.get(tag)
-        if epoch.owner != source.node_id or is_stale(epoch, held):
-            return False, [Count("H-24")]
-        if held is not None and epoch == epoch_of(held):
-            return True, []
+        known = epoch_of(held) if held is not None else None
+        if epoch.owner != source.node_id:
+            return f"node {source.node_id} writes under epoch {epoch}", [Count("H-24")]
+        if epoch in self._ended.get(tag, ()):
+            return "", []
+        if mine is not None and epoch.rank <= mine.rank:
+            return f"epoch {epoch} is over: {mine} is active here", [Count("K-7")]
+        if is_stale(epoch, held):
+            return f"epoch {epoch} is over: {known} is known", [Count("H-24")]
+        if epoch == known:
+            return "", []
         made = Claim(
             tag, epoch.number, epoch.owner, source.incarnation, epoch.priority, reason="writes"
         )
         effects = self._heard(source.node_id, [made])
-        return self._known.get(tag) == made, effects
+        if self._known.get(tag) == made:
+            return "", effects
+        return f"a claim of epoch {epoch} counts for nothing here", effects
 
     def set_members(self, members: Collection[NodeId]) -> list[Effect]:
         """The roster changed: claims of nodes that were not in it may count now."""
@@ -210,11 +228,24 @@ class ClaimTable:
         return tag in taken or len(taken) < MAX_KNOWN_TAGS
 
     def _store(self, claim: Claim) -> None:
+        self._note_end(claim)
         self._known[claim.tag] = claim
         self._digest = None
         aside = self._aside.get(claim.tag)
         if aside is not None and rank_of(aside) < rank_of(claim):
             del self._aside[claim.tag]
+
+    def _note_end(self, claim: Claim) -> None:
+        """The epoch known so far ends: in order, or because somebody else takes the tag."""
+        before = self._known.get(claim.tag)
+        if before is None or epoch_of(before) == epoch_of(claim):
+            return
+        lives_on = (before.owner, before.incarnation) == (claim.owner, claim.incarnation)
+        if before.released or lives_on:
+            ended = (*self._ended.get(claim.tag, ()), epoch_of(before))
+            self._ended[claim.tag] = ended[-MAX_ENDED:]
+        else:
+            self._ended.pop(claim.tag, None)
 
     def _tell(self, peers: Iterable[NodeId], claims: list[Claim]) -> list[Effect]:
         messages = [

@@ -19,14 +19,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from .effects import Effect
 from .errors import Misuse
 from .identity import ClusterId, Incarnation, NodeId
-from .messages import MAX_NAME_CHARS
+from .messages import MAX_NAME_CHARS, U63
 from .tag_messages import Claim, Mode
 
 MAX_EPOCH_NUMBER = 2**63 - 1
@@ -44,11 +44,12 @@ class Owner(NamedTuple):
 
 
 class Epoch(msgspec.Struct, frozen=True, array_like=True):
-    """One activation of a tag. Carried by everything that is written under it (H-24)."""
+    """One activation of a tag. Carried by everything that is written under it (H-24), so its bounds
+    stand in its types: those of `Claim`, and what a database can store."""
 
-    number: int
-    owner: NodeId
-    priority: int
+    number: U63
+    owner: Annotated[NodeId, msgspec.Meta(ge=1, le=2**31 - 1)]
+    priority: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     """As in the claim: with it epochs can be ordered by whoever has not heard the claim."""
 
     @property

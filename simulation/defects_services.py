@@ -10,6 +10,7 @@ import msgspec
 from ..actors.switches import Switches
 from ..capabilities import table
 from ..capabilities.records import Head
+from ..capabilities.replica import Replica
 from ..protocol.capability import CapabilityRules
 from ..protocol.capability_words import Trigger
 from ..protocol.donors import CapabilityView
@@ -109,7 +110,7 @@ def keepsgone(replace: Replace) -> None:
 )
 def olderwins(replace: Replace) -> None:
     """All nodes have the same in the end, and what an application wrote last is gone."""
-    version, merge = table._version, table.Table.merge
+    version, accept = table._order, Replica._accept
 
     class Older(tuple):  # type: ignore[type-arg]  # a version, compared the other way round
         """Less is more."""
@@ -120,12 +121,12 @@ def olderwins(replace: Replace) -> None:
     def older(head: Head, item: bytes) -> Any:
         return Older(version(head, item))
 
-    def merged(self: table.Table, items: Any, tag: str | None = None) -> Any:
+    def accepted(self: Replica, *records: Any) -> None:
         now = Replace()
-        now(table, "_version", older)
+        now(table, "_order", older)
         try:
-            return merge(self, items, tag)
+            accept(self, *records)
         finally:
             now.undo()
 
-    replace(table.Table, "merge", merged)
+    replace(Replica, "_accept", accepted)

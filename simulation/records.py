@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..actors.partitioning import Slots, WorkPartition
-from ..capabilities.records import Head, Key, pack_key, read_head
+from ..capabilities.records import NO_EPOCH, Head, Key, Version, pack_key, read_head
 from ..capabilities.replicated_map import ReplicatedMap
 from ..protocol.contract import Capability, Result, SyncReport
 from ..protocol.identity import NodeId
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LETTERS, REGISTERED, NOTES, RECORDS = "letters", "registered", "notes", "records"
 NAMES = (LETTERS, REGISTERED, NOTES, RECORDS)
+NEVER: Version = (-1, NO_EPOCH, 0, 0)
+"""Older than every record."""
 KEPT_SNAPSHOTS = 32
 """Per node and capability: what donors had, the newest."""
 
@@ -51,7 +53,7 @@ class Ledger:
         self.forgetful = False
         """A clock is so far off that what was deleted is forgotten at once (guarantees)."""
         self.notes = itertools.count(1)
-        self.written: dict[bytes, tuple[tuple[int, int, int], bool]] = {}
+        self.written: dict[bytes, tuple[Version, bool]] = {}
         """By key, the newest version that an application wrote, and whether it was deleted."""
         self._snapshots: dict[tuple[int, str], deque[Snapshot]] = {}
 
@@ -238,11 +240,11 @@ class Records(ReplicatedMap, Watched):
         self.ledger.snapshot(self.node, self.name, self.life, kept)
         return super().sections(tags)
 
-    def versions(self, *, tombstones: bool = True) -> dict[bytes, tuple[int, int, int]]:
+    def versions(self, *, tombstones: bool = True) -> dict[bytes, Version]:
         """The version of each record by packed key."""
         heads: list[Head] = [read_head(item) for item in self._all()]
         shown = [head for head in heads if tombstones or not head.deleted]
-        return {h.key: (h.epoch, h.counter, h.node) for h in shown}
+        return {head.key: head.version for head in shown}
 
     def sync_done(self, report: SyncReport) -> None:
         """See `Capability.sync_done`: nothing is older here than the donor had it (I5), and as
@@ -252,7 +254,7 @@ class Records(ReplicatedMap, Watched):
             self.says("S-26", f"drops {report.dropped} records in a sync from {report.donor}")
         had = self.donor_had(report)
         here = self.versions()
-        missing = [key for key, version in had.items() if here.get(key, (0, 0, 0)) < version]
+        missing = [key for key, version in had.items() if here.get(key, NEVER) < version]
         if missing:
             self.says("I5", f"lacks {sorted(missing)} after a sync from {report.donor}")
 
@@ -262,7 +264,7 @@ class Records(ReplicatedMap, Watched):
         item = self._item(packed)
         assert item is not None, "a delete leaves a tombstone"
         head = read_head(item)
-        newest = (head.epoch, head.counter, head.node), head.deleted
+        newest = head.version, head.deleted
         written = self.ledger.written
         written[packed] = max(newest, written.get(packed, newest))
 

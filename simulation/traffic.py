@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ..capabilities.records import Version
 from ..protocol.contract import Capability
 from ..protocol.errors import Busy, CapabilityDisabled
 from ..protocol.identity import NodeId
@@ -24,6 +25,7 @@ from .checks_sync import SyncChecks
 from .records import (
     LETTERS,
     NAMES,
+    NEVER,
     NOTES,
     RECORDS,
     REGISTERED,
@@ -171,7 +173,7 @@ class Traffic:
         tables = {node: self.of(node, RECORDS, Records).versions() for node in whole}
         for key, (version, deleted) in self.ledger.written.items():
             for node, table in tables.items():
-                if version[2] in whole and not deleted and table.get(key, (0, 0, 0)) < version:
+                if version[-1] in whole and not deleted and table.get(key, NEVER) < version:
                     self._fail("I5", f"node {node} has lost what was written: {key!r} {version}")
         whole = self._whole(REGISTERED)
         for node in whole:
@@ -262,7 +264,7 @@ class Traffic:
             node: self.of(node, RECORDS, Records).versions(tombstones=not self.ledger.forgetful)
             for node in self.world.members()
         }
-        newest: dict[bytes, tuple[int, int, int]] = {}
+        newest: dict[bytes, Version] = {}
         for table in tables.values():
             for key, version in table.items():
                 newest[key] = max(version, newest.get(key, version))

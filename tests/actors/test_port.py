@@ -6,18 +6,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
 from tagmesh import Misuse
+from tagmesh.actors.fencing import Fence
 from tagmesh.actors.outbox import LOOSE_RESERVE_BYTES, Outbox, verdict_of
 from tagmesh.actors.port import CapabilityPort, Commands
 from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.contract import Outcome
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.payloads import Joined, array_header, pack, unpack_payloads
-from tagmesh.protocol.tag_words import TagStanding
 from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
 
 TWO, THREE = NodeId(2), NodeId(3)
@@ -61,7 +62,7 @@ def port_of(runtime: Runtime, limit_bytes: int, *, keyed: bool = False) -> Capab
         commands,
         limit_bytes,
         keyed=keyed,
-        tag=lambda tag: TagStanding(tag=tag),
+        fence=cast("Fence", Mock()),
     )
     port.verdicts = {
         TWO: verdict_of(Outcome.SENT, [TWO]),

@@ -23,11 +23,13 @@ from tagmesh.protocol.contract import (
     SyncReport,
     check_capability,
 )
-from tagmesh.protocol.identity import ClusterId, NodeId
+from tagmesh.protocol.effects import Count
+from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.payloads import unpack_payloads
+from tagmesh.protocol.tag_claims import ClaimTable
 from tagmesh.protocol.tag_messages import Claim
-from tagmesh.protocol.tag_words import TagStanding, Token, epoch_of, rank_of, standing
+from tagmesh.protocol.tag_words import Epoch, Owner, TagStanding, Token, epoch_of, standing
 
 PRIORITY = 50
 WALL_S = 1_760_000_000.0
@@ -44,8 +46,11 @@ class FakePort:
         self.cluster_id = ClusterId(1)
         self.current_state = CapState.OK
         self.skew_s = 0.0
-        self.claims: dict[str, Claim] = {}
-        """The highest of each tag, as heard here."""
+        self.claims = ClaimTable(
+            cluster_id=self.cluster_id, me=self.node_id, members=cluster.members
+        )
+        self.refusals: list[tuple[str, str, str, int, int | None]] = []
+        """(rule, tag, why, records, who told them)."""
         self.tokens: dict[str, Token] = {}
         self._cluster = cluster
 
@@ -70,10 +75,25 @@ class FakePort:
         return self.current_state
 
     def tag(self, name: str) -> TagStanding:
-        known = self.claims.get(name)
+        known = self.claims.of(name)
         token = self.tokens.get(name)
         lives = {n: self._cluster.lives[n] for n in self._cluster.capabilities}
         return standing(name, token=token, declared=True, known=known, me=self.node_id, lives=lives)
+
+    def judge(self, source: NodeId, tag: str, epoch: Epoch, records: int = 1) -> bool:
+        token = self.tag(tag).token
+        owner = Owner(source, Incarnation(self._cluster.lives[source]))
+        mine = token.epoch if token is not None else None
+        why, effects = self.claims.wrote(owner, tag, epoch, mine)
+        if why:
+            rule = next(effect.rule for effect in effects if isinstance(effect, Count))
+            self.refused(rule, tag, why, records, source)
+        return not why
+
+    def refused(
+        self, rule: str, tag: str, why: str, records: int = 1, source: NodeId | None = None
+    ) -> None:
+        self.refusals.append((rule, tag, why, records, source))
 
     def changed(self) -> None:
         raise NotImplementedError
@@ -114,8 +134,9 @@ class FakeCluster(Generic[C]):
         self._ways: dict[tuple[NodeId, NodeId], deque[bytes]] = {}
         self._timers: list[tuple[float, int, NodeId, int, Callable[[], None]]] = []
         self._timer_number = 0
-        for number in range(1, nodes + 1):
-            self._start(NodeId(number))
+        self.members = [NodeId(number) for number in range(1, nodes + 1)]
+        for node in self.members:
+            self._start(node)
 
     def __getitem__(self, node: int) -> C:
         return self.capabilities[NodeId(node)]
@@ -125,7 +146,10 @@ class FakeCluster(Generic[C]):
     def _start(self, node: NodeId) -> None:
         capability = self._make()
         check_capability(capability)
+        before = self.ports.get(node)
         self.ports[node] = FakePort(self, node)
+        if before is not None:
+            self.ports[node].claims.restore(before.claims.claims)  # they are stored
         capability.port = self.ports[node]
         self.capabilities[node] = capability
         self.lives[node] = int((WALL_S + self.now_s) * 1e6) + node
@@ -173,7 +197,7 @@ class FakeCluster(Generic[C]):
         """The node has the tag under the next epoch of all it heard; those in ``told``, all unless
         given, hear of it at once, and whoever had it and hears it has it no longer."""
         node = NodeId(node)
-        known = self.ports[node].claims.get(tag)
+        known = self.ports[node].claims.of(tag)
         number = known.number + 1 if known is not None else 1
         claim = Claim(tag, number, node, self.lives[node], PRIORITY, reason="asked")
         self.tell(claim, [node])
@@ -182,15 +206,18 @@ class FakeCluster(Generic[C]):
         self.tell(claim, self.capabilities if told is None else told)
         return token
 
+    def release(self, node: int, tag: str) -> None:
+        """The node gives the tag up, and all hear of it at once."""
+        del self.ports[NodeId(node)].tokens[tag]
+        (claim,) = [c for c in self.ports[NodeId(node)].claims.claims if c.tag == tag]
+        self.tell(msgspec.structs.replace(claim, released=True), self.capabilities)
+
     def tell(self, claim: Claim, nodes: Iterable[int]) -> None:
         """These nodes hear of a claim."""
         for node in nodes:
             port = self.ports[NodeId(node)]
-            known = port.claims.get(claim.tag)
-            if known is None or rank_of(known) < rank_of(claim):
-                port.claims[claim.tag] = claim
-                if claim.owner != node:
-                    port.tokens.pop(claim.tag, None)
+            if port.claims.restore([claim]) and claim.owner != node:
+                port.tokens.pop(claim.tag, None)
 
     def room(self, source: int, destination: int) -> None:
         """A busy way has room again."""
@@ -309,7 +336,9 @@ def sync_keyed(
         if section in have:
             continue
         items = [msgspec.Raw(item) for item in there.section_items(section.tag, section.bucket)]
-        assert here.take_items(section.tag, items) == []
+        token = there.port.tag(section.tag).token
+        epoch = token.epoch if token is not None else None
+        assert here.take_items(section.tag, items, epoch=epoch) == []
         sent += len(items)
         if mirror:
             here.drop(section.tag, here.extra_keys(section.tag, section.bucket, items))

@@ -15,17 +15,21 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tagmesh.capabilities.records import pack_key, read_head
+from tagmesh.capabilities.records import Version, pack_key, read_head
 from tagmesh.capabilities.replicated_map import ReplicatedMap
+from tagmesh.protocol.errors import NotTagOwner
 from tagmesh.protocol.identity import NodeId
 from tests.capabilities.fake_cluster import FakeCluster
 from tests.capabilities.map_bench import AT_ONCE, contents, same_everywhere
 
-Version = tuple[int, int, int, bool, bytes]
+Order = tuple[Version, bool, bytes]
 NODES = (1, 2, 3, 4)
+OWNER = 1
+"""Of tag vip1, in all its lives."""
 KEYS = ("a", "b", 7, ("c", 1))
 nodes = st.sampled_from(NODES)
 keys = st.sampled_from(KEYS)
@@ -33,9 +37,9 @@ tags = st.sampled_from([None, "", "vip1"])
 pairs = st.tuples(nodes, nodes).filter(lambda pair: pair[0] < pair[1])
 
 
-def version(item: bytes) -> Version:
+def version(item: bytes) -> Order:
     head = read_head(item)
-    return head.epoch, head.counter, head.node, head.deleted, item
+    return head.version, head.deleted, item
 
 
 class Histories(RuleBasedStateMachine):
@@ -48,13 +52,14 @@ class Histories(RuleBasedStateMachine):
         self.cluster = FakeCluster(lambda: ReplicatedMap("users", run=AT_ONCE), len(NODES), seed)
         for node, skew_s in zip(NODES, skews, strict=False):
             self.cluster.ports[NodeId(node)].skew_s = float(skew_s)
-        self.wrote: dict[int, dict[Any, Version]] = {node: {} for node in NODES}
+        self.wrote: dict[int, dict[Any, Order]] = {node: {} for node in NODES}
         """The last write of each node alive; how they compare is what the map promises."""
         self.heard: dict[int, dict[Any, Any]] = {}
         self.cuts: set[tuple[int, int]] = set()
         self.values = 0
         for node in NODES:
             self.listen(node)
+        self.cluster.activate(OWNER, "vip1")
 
     def listen(self, node: int) -> None:
         heard = self.heard[node] = {}
@@ -66,10 +71,20 @@ class Histories(RuleBasedStateMachine):
         assert read_head(item).node == node
         self.wrote[node][key] = version(item)
 
+    def refused(self, node: int, key: Any, tag: str | None) -> bool:
+        """Only the owner writes a record that has the tag here, or is to have it."""
+        item = self.cluster[node]._table.get(pack_key(key))
+        has = item is not None and read_head(item).tag == "vip1"
+        return node != OWNER and (has or tag == "vip1")
+
     # Writes
 
     @rule(node=nodes, key=keys, tag=tags, ttl_s=st.sampled_from([None, None, 1, 30]))
     def put(self, node: int, key: Any, tag: str | None, ttl_s: float | None) -> None:
+        if self.refused(node, key, tag):
+            with pytest.raises(NotTagOwner):
+                self.cluster[node].put(key, 0, tag=tag)
+            return
         self.values += 1
         self.cluster[node].put(key, {"n": self.values}, tag=tag, ttl_s=ttl_s)
         assert self.cluster[node].fetch(key) == {"n": self.values}
@@ -77,13 +92,15 @@ class Histories(RuleBasedStateMachine):
 
     @rule(node=nodes, key=keys)
     def patch(self, node: int, key: Any) -> None:
+        if self.refused(node, key, None):
+            return
         self.values += 1
         self.cluster[node].patch(key, {f"by {node}": self.values})
         self.note(node, key)
 
     @rule(node=nodes, key=keys)
     def delete(self, node: int, key: Any) -> None:
-        if self.cluster[node].has(key):
+        if self.cluster[node].has(key) and not self.refused(node, key, None):
             self.cluster[node].delete(key)
             assert not self.cluster[node].has(key)
             self.note(node, key)
@@ -126,7 +143,11 @@ class Histories(RuleBasedStateMachine):
         self.cluster.restart(node)
         self.wrote[node] = {}
         self.listen(node)
-        if self.cluster.reaches(node, donor):
+        if node == OWNER:  # it has all data of the tag before it has the tag again
+            for other in NODES[1:]:
+                self.cluster.sync(node, other)
+            self.cluster.activate(OWNER, "vip1")
+        elif self.cluster.reaches(node, donor):
             self.cluster.sync(node, donor)
 
     @rule(joiner=nodes, donor=nodes)

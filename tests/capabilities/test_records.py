@@ -25,14 +25,17 @@ from tagmesh.capabilities.records import (
     unpack_key,
 )
 from tagmesh.protocol.errors import Misuse, PeerViolation
+from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import BUCKETS, MAX_PAYLOAD_BYTES
+from tagmesh.protocol.tag_words import Epoch
 
 SIMPLE_KEYS = st.text(max_size=20) | st.binary(max_size=20) | st.integers(-(2**63), 2**64 - 1)
+EPOCH = Epoch(3, NodeId(2), 50)
 KEYS = st.recursive(SIMPLE_KEYS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=5)
 
 
 def head(expires_ms: int = 0) -> Head:
-    return Head(pack_key("k"), "vip1", 3, 17, 2, expires_ms, False)
+    return Head(pack_key("k"), "vip1", 0, EPOCH, 17, 2, expires_ms, False)
 
 
 def record(value: Any) -> bytes:
@@ -87,7 +90,7 @@ def test_a_record_comes_back_as_it_was(value: Any) -> None:
 
 def test_a_tombstone_has_the_version_of_its_record_and_no_value() -> None:
     dead = read_record(tombstone(head(), 5000))
-    assert (dead.epoch, dead.counter, dead.node, dead.tag) == (3, 17, 2, "vip1")
+    assert (dead.version, dead.tag) == (head().version, "vip1")
     assert (dead.deleted, dead.expires_ms, dead.value) == (True, 5000, None)
 
 

@@ -177,6 +177,8 @@ def test_a_sync_never_makes_anything_older() -> None:
 def test_a_sync_of_one_tag_leaves_the_others() -> None:
     cluster = users(nodes=2)
     cluster.loss = 1.0
+    cluster.activate(1, "vip1")
+    cluster.activate(1, "vip2")
     cluster[1].put("a", 1, tag="vip1")
     cluster[1].put("b", 1, tag="vip2")
     cluster.settle()
@@ -214,7 +216,9 @@ def apart() -> FakeCluster[ReplicatedMap]:
     cluster.settle()
     cluster.loss = 1.0
     cluster[2].put("extra", 1)
+    cluster.activate(2, "vip1")
     cluster[2].put("extra tagged", 1, tag="vip1")
+    cluster.ports[NodeId(2)].tokens.clear()
     cluster.settle()
     return cluster
 
@@ -327,7 +331,7 @@ def test_what_is_broken_in_a_batch_is_said_and_the_rest_taken() -> None:
     cluster[1].put("k", 1)
     (section,) = cluster[1].sections([])
     (item,) = cluster[1].section_items("", section.bucket)
-    with pytest.raises(PeerViolation, match="2 of 3 messages are no records"):
+    with pytest.raises(PeerViolation, match="2 of 3 messages are none of a map"):
         cluster[2].on_batch([{"not": "bytes"}, item, item[:-1]], NodeId(1))
     assert contents(cluster[2]) == {"k": 1}
     with pytest.raises(PeerViolation, match="1 of 1 messages"):

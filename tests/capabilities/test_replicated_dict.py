@@ -68,12 +68,13 @@ def test_going_through_it_while_it_changes_is_allowed() -> None:
 
 def test_a_tag_is_that_of_what_is_written_and_all_dicts_see_the_same() -> None:
     cluster, tagged, plain = dicts("vip1")
+    cluster.activate(1, "vip1")
     tagged["x"] = 1
     tagged.patch("y", {"a": 1})
     tagged.put("z", 1, ttl_s=10)
     cluster.settle()
     assert sorted(plain) == ["x", "y", "z"]
-    plain["x"] = 2
+    ReplicatedDict(cluster[1])["x"] = 2
     plain["w"] = 3
     cluster.settle()
     assert tagged["x"] == 2

@@ -186,30 +186,28 @@ def test_records_that_expire_all_at_once_are_swept_in_portions_without_a_pause()
 # Tags --------------------------------------------------------------------------------------------
 
 
-class Owned(ReplicatedMap):
-    """Tag vip1 is active on node 1, in epoch 5."""
-
-    def may_write(self, tag: str) -> bool:
-        return tag != "vip1" or self.port.node_id == 1
-
-    def epoch_of(self, tag: str) -> int:
-        return 5 if tag == "vip1" else 0
-
-
 def test_only_the_owner_of_a_tag_writes_its_records() -> None:
-    cluster = FakeCluster(lambda: Owned("dialogs", run=AT_ONCE))
+    """M-2: whoever is refused hears who has the tag and what to do."""
+    cluster = users()
+    cluster.activate(1, "vip1")
     cluster[1].put("k", {"a": 1}, tag="vip1")
     cluster.settle()
     writes: list[Callable[[], None]] = [
         lambda: cluster[2].put("k", 2),
-        lambda: cluster[2].put("k", 2, tag="vip2"),
+        lambda: cluster[2].put("k", 2, tag=""),
         lambda: cluster[2].put("new", 2, tag="vip1"),
         lambda: cluster[2].patch("k", {}),
         lambda: cluster[2].delete("k"),
     ]
     for write in writes:
-        with pytest.raises(NotTagOwner, match="vip1' is not active on node 2"):
+        with pytest.raises(NotTagOwner, match=r"active on node 1.*hand the tag over") as refused:
             write()
+        assert (refused.value.tag, refused.value.holder) == ("vip1", 1)
+    with pytest.raises(
+        NotTagOwner, match=r"active nowhere \(nobody has claimed it yet\): activate"
+    ):
+        cluster[2].put("new", 2, tag="vip2")
+    cluster.activate(2, "vip2")
     cluster[2].put("other", 2, tag="vip2")
     cluster[1].put("k", 3)
     cluster.settle()
@@ -219,19 +217,27 @@ def test_only_the_owner_of_a_tag_writes_its_records() -> None:
     )
 
 
-def test_the_owner_may_take_a_record_out_of_a_tag() -> None:
-    """Its epoch stays, or the record under the tag would win everywhere else."""
-    cluster = FakeCluster(lambda: Owned("dialogs", run=AT_ONCE))
+def test_a_record_gets_another_tag_only_where_both_are_active() -> None:
+    """M-2. It moves everywhere, whatever numbers the epochs of the two tags have."""
+    cluster = users()
+    for _ in range(3):
+        cluster.activate(1, "vip1")
     cluster[1].put("k", 1, tag="vip1")
+    cluster.activate(2, "vip2")
+    with pytest.raises(NotTagOwner, match="'vip2' is active on node 2"):
+        cluster[1].put("k", 2, tag="vip2")
+    cluster.activate(1, "vip2")
     cluster.settle()
-    cluster[1].put("k", 2, tag="")
-    cluster.settle()
-    assert same_everywhere(cluster) == {"k": 2}
-    assert {s.tag for s in cluster[3].sections([])} == {""}
+    for tag in ("vip2", "vip1", "", "vip2"):
+        cluster[1].put("k", tag, tag=tag)
+        cluster.settle()
+        assert same_everywhere(cluster) == {"k": tag}
+        assert {s.tag for s in cluster[3].sections([])} == {tag}
 
 
-def test_a_write_under_a_newer_epoch_wins_whatever_the_clocks_say() -> None:
-    cluster = FakeCluster(lambda: Owned("dialogs", run=AT_ONCE))
+def test_a_record_under_a_tag_wins_whatever_the_clocks_say() -> None:
+    cluster = users()
+    cluster.activate(1, "vip1")
     cluster.ports[NodeId(2)].skew_s = 3600.0
     cluster.cut(1, 2)
     cluster[2].put("k", "no owner")

@@ -16,9 +16,11 @@ from tagmesh.capabilities.records import (
     read_head,
     tombstone,
 )
-from tagmesh.capabilities.table import MAX_UNSUMMED, Table
+from tagmesh.capabilities.table import MAX_UNSUMMED, Table, read_items
+from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import Section
 from tagmesh.protocol.sync_pieces import digest_of, sum_of
+from tagmesh.protocol.tag_words import Epoch
 
 NOW_MS = 1_000_000
 
@@ -30,11 +32,14 @@ def made(
     node: int = 1,
     epoch: int = 0,
     tag: str = "",
+    moves: int = 0,
     expires_ms: int = 0,
     value: object = "v",
 ) -> bytes:
+    """With a tag also with an epoch, of node 1."""
+    under = Epoch(epoch, NodeId(1), 50) if tag else None
     return pack_record(
-        Head(pack_key(key), tag, epoch, counter, node, expires_ms, False), pack_value(value)
+        Head(pack_key(key), tag, moves, under, counter, node, expires_ms, False), pack_value(value)
     )
 
 
@@ -64,11 +69,14 @@ ORDERED = [
     made(counter=1, node=2, value="w"),
     dead(made(counter=1, node=2)),
     made(counter=2, node=1),
-    made(counter=1, node=1, epoch=1),
-    dead(made(counter=2, node=1, epoch=1), 10**12),
-    dead(made(counter=2, node=1, epoch=1), 10**12 + 1),
+    made(counter=1, node=1, epoch=1, tag="a"),
+    dead(made(counter=2, node=1, epoch=1, tag="a"), 10**12),
+    dead(made(counter=2, node=1, epoch=1, tag="a"), 10**12 + 1),
+    made(counter=1, node=1, epoch=2, tag="a"),
+    made(counter=1, node=1, epoch=1, tag="b", moves=1),
+    made(counter=2, node=1, moves=2),
 ]
-"""Of any two the later one stays: epoch, counter, node, deletion, bytes."""
+"""Of any two the later one stays: moves, epoch, counter, node, deletion, bytes."""
 
 
 @pytest.mark.parametrize("newer", range(1, len(ORDERED)))
@@ -92,8 +100,8 @@ def test_merging_says_which_keys_changed() -> None:
 def test_a_newer_record_with_another_tag_moves_the_key() -> None:
     table = Table()
     table.merge([made(counter=1, tag="vip1")])
-    table.merge([made(counter=2, tag="vip2")])
-    table.merge([made(counter=1, tag="vip1")])
+    table.merge([made(counter=2, tag="vip2", moves=1)])
+    table.merge([made(counter=3, tag="vip1", epoch=9)])
     assert [section.tag for section in table.sections([])] == ["vip2"]
     assert table.section("vip1", bucket_of(pack_key("k"))) == []
     assert table.size == 1
@@ -129,35 +137,47 @@ BROKEN = {
     "nothing": b"",
     "not whole": made()[:-1],
     "a key that is none": made().replace(pack_key("k"), b"\xa1\xff"),
-    "node 0": made(node=1).replace(b"\x00\x01\x01\x00\xc2", b"\x00\x01\x00\x00\xc2"),
+    "node 0": made(node=1).replace(b"\xc0\x01\x01\x00\xc2", b"\xc0\x01\x00\x00\xc2"),
     "a counter without successors": made(counter=2**62 + 1),
     "another tag": made(tag="vip2"),
+    "a tag and no epoch": pack_record(
+        Head(pack_key("k"), "vip1", 0, None, 1, 1, 0, False), pack_value("v")
+    ),
     "deeper than anybody reads": made()[:-2] + b"\x91" * 60_000 + b"\xc0",
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_is_handed_back_and_the_rest_taken(what: str) -> None:
-    table = Table()
     good = made("good", tag="vip1")
-    changed, broken = table.merge([BROKEN[what], good], tag="vip1")
-    assert changed == [pack_key("good")]
+    heads, items, broken = read_items([BROKEN[what], good], tag="vip1")
+    assert (heads, items) == ([read_head(good)], [good])
     assert [item for item, _ in broken] == [BROKEN[what]]
     assert broken[0][1]
-    assert everything(table) == [good]
+
+
+def test_an_epoch_without_a_tag_is_broken() -> None:
+    odd = pack_record(
+        Head(pack_key("k"), "", 0, Epoch(1, NodeId(1), 50), 1, 1, 0, False), pack_value("v")
+    )
+    table = Table()
+    changed, broken = table.merge([odd, made("good")])
+    assert changed == [pack_key("good")]
+    assert broken == [(odd, "a record of tag '' under epoch 1 of node 1")]
+    assert everything(table) == [made("good")]
 
 
 def test_expired_records_become_tombstones_and_those_are_forgotten_later() -> None:
     table = Table()
     item = made(expires_ms=NOW_MS, value="secret")
     table.merge([item, made("other")])
-    assert table.expire(NOW_MS - 1, 10) == []
-    assert table.expire(NOW_MS + 1000, 10) == [pack_key("k")]
+    assert table.expire(NOW_MS - 1, 10) == ([], False)
+    assert table.expire(NOW_MS + 1000, 10) == ([pack_key("k")], False)
     kept = table.get(pack_key("k"))
     assert kept == dead(item, NOW_MS + TOMBSTONE_S * 1000)
     assert (table.size, table.dead) == (2, 1)
     assert table.merge([item]) == ([], []), "the record itself cannot come back"
-    assert table.expire(NOW_MS + TOMBSTONE_S * 1000 + 1000, 10) == [pack_key("k")]
+    assert table.expire(NOW_MS + TOMBSTONE_S * 1000 + 1000, 10) == ([pack_key("k")], False)
     assert (table.size, table.dead) == (1, 0)
     assert table.sections([]) == reckoned(table)
 
@@ -165,14 +185,20 @@ def test_expired_records_become_tombstones_and_those_are_forgotten_later() -> No
 def test_what_expired_long_ago_leaves_no_tombstone() -> None:
     table = Table()
     table.merge([made(expires_ms=1)])
-    assert table.expire(10**12, 10) == [pack_key("k")]
+    assert table.expire(10**12, 10) == ([pack_key("k")], False)
     assert table.size == 0
 
 
 def test_expiring_is_done_in_portions() -> None:
     table = Table()
     table.merge([made(str(number), expires_ms=NOW_MS) for number in range(10)])
-    assert [len(table.expire(NOW_MS + 1000, 4)) for _ in range(4)] == [4, 4, 2, 0]
+    told = [table.expire(NOW_MS + 1000, 4) for _ in range(4)]
+    assert [(len(keys), more) for keys, more in told] == [
+        (4, True),
+        (4, True),
+        (2, False),
+        (0, False),
+    ]
 
 
 def test_a_record_written_again_lives_as_long_as_it_says_now() -> None:
@@ -180,7 +206,7 @@ def test_a_record_written_again_lives_as_long_as_it_says_now() -> None:
     table.merge([made(expires_ms=NOW_MS)])
     table.merge([made(counter=2, expires_ms=NOW_MS + 60_000)])
     table.merge([made(counter=3)])
-    assert table.expire(10**12, 10) == []
+    assert table.expire(10**12, 10) == ([], False)
     assert table.size == 1
 
 
@@ -190,6 +216,8 @@ ITEMS = st.builds(
     st.integers(0, 5),
     node=st.integers(1, 2),
     tag=st.sampled_from(["", "vip1"]),
+    epoch=st.integers(1, 2),
+    moves=st.integers(0, 1),
     expires_ms=st.sampled_from([0, NOW_MS]),
 )
 

@@ -203,9 +203,9 @@ class Net:
                 self.flying += [(node.id, n, written) for n in self.ids if n != node.id]
 
     def _written(self, node: Node, written: Written) -> None:
-        let_in, effects = node.table.wrote(written.source, "vip", written.epoch)
+        refusal, effects = node.table.wrote(written.source, "vip", written.epoch)
         self.perform(node, effects)
-        if let_in:
+        if not refusal:
             assert node.let_in is None or node.let_in <= written.epoch.rank, "an older epoch"
             node.let_in = written.epoch.rank
 

@@ -81,5 +81,5 @@ def test_the_kinds_of_events() -> None:
     assert [event.value for event in Event] == [
         "node_up", "node_down", "link_changed", "route_changed", "join_refused", "roster_changed",
         "capability_changed", "sync_started", "sync_progress", "sync_done", "sync_failed",
-        "repaired", "synced_without_data", "tag_changed",
+        "repaired", "synced_without_data", "tag_changed", "write_refused",
     ]  # fmt: skip

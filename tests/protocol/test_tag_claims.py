@@ -11,9 +11,9 @@ from tagmesh.protocol.effects import Count, Effect, RefreshRoster, SendTo
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import Digest
-from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS, MAX_LEAP, ClaimTable
+from tagmesh.protocol.tag_claims import MAX_ENDED, MAX_KNOWN_TAGS, MAX_LEAP, ClaimTable
 from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims
-from tagmesh.protocol.tag_words import ClaimHeard, Epoch, NumberHeard
+from tagmesh.protocol.tag_words import ClaimHeard, Epoch, NumberHeard, epoch_of
 from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, claim, kinds, me
 
 FOUR, STRANGER = NodeId(4), NodeId(9)
@@ -165,22 +165,76 @@ def test_what_is_written_under_an_epoch_is_as_good_as_its_claim() -> None:
     """H-24: it may come before the claim; from then on nothing older is let in."""
     node = table(2, 3)
     assert heard(node, 2, claim(3))
-    assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == (True, [])
-    let_in, effects = node.wrote(me(3), "vip", Epoch(4, THREE, 40))
+    assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == ("", [])
+    refusal, effects = node.wrote(me(3), "vip", Epoch(4, THREE, 40))
     made = claim(4, 3, priority=40, reason="writes")
-    assert (let_in, effects[0], told(effects)) == (True, ClaimHeard(made), [(2, [made])])
-    assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == (False, [Count("H-24")])
+    assert (refusal, effects[0], told(effects)) == ("", ClaimHeard(made), [(2, [made])])
+    late = node.wrote(me(2), "vip", Epoch(3, TWO, 50))
+    assert late == ("epoch 3 of node 2 is over: 4 of node 3 is known", [Count("H-24")])
     assert heard(node, 3, claim(4, 3, priority=40, reason="asked")) == []
     heard(node, 3, claim(4, 3, priority=40, released=True))
-    assert node.wrote(me(3), "vip", Epoch(4, THREE, 40))[0], "written before it was given up"
+    assert node.wrote(me(3), "vip", Epoch(4, THREE, 40)) == ("", []), (
+        "written before it was given up"
+    )
 
 
 def test_nobody_writes_under_the_epoch_of_another_or_one_that_cannot_be() -> None:
     node = table(2, 3)
-    assert node.wrote(me(2), "vip", Epoch(4, THREE, 50)) == (False, [Count("H-24")])
-    assert node.wrote(me(2), "vip", Epoch(MAX_LEAP + 1, TWO, 50)) == (False, [Count("W15")])
-    assert not node.wrote(me(9), "vip", Epoch(4, STRANGER, 50))[0]
+    of_another = node.wrote(me(2), "vip", Epoch(4, THREE, 50))
+    assert of_another == ("node 2 writes under epoch 4 of node 3", [Count("H-24")])
+    for writer, epoch in ((2, Epoch(MAX_LEAP + 1, TWO, 50)), (9, Epoch(4, STRANGER, 50))):
+        refusal, effects = node.wrote(me(writer), "vip", epoch)
+        assert (refusal, effects[0]) == (
+            f"a claim of epoch {epoch} counts for nothing here",
+            Count("W15"),
+        )
     assert node.claims == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        (claim(3, 2, released=True), claim(4, 3), True),
+        (claim(3, 2), claim(4, 2), True),
+        (claim(3, 2), claim(4, 3), False),
+        (claim(3, 2), claim(4, 2, life=LIFE + 1), False),
+    ],
+    ids=["released", "activated again", "taken", "restarted"],
+)
+def test_what_was_written_before_an_epoch_was_ended_in_order_still_counts(
+    first: Claim, second: Claim, counts: bool
+) -> None:
+    """H-25: nothing that was acknowledged is lost by a hand-over, also where the tag goes to."""
+    node = table(2, 3)
+    heard(node, 2, first)
+    heard(node, 2, second)
+    late = node.wrote(me(2), "vip", epoch_of(first), mine=Epoch(4, ONE, 99))
+    assert (late == ("", [])) == counts
+    heard(node, 3, claim(5, 3))
+    heard(node, 3, claim(6, 2))
+    assert node.wrote(me(2), "vip", epoch_of(first))[0], "there was a taking since"
+
+
+def test_epochs_that_ended_in_order_are_remembered_up_to_a_number() -> None:
+    node = table(2, 3)
+    for number in range(1, MAX_ENDED + 3):
+        heard(node, 2, claim(number, 2))
+    late = [
+        n for n in range(1, MAX_ENDED + 2) if not node.wrote(me(2), "vip", Epoch(n, TWO, 50))[0]
+    ]
+    assert late == list(range(2, MAX_ENDED + 2))
+
+
+def test_nobody_else_writes_under_what_is_active_here() -> None:
+    """K-7; but a later epoch ends mine."""
+    node, mine = table(2, 3), Epoch(5, ONE, 50)
+    for lower in (Epoch(4, TWO, 50), Epoch(5, TWO, 60)):
+        refusal, effects = node.wrote(me(2), "vip", lower, mine)
+        assert (refusal, effects) == (
+            f"epoch {lower} is over: 5 of node 1 is active here",
+            [Count("K-7")],
+        )
+    assert node.wrote(me(2), "vip", Epoch(5, TWO, 40), mine)[0] == ""
 
 
 def test_one_tag_too_many_is_refused_and_counted() -> None:

@@ -13,7 +13,7 @@ from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.tag_claims import ClaimTable
 from tagmesh.protocol.tag_messages import Claim
-from tagmesh.protocol.tag_words import ClaimHeard, Epoch, Owner, TagState
+from tagmesh.protocol.tag_words import ClaimHeard, TagState
 from tagmesh.protocol.tags import TagRules
 from tests.protocol.tag_net import Net
 
@@ -126,8 +126,8 @@ def test_the_rule_of_opensips_fails_this_test() -> None:
 class LetsEverythingIn(ClaimTable):
     """A defect: no fence."""
 
-    def wrote(self, source: Owner, tag: str, epoch: Epoch) -> tuple[bool, list[Effect]]:
-        return True, []
+    def wrote(self, *_words: object) -> tuple[str, list[Effect]]:
+        return "", []
 
 
 def older_writes_let_in(kind: type[ClaimTable]) -> int:

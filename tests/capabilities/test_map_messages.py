@@ -1,0 +1,31 @@
+"""What the copies of a map tell each other: read back as it was, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tagmesh.capabilities.map_messages import Vouched, read_message
+from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.tag_words import Epoch
+
+VOUCHED = Vouched(Epoch(3, NodeId(2), 50), b"item")
+
+
+def carried(message: Any) -> Any:
+    """As it comes out of a batch."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+
+
+def test_a_message_comes_back_as_it_was() -> None:
+    assert read_message(carried(VOUCHED)) == VOUCHED
+
+
+@pytest.mark.parametrize(
+    "message", [None, 1, "x", {}, [], [0], [1], [1, [3, 0, 50], b""], [1, [3, 2], b""]]
+)
+def test_anything_else_is_refused(message: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        read_message(carried(message))
