@@ -136,7 +136,7 @@ def items(count: int, value: object = VALUE) -> Iterator[bytes]:
     """Packed records of another node."""
     for number in range(count):
         key = pack_key(f"user-{number:07d}")
-        yield pack_record(Head(key, "", 0, None, 1 + number, TWO, 0, False), pack_value(value))
+        yield pack_record(Head(key, "", None, 1 + number, TWO, 0, False), pack_value(value))
 
 
 def _run(records: int) -> dict[str, float]:

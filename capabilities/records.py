@@ -1,17 +1,16 @@
 """A record of a replicated map: its bytes, its version, and which of two is the newer (M-1).
 
-A record is one msgpack array ``[key, tag, moves, epoch, counter, node, expires_ms, deleted,
-value]``. The same bytes are stored, sent, synchronised, hashed and written behind, so nothing is
-packed twice; the value at the end is not looked at before somebody reads it. A tombstone has no
-value.
+A record is one msgpack array ``[key, tag, era, counter, node, expires_ms, deleted, value]``. The
+same bytes are stored, sent, synchronised, hashed and written behind, so nothing is packed twice;
+the value at the end is not looked at before somebody reads it. A tombstone has no value.
 
 Versions are (moves, epoch, counter, node), the larger one wins, whatever order they arrive in. The
 counter is a hybrid logical clock: above every counter seen, and at least the writer's wall clock in
 microseconds. So a write that knew of another one beats it whatever the clocks say, and of two
 writes that knew nothing of each other the later one wins as far as clocks agree. The epoch is the
-one of the tag under which it was written, nil without one: who has the tag later beats whoever had
-it before, whatever their clocks say. Epochs of different tags have nothing to do with each other,
-so a record that gets another tag counts how often its key has been moved.
+one of the tag under which it was written: who has the tag later beats whoever had it before,
+whatever their clocks say. Epochs of different tags have nothing to do with each other, so a record
+counts how often its key has been moved to another tag. Both make its era; most have none.
 
 Expiry is part of the record: when ``expires_ms`` has passed nobody reads it any more, and it
 becomes a tombstone: of one without a tag at every node by itself, everywhere the same one; one with
@@ -51,16 +50,22 @@ NO_EPOCH = (-1, 0, 0)
 """Below the rank of every epoch."""
 
 
+class Era(msgspec.Struct, frozen=True, array_like=True):
+    """Of a record that has a tag, or once had another one."""
+
+    moves: Counter
+    """How often the key has got another tag, or lost one."""
+    epoch: Epoch | None
+    """Of its tag, when it was written; None without a tag."""
+
+
 class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Everything of a record but its value."""
 
     key: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_KEY_BYTES)]
     """Packed."""
     tag: Tag
-    moves: Counter
-    """How often the key has got another tag, or lost one."""
-    epoch: Epoch | None
-    """Of its tag, when it was written; None without a tag."""
+    era: Era | None
     counter: Counter
     node: Id
     """Who wrote it."""
@@ -69,11 +74,18 @@ class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
     deleted: bool
 
     @property
+    def epoch(self) -> Epoch | None:
+        """Of its tag, when it was written; None without a tag."""
+        return self.era.epoch if self.era is not None else None
+
+    @property
     def version(self) -> Version:
         """Orders the records of a key."""
-        epoch = self.epoch
-        rank = NO_EPOCH if epoch is None else epoch.rank
-        return self.moves, rank, self.counter, self.node
+        era = self.era
+        if era is None:
+            return 0, NO_EPOCH, self.counter, self.node
+        rank = NO_EPOCH if era.epoch is None else era.epoch.rank
+        return era.moves, rank, self.counter, self.node
 
     def lives(self, now_ms: int) -> bool:
         """Whether readers see it."""
@@ -91,8 +103,8 @@ read_head = msgspec.msgpack.Decoder(Head).decode
 """The head of a packed record. Raises one of `UNREADABLE`; the value is skipped."""
 read_any = msgspec.msgpack.Decoder().decode
 _read_record = msgspec.msgpack.Decoder(Record).decode
-_ARRAY_OF_NINE = b"\x99"
-"""A record; a head alone is an array of eight."""
+_ARRAY_OF_EIGHT = b"\x98"
+"""A record; a head alone is an array of seven."""
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What reading somebody else's bytes may raise; a `msgspec.ValidationError` is a DecodeError."""
 
@@ -125,7 +137,7 @@ def pack_record(head: Head, value: bytes) -> bytes:
 
     Put together from its parts: what the encoder makes keeps a quarter of its memory in reserve.
     """
-    item = b"".join((_ARRAY_OF_NINE, _pack(head)[1:], value))
+    item = b"".join((_ARRAY_OF_EIGHT, _pack(head)[1:], value))
     if len(item) > MAX_RECORD_BYTES:
         raise Misuse(
             f"a record of {len(item)} bytes is longer than {MAX_RECORD_BYTES}: split the value"
@@ -144,8 +156,7 @@ def tombstone(head: Head, expires_ms: int) -> bytes:
         Head(
             head.key,
             head.tag,
-            head.moves,
-            head.epoch,
+            head.era,
             head.counter,
             head.node,
             expires_ms,

@@ -89,7 +89,7 @@ class Replica(KeyedCapability):
         if len(records) < len(messages):
             for message in messages:
                 if type(message) is not bytes:
-                    broken += self._hear(message, source)
+                    broken += self._hear_other(message, source)
         if broken:
             raise PeerViolation(
                 f"{len(broken)} of {len(messages)} messages are none of a map: {broken[0][1]}"
@@ -241,7 +241,7 @@ class Replica(KeyedCapability):
             may[tag, epoch, writer] = fine
         return may
 
-    def _hear(self, message: Any, source: NodeId) -> Broken:
+    def _hear_other(self, message: Any, source: NodeId) -> Broken:
         """A message that is no record; what is broken."""
         try:
             heard = read_message(message)

@@ -18,6 +18,7 @@ from .background import Run
 from .observers import OnChange
 from .records import (
     TOMBSTONE_S,
+    Era,
     Head,
     Key,
     pack_key,
@@ -204,7 +205,7 @@ class ReplicatedMap(Replica):
         if before is not None:
             if tag is None:
                 tag = before.tag
-            moves = before.moves
+            moves = before.era.moves if before.era is not None else 0
             if tag != before.tag:
                 moves += 1
                 self._epoch_to_write(port, before.tag)
@@ -213,7 +214,8 @@ class ReplicatedMap(Replica):
         counter = int(wall_s * 1_000_000)
         if counter <= newest:
             counter = newest + 1
-        return Head(key, tag, moves, epoch, counter, port.node_id, expires_ms, False)
+        era = Era(moves, epoch) if tag or moves else None
+        return Head(key, tag, era, counter, port.node_id, expires_ms, False)
 
     def _epoch_to_write(self, port: Port, tag: str) -> Epoch | None:
         """Under which epoch records of a tag are written here; raises unless they may be (M-2)."""

@@ -159,10 +159,7 @@ class Table:
                     continue
                 before = read_head(old)
                 if _order(head, item) < _order(before, old) and not (
-                    vouched is not None
-                    and before.tag == tag
-                    and before.epoch is not None
-                    and before.epoch.rank < vouched
+                    vouched is not None and before.tag == tag and before.version[1] < vouched
                 ):
                     continue
                 if before.tag == tag:
@@ -260,7 +257,7 @@ def read_items(
         kinds = {type(read_any(head.key)) for head in heads}
     except UNREADABLE:
         return _sift(items, tag)
-    odd = [head for head in heads if (head.epoch is None) == (head.tag != "")]
+    odd = [head for head in heads if (head.era is None) == (head.tag != "")]
     if odd or not kinds <= PLAIN_KEYS or (tag is not None and {h.tag for h in heads} - {tag}):
         return _sift(items, tag)
     return heads, items, []

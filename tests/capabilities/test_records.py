@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tagmesh.capabilities.records import (
     MAX_KEY_BYTES,
     MAX_RECORD_BYTES,
+    Era,
     Head,
     Key,
     bucket_of,
@@ -35,7 +36,7 @@ KEYS = st.recursive(SIMPLE_KEYS, lambda inner: st.lists(inner, max_size=3).map(t
 
 
 def head(expires_ms: int = 0) -> Head:
-    return Head(pack_key("k"), "vip1", 0, EPOCH, 17, 2, expires_ms, False)
+    return Head(pack_key("k"), "vip1", Era(0, EPOCH), 17, 2, expires_ms, False)
 
 
 def record(value: Any) -> bytes:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tagmesh.capabilities.records import (
     TOMBSTONE_S,
+    Era,
     Head,
     bucket_of,
     pack_key,
@@ -37,9 +38,9 @@ def made(
     value: object = "v",
 ) -> bytes:
     """With a tag also with an epoch, of node 1."""
-    under = Epoch(epoch, NodeId(1), 50) if tag else None
+    under = Era(moves, Epoch(epoch, NodeId(1), 50) if tag else None) if tag or moves else None
     return pack_record(
-        Head(pack_key(key), tag, moves, under, counter, node, expires_ms, False), pack_value(value)
+        Head(pack_key(key), tag, under, counter, node, expires_ms, False), pack_value(value)
     )
 
 
@@ -141,7 +142,7 @@ BROKEN = {
     "a counter without successors": made(counter=2**62 + 1),
     "another tag": made(tag="vip2"),
     "a tag and no epoch": pack_record(
-        Head(pack_key("k"), "vip1", 0, None, 1, 1, 0, False), pack_value("v")
+        Head(pack_key("k"), "vip1", None, 1, 1, 0, False), pack_value("v")
     ),
     "deeper than anybody reads": made()[:-2] + b"\x91" * 60_000 + b"\xc0",
 }
@@ -158,7 +159,7 @@ def test_what_is_broken_is_handed_back_and_the_rest_taken(what: str) -> None:
 
 def test_an_epoch_without_a_tag_is_broken() -> None:
     odd = pack_record(
-        Head(pack_key("k"), "", 0, Epoch(1, NodeId(1), 50), 1, 1, 0, False), pack_value("v")
+        Head(pack_key("k"), "", Era(0, Epoch(1, NodeId(1), 50)), 1, 1, 0, False), pack_value("v")
     )
     table = Table()
     changed, broken = table.merge([odd, made("good")])
