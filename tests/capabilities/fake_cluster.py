@@ -152,7 +152,8 @@ class FakeCluster(Generic[C]):
             self.ports[node].claims.restore(before.claims.claims)  # they are stored
         capability.port = self.ports[node]
         self.capabilities[node] = capability
-        self.lives[node] = int((WALL_S + self.now_s) * 1e6) + node
+        life = int((WALL_S + self.now_s) * 1e6) + node
+        self.lives[node] = max(life, self.lives.get(node, 0) + 1)
 
     def restart(self, node: int) -> None:
         """It dies, with all it had and had under way, and comes back empty."""
