@@ -22,6 +22,7 @@ from ..protocol.contract import (
 from ..protocol.identity import NodeId
 from ..protocol.messages import U63, Packets
 from ..protocol.payloads import BadPayloads, unpack_payloads
+from ..protocol.tag_words import Epoch
 from .worker import attempt
 
 if TYPE_CHECKING:
@@ -99,11 +100,19 @@ class Application:
         capability = self.capability
         for piece in pieces:
             if isinstance(capability, KeyedCapability):
-                for item, error in capability.take_items(piece.tag, piece.records):
+                epoch = self._vouches(donor, piece.tag)
+                for item, error in capability.take_items(piece.tag, piece.records, epoch=epoch):
                     self.set_aside(donor, "record", item, error)
             else:
                 self._take_one_by_one(piece.records, donor)
         return self.quarantined - before
+
+    def _vouches(self, donor: NodeId, tag: str) -> Epoch | None:
+        """The epoch under which a donor has a tag; None = it has it not."""
+        if not tag:
+            return None
+        stands = self.capability.port.tag(tag)
+        return stands.epoch if stands.holder == donor else None
 
     def _take_one_by_one(self, records: Sequence[msgspec.Raw], donor: NodeId) -> None:
         for record in records:

@@ -135,8 +135,7 @@ class Replica(KeyedCapability):
         if tag:
             stands = self.port.tag(tag)
             if stands.active and not forced:
-                self.port.refused("K-7", tag, "a sync brings what is active here", len(good))
-                return broken
+                heads, good = self._lacking(tag, heads, good)
             if epoch is not None:
                 vouched = epoch.rank
                 if stands.epoch is not None and stands.epoch.rank > vouched:
@@ -145,6 +144,22 @@ class Replica(KeyedCapability):
                     return broken
         self._accept(zip(heads, good, strict=True), None, vouched)
         return broken
+
+    def _lacking(
+        self, tag: str, heads: list[Head], items: list[bytes]
+    ) -> tuple[list[Head], list[bytes]]:
+        """Of records of a tag that is active here those whose keys are not here at all: the owner
+        adopts what others have of its tag, and replaces nothing (K-7)."""
+        with self._lock:
+            mine = [self._table.get(head.key) for head in heads]
+        newer = [
+            old is not None and read_head(old).version < head.version
+            for head, old in zip(heads, mine, strict=True)
+        ]
+        if any(newer):
+            self.port.refused("K-7", tag, "a sync brings what is active here", sum(newer))
+        lacking = [old is None for old in mine]
+        return list(compress(heads, lacking)), list(compress(items, lacking))
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
         """See `KeyedCapability.extra_keys`: heads, so with versions. Tombstones are no records

@@ -307,7 +307,7 @@ class KeyedCapability(Capability):
 
         ``epoch``: the donor has the tag under it, so its records replace those that were written
         under earlier ones, newer or not (H-24). None = nobody vouches for them, or there is no tag.
-        Records of a tag that is active here are not taken, unless ``forced`` (K-7).
+        Of a tag that is active here nothing is replaced, unless ``forced`` (K-7).
         """
         raise NotImplementedError
 

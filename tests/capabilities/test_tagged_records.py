@@ -181,16 +181,22 @@ def test_a_sync_from_the_owner_undoes_nothing_that_the_owner_wrote_since() -> No
     assert contents(cluster[3]) == {"k": "newer"}
 
 
-def test_a_sync_brings_nothing_to_where_the_tag_is_active_unless_it_is_forced() -> None:
-    """K-7, as a second line: sessions do not ask for it."""
+def test_a_sync_replaces_nothing_where_the_tag_is_active_unless_it_is_forced() -> None:
+    """K-7. What the owner lacks altogether it adopts: better a record too many than one lost."""
     cluster = owned(4)
     cluster.cut(1, 4)
     cluster[1].put("k", "newer")
+    cluster[1].put("other", "of 1", tag="vip")
     cluster.settle()
     cluster.activate(4, "vip")
     cluster.sync(joiner=4, donor=2)
-    assert contents(cluster[4]) == {"k": "of 1"}
+    assert contents(cluster[4]) == {"k": "of 1", "other": "of 1"}
     assert refusals(cluster, 4) == [("K-7", 1, None)]
+    cluster.sync(joiner=4, donor=2)
+    cluster[4].delete("other")
+    cluster.cut(2, 4)
+    cluster.sync(joiner=4, donor=2)
+    assert contents(cluster[4]) == {"k": "of 1"}, "what it deleted it does not lack"
     items = [msgspec.Raw(i) for i in [cluster[2]._item(pack_key("k"))] if i is not None]
     cluster[4].take_items("vip", items, forced=True)
     assert contents(cluster[4]) == {"k": "newer"}
