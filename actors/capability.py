@@ -33,21 +33,18 @@ from ..protocol.messages import (
     SyncAck,
     SyncAnswer,
     SyncEnd,
-    SyncId,
     SyncRequest,
     SyncStop,
     Taken,
 )
 from ..protocol.mirror import MirrorSettings
-from ..protocol.sync_admission import AbortDonor, Admission, Offer, PassOn, StartDonor
+from ..protocol.sync_admission import AbortDonor, PassOn, StartDonor
 from ..protocol.sync_words import SendRouted
 from .actor import ClusterActor, ReplyFuture, soonest
 from .application import Delivery
 from .context import Context
-from .donating import DonorActor
 from .flows import Flows
 from .intake import Intake
-from .joining import JoinerActor, here
 from .lane import Bulk, Lane, size_of
 from .mail import (
     BulkArrived,
@@ -71,7 +68,7 @@ from .mail import (
 from .mirroring import Mirroring
 from .registration import Registration
 from .straight import Straight
-from .supervisor import Name
+from .syncing import Syncing
 from .view import View, capability_view
 
 OVERFLOW = "overflow"
@@ -114,18 +111,15 @@ class CapabilityActor(ClusterActor):
             ),
             registration,
             lambda mail: self._tell(self.name, mail),
-            lambda dropped, plan: self._tell(self._joiner, Mirrored(dropped, plan)),
+            lambda dropped, plan: self._tell(self.syncing.joiner, Mirrored(dropped, plan)),
         )
-        self._joiner = ("joiner", cluster, name)
-        self._joining: int | None = None
-        """Number of the session under way, as the rules count."""
-        self._admission = Admission(here(self._view, name), self.settings.max_donor_sessions)
         self._intake = Intake(
             registration,
             max_messages=self.settings.sync_queue_messages,
             max_bytes=self.settings.sync_queue_bytes,
             delivered=lambda lane, size: lane.consumed(cluster, name, size),
         )
+        self.syncing = Syncing(context, registration, self._intake)
         self._answer: Answer | None = None
         if context.runtime.straight:
             registration.shorten(Straight(self, self.flows, self._intake))
@@ -151,16 +145,12 @@ class CapabilityActor(ClusterActor):
 
     def on_stop(self) -> None:
         """The cluster is left, or the node stops."""
-        self._end_sessions()
+        self.syncing.end()
         self.flows.stop()
 
     def on_failure(self, *_exc_info: Any) -> None:
         """A crash: sessions do not outlive their capability's actor."""
-        self._end_sessions()
-
-    def _end_sessions(self) -> None:
-        for name in (self._joiner, *map(self._donor, self._admission.running)):
-            self.context.supervisor.stop_child(name)
+        self.syncing.end()
 
     def on_tick(self, now: float) -> None:
         """Let the rules look at the clock."""
@@ -185,8 +175,7 @@ class CapabilityActor(ClusterActor):
             case SessionOver():
                 self._session_over(message)
             case DonorOver():
-                self._admission.ended(message.session)
-                self.context.supervisor.stop_child(self._donor(message.session))
+                self.syncing.served(message.session)
             case Followed():
                 self.apply(self.rules.adopted(message.view, message.weight, self.now))
             case PositionMoved():
@@ -238,16 +227,8 @@ class CapabilityActor(ClusterActor):
         around = capability_view(view, self.registration.name)
         self.apply(self.rules.view_changed(around, self.now))
         self.registration.divide(around)
-        for name in self._sessions():
+        for name in self.syncing.names():
             self._tell(name, ViewChanged())
-
-    def _donor(self, session: SyncId) -> Name:
-        return ("donor", *self.name[1:], session.joiner, session.incarnation, session.counter)
-
-    def _sessions(self) -> list[Name]:
-        """The actors of the sessions under way."""
-        joining = [self._joiner] if self._joining is not None else []
-        return [*joining, *map(self._donor, self._admission.running)]
 
     # Messages ---------------------------------------------------------------------------------
 
@@ -261,51 +242,26 @@ class CapabilityActor(ClusterActor):
                     continue
             else:
                 # at most a window of chunks is on its way, so they need no credit of the lane
-                self._to_session(bulk)
+                self.syncing.pass_on(bulk)
             lane.consumed(bulk.cluster_id, bulk.capability, size_of(bulk))
         if batches and not self._intake.take(lane, batches):
-            self._tell(self._joiner, EndSession(OVERFLOW))
+            self._tell(self.syncing.joiner, EndSession(OVERFLOW))
 
     def _routed(self, message: Routed) -> None:
         match message:
             case Taken():
                 self.flows.taken(message, self.now)
             case SyncRequest():
-                self._request(message)
+                self.apply(self.syncing.request(message, self.rules.state, self._view))
             case SyncAck() | SyncStop() | SyncAnswer() | SyncEnd():
-                self._to_session(message)
+                self.syncing.pass_on(message)
             case _:
                 self.context.drops["unsupported"] += 1
 
     # Sessions ---------------------------------------------------------------------------------
 
-    def _to_session(self, message: Any) -> None:
-        session: SyncId = message.session
-        mine = session.joiner == self.context.me
-        name = self._joiner if mine else self._donor(session)
-        arrived = RoutedArrived(NodeId(message.source), [message])
-        if not self.context.supervisor.tell(name, arrived):
-            self.context.drops["S-20"] += 1
-
-    def _request(self, request: SyncRequest) -> None:
-        capability = self.registration.capability
-        offer = Offer(
-            state=self.rules.state,
-            version_min=capability.version_min,
-            version_max=capability.version_max,
-            joiner_life=self._view.incarnations.get(NodeId(request.source)),
-        )
-        self.apply(self._admission.request(request, offer))
-
-    def _start_donor(self, start: StartDonor) -> None:
-        name = self._donor(start.request.session)
-        made = (self.context, name, self.registration, start.request, start.version)
-        self.context.supervisor.start_child(name, lambda: DonorActor.start(*made))
-
     def _session_over(self, over: SessionOver) -> None:
-        if over.session == self._joining:  # else there may be another session by now
-            self.context.supervisor.stop_child(self._joiner)
-            self._joined()
+        self.syncing.over(over.session)
         self.apply(self.rules.session_ended(over.session, over.report, self.now))
 
     # Effects ----------------------------------------------------------------------------------
@@ -321,21 +277,19 @@ class CapabilityActor(ClusterActor):
             case TellState():
                 self._notice(lambda: capability.on_state(effect.state, effect.reason))
             case StartSession():
-                self._start_session(effect)
+                self.syncing.start(effect, self.rules.choose)
             case SyncOver():
                 self._sync_over(effect.report)
             case CancelJoining():
-                self.context.supervisor.stop_child(self._joiner)
-                self._joined()
+                self.syncing.over(effect.session)
             case CancelDonating():
-                for session in self._admission.running:
-                    self._tell(self._donor(session), EndSession(effect.reason))
+                self.syncing.stop_serving(effect.reason)
             case StartDonor():
-                self._start_donor(effect)
+                self.syncing.serve(effect)
             case PassOn():
-                self._to_session(effect.request)
+                self.syncing.pass_on(effect.request)
             case AbortDonor():
-                self._tell(self._donor(effect.session), EndSession(effect.reason))
+                self.syncing.stop_serving(effect.reason, effect.session)
             case SendRouted():
                 self.context.send_routed(effect.message)
             case DropWaiting():
@@ -349,24 +303,6 @@ class CapabilityActor(ClusterActor):
                 self.context.drops[effect.rule] += 1
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
-
-    def _start_session(self, start: StartSession) -> None:
-        assert self._joining is None, "one session at a time"
-        self._joining = start.session
-        self._intake.holding = not self.registration.capability.versioned
-        self.context.supervisor.start_child(
-            self._joiner,
-            lambda: JoinerActor.start(
-                self.context, self.registration, start.session, start.wish, self.rules.choose
-            ),
-        )
-
-    def _joined(self) -> None:
-        """No session of ours is under way."""
-        self._joining = None
-        self.registration.progress = None
-        self._intake.holding = False
-        self._intake.release()
 
     def _sync_over(self, report: SyncReport) -> None:
         self.registration.last_report = report

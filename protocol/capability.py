@@ -38,38 +38,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from .capability_told import Told
+from .capability_base import DISABLED, OK, CapabilityBase
 from .capability_words import (
     Answer,
-    CancelDonating,
     CancelJoining,
     DropWaiting,
     Policy,
-    RequestAnswered,
     StartSession,
-    StateChanged,
     SyncOver,
     SyncWish,
-    TellState,
     Trigger,
 )
 from .contract import SyncReport
 from .donors import CapabilityView, Verdict
-from .effects import Announce, Count, Effect
+from .effects import Count, Effect
 from .events import Event
-from .fallback import LACKING, WANTING, Declaration, Fallback
+from .fallback import LACKING, WANTING, Declaration
 from .identity import NodeId
-from .messages import CapabilityState, CapState
-from .rounds import Rounds
+from .messages import CapState
 from .sync_words import Candidate, Why
-from .verifying import Comparison, Verifying
+from .verifying import Comparison
 
-DISABLED, UNSYNCED, PENDING = CapState.DISABLED, CapState.UNSYNCED, CapState.PENDING
-SYNCING, OK, DEGRADED = CapState.SYNCING, CapState.OK, CapState.DEGRADED
+UNSYNCED, PENDING = CapState.UNSYNCED, CapState.PENDING
+SYNCING, DEGRADED = CapState.SYNCING, CapState.DEGRADED
 EVERYTHING = SyncWish()
 
 
-class CapabilityRules:
+class CapabilityRules(CapabilityBase):
     """The machine of the table above; begins DISABLED. Times are seconds of a monotonic clock."""
 
     def __init__(
@@ -86,33 +81,10 @@ class CapabilityRules:
         ``starts``: machines of this capability that this life of the node has had before, so that
         no session and no generation has a number twice.
         """
-        self.policy = policy
-        self.state = DISABLED
-        self.deadline: float | None = None
-        """When `tick` wants to be called; None = only a change around can change anything."""
-        wants = policy.wants
-        self.rounds = Rounds(wants, view, draw)
-        self._told = Told(name, wants, position, starts << 32)
+        super().__init__(name, policy, view, draw, position, starts)
         self._began_with = 0
         """Position when it was switched on: what it has of its own."""
-        self._was_ok = False
-        """Since it was switched on."""
         self._wish: SyncWish | None = None
-        self._session: int | None = None
-        self._sessions = starts << 32
-        self._verifying = Verifying(policy.verify_interval_s, draw)
-        self._fallback = Fallback(
-            wants=wants,
-            interval_s=policy.seed_fallback_interval_s,
-            quorum_share=policy.quorum_share,
-            newest_decides=policy.newest_decides,
-        )
-        self._effects: list[Effect] = []
-
-    @property
-    def published(self) -> CapabilityState:
-        """What the other nodes are told."""
-        return self._told.published
 
     # What happens -------------------------------------------------------------------------
 
@@ -141,15 +113,6 @@ class CapabilityRules:
         if self._compares:
             return self._fire(Trigger.COMPARED, now, report)
         return self._fire(Trigger.DONE if report.ok else Trigger.FAILED, now, report)
-
-    def moved(self, now: float) -> list[Effect]:
-        """The data has another position, see `Capability.position`."""
-        return self._flush(now)
-
-    def adopted(self, view: int, weight: int, now: float) -> list[Effect]:
-        """This partition view is followed: what was lost by it, was let go (P-3)."""
-        self._told.view, self._told.weight = view, weight
-        return self._flush(now)
 
     def tick(self, now: float) -> list[Effect]:
         """The deadline passed."""
@@ -292,32 +255,6 @@ class CapabilityRules:
         self.rounds.begin()
         self._end(report)
 
-    def _end(self, report: SyncReport) -> None:
-        """Tell the application, and everybody who listens to events."""
-        self._effects.append(SyncOver(report))
-        if report.ok:
-            text = f"{report.items} records in {report.seconds:.3g} s"
-            self._announce(Event.SYNC_DONE, text, report.donor)
-        else:
-            self._announce(Event.SYNC_FAILED, report.reason, report.donor)
-
-    def _become_ok(self, reason: str) -> None:
-        self._was_ok = True
-        self._told.generation += 1
-        self._enter(OK, reason)
-
-    def _enter(self, state: CapState, reason: str) -> None:
-        self.state = state
-        self.rounds.serving = state is OK
-        self._told.because(reason)
-
-    def _answer(self, answer: Answer) -> None:
-        self._effects.append(RequestAnswered(answer))
-
-    def _announce(self, kind: Event, cause: str, node: NodeId | None = None) -> None:
-        name = self.published.name
-        self._effects.append(Announce(kind=kind, node_id=node, cause=cause, capability=name))
-
     # The frame around every input -------------------------------------------------------------
 
     def _fire(self, trigger: Trigger, now: float, *word: object) -> list[Effect]:
@@ -339,43 +276,6 @@ class CapabilityRules:
         if self._session is None and (comparison := self._verifying.due(now)):
             self.TABLE[self.state, Trigger.COMPARE](self, now, comparison)
         return self._flush(now)
-
-    def _flush(self, now: float) -> list[Effect]:
-        """The effects of one input: first what peers and application hear of the state."""
-        effects, self._effects = self._effects, []
-        before = self.published
-        if self._told.publish(self._said(now), now):
-            effects = [*self._changes(before), *effects]
-        waits = [self.rounds.retry_at, self._fallback.deadline, self._told.deadline(self.state)]
-        if self._session is None:
-            waits.append(self._verifying.deadline)
-        self.deadline = min((at for at in waits if at is not None), default=None)
-        return effects
-
-    def _said(self, now: float) -> CapabilityState:
-        """What is to be published now."""
-        without_data = self.state is OK and self.rounds.without_data
-        return self._told.said(self.state, now, without_data=without_data)
-
-    def _changes(self, before: CapabilityState) -> list[Effect]:
-        after = self.published
-        effects: list[Effect] = [StateChanged(after)]
-        if after.state is before.state:
-            return effects
-        if before.state is OK:
-            over = Why.DISABLED if after.state is DISABLED else Why.NOT_OK
-            effects.append(CancelDonating(over))
-        return [
-            *effects,
-            TellState(after.state, after.reason),
-            Announce(
-                kind=Event.CAPABILITY_CHANGED,
-                before=before.state.name.lower(),
-                after=after.state.name.lower(),
-                cause=after.reason,
-                capability=after.name,
-            ),
-        ]
 
     TABLE: ClassVar[Mapping[tuple[CapState, Trigger], Callable[..., None]]] = {
         (DISABLED, Trigger.ENABLE): _switch_on,
