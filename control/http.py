@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import ipaddress
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import flask
 import gevent.socket
 import msgspec
 from gevent.pywsgi import WSGIHandler, WSGIServer
-from gevent.threadpool import ThreadPool
 from werkzeug.exceptions import (
     Forbidden,
     HTTPException,
@@ -37,7 +35,7 @@ from werkzeug.exceptions import (
 from ..protocol.errors import Misuse
 from ..protocol.status import Status
 from . import mi
-from .commands import COMMANDS
+from .asking import Asking
 from .port import NodePort
 
 MAX_CONNECTIONS = 128
@@ -45,13 +43,9 @@ IDLE_TIMEOUT_S = 15.0
 """A connection that neither sends nor takes a byte for so long is closed."""
 STOP_TIMEOUT_S = 0.5
 """How long requests under way may take to end when the server stops."""
-QUICK_WORKERS = 2
-WAITING_WORKERS = 8
-"""Calls that wait for other nodes at the same time; more of them queue, other requests do not."""
 MAX_LOGGED_CHARS = 128
 
 _log = logging.getLogger("tagmesh.http")
-_Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,32 +56,10 @@ class _Snapshot:
     error: str = ""
 
 
-class _Node:
-    """Calls the node in worker threads, so that the hub never waits for it.
-
-    It makes no difference whether the node runs in this hub, in another thread's hub or not under
-    gevent at all. What is passed to `call` must not raise: gevent would print it.
-    """
-
-    def __init__(self, port: NodePort) -> None:
-        self._port = port
-        self._quick = ThreadPool(QUICK_WORKERS)
-        self._waiting = ThreadPool(WAITING_WORKERS)
-
-    def call(self, function: Callable[[NodePort], _Result], *, waits: bool = False) -> _Result:
-        pool = self._waiting if waits else self._quick
-        result: _Result = pool.apply(function, (self._port,))
-        return result
-
-    def close(self) -> None:
-        self._quick.kill()
-        self._waiting.kill()
-
-
 class HttpServer:
     """A running server. It serves in the hub of the thread that called `serve`."""
 
-    def __init__(self, server: WSGIServer, node: _Node, url: str) -> None:
+    def __init__(self, server: WSGIServer, node: Asking, url: str) -> None:
         self._server = server
         self._node = node
         self.url = url
@@ -117,7 +89,7 @@ def serve(port: NodePort, address: str) -> HttpServer:
             f"[admin] http = {address!a}: cannot listen there: {error.strerror}; "
             "choose another port, or port 0 for a free one"
         ) from error
-    node = _Node(port)
+    node = Asking(port)
     server = WSGIServer(
         listener,
         _application(node, host),
@@ -187,7 +159,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         _log.debug("request from %s: %s", self.client_address, text, extra={"event": "http_client"})
 
 
-def _application(node: _Node, host: str) -> flask.Flask:
+def _application(node: Asking, host: str) -> flask.Flask:
     app = flask.Flask("tagmesh", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = mi.MAX_REQUEST_BYTES
     hosts = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
@@ -242,12 +214,8 @@ def _check_caller(hosts: set[str]) -> None:
         raise Forbidden("the Origin header names another site")
 
 
-def _manage(node: _Node, body: bytes) -> flask.Response:
-    call = mi.parse(body, COMMANDS)
-    if isinstance(call, mi.Call):
-        reply = node.call(functools.partial(mi.answer, call), waits=call.command.waits)
-    else:
-        reply = call
+def _manage(node: Asking, body: bytes) -> flask.Response:
+    reply = node.manage(body)
     if reply is None:
         return flask.Response(status=202)
     return flask.Response(reply, mimetype="application/json")
@@ -261,7 +229,7 @@ def _snapshot(port: NodePort) -> _Snapshot:
         return _Snapshot(None, f"{type(error).__name__}: {error}")
 
 
-def _state(node: _Node) -> flask.Response:
+def _state(node: Asking) -> flask.Response:
     snapshot = node.call(_snapshot)
     if snapshot.status is None:
         return _json({"error": f"the node does not tell its status: {snapshot.error}"}, 503)
@@ -270,13 +238,13 @@ def _state(node: _Node) -> flask.Response:
     return response
 
 
-def _probe(node: _Node, name: str, good: Callable[[Status], bool]) -> flask.Response:
+def _probe(node: Asking, name: str, good: Callable[[Status], bool]) -> flask.Response:
     snapshot = node.call(_snapshot)
     passed = snapshot.status is not None and good(snapshot.status)
     return _json({name: passed}, 200 if passed else 503)
 
 
-def _capability(node: _Node, cluster_id: int, name: str) -> flask.Response:
+def _capability(node: Asking, cluster_id: int, name: str) -> flask.Response:
     status = node.call(_snapshot).status
     clusters = status.clusters if status is not None else []
     found = [

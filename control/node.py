@@ -13,7 +13,7 @@ from .modules import make_capability
 
 if TYPE_CHECKING:
     from ..actors.system import NodeSystem
-    from .http import HttpServer
+    from .faces import Faces
 
 
 class Node(EmbeddedNode):
@@ -24,7 +24,7 @@ class Node(EmbeddedNode):
 
     software = f"tagmesh {__version__}"
 
-    _http: HttpServer | None = None
+    _faces: Faces | None = None
 
     def __init__(self, config: Config) -> None:
         """Makes the capabilities that the configuration names a ``module`` for; see `modules`."""
@@ -43,16 +43,16 @@ class Node(EmbeddedNode):
 
     @property
     def admin_url(self) -> str | None:
-        """Where the management interface answers; None = it is switched off."""
-        return self._http.url if self._http is not None else None
+        """Where the management interface answers over HTTP; None = it is switched off."""
+        http = self._faces.http if self._faces is not None else None
+        return http.url if http is not None else None
 
     def _started_in_hub(self, system: NodeSystem) -> None:  # noqa: ARG002 - a hook
-        if self.config.admin.http:
-            from .http import serve  # flask is needed only here
+        from .faces import Faces
 
-            self._http = serve(self, self.config.admin.http)
+        self._faces = Faces.start(self, self.config.admin)
 
     def _stopping_in_hub(self) -> None:
-        if self._http is not None:
-            self._http.stop()
-            self._http = None
+        if self._faces is not None:
+            self._faces.stop()
+            self._faces = None

@@ -28,6 +28,7 @@ from .kinds import (
     choice,
     columns,
     database_url,
+    datagram_address,
     duration,
     flag,
     integer,
@@ -194,6 +195,21 @@ class AdminSettings:
         "",
         'MI and state over HTTP, "127.0.0.1:8888"; empty: none',
         opensips="mi_http",
+    )
+    fifo: str = setting(
+        path(optional=True), "", "MI over a fifo of this path; empty: none", opensips="fifo_name"
+    )
+    fifo_reply_dir: str = setting(
+        path(),
+        "/tmp",  # noqa: S108 - the clients of OpenSIPS use it; who may answer there is checked
+        "where clients make their reply fifos",
+        opensips="reply_dir",
+    )
+    datagram: str = setting(
+        datagram_address(),
+        "",
+        'MI over datagrams, "udp:127.0.0.1:8080" or "unix:/path"; empty: none',
+        opensips="socket_name",
     )
     fault_switch: bool = setting(
         flag(), False, "allow `ctl link cut|heal`; for demonstrations and tests"

@@ -226,6 +226,26 @@ def loopback_address() -> Kind:
     return Kind(read, '"127.0.0.1:port", "[::1]:port" or "localhost:port"; empty: none')
 
 
+def datagram_address() -> Kind:
+    """Where datagrams are heard: UDP on loopback, or a Unix socket's path."""
+    udp, unix = loopback_address(), path()
+
+    def read(value: Any) -> str:
+        scheme, _, place = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if scheme in ("udp", "unix") and place:
+            (udp if scheme == "udp" else unix).read(place)
+        elif value != "":
+            raise Misuse(f"{shown(value)} is no address that begins with udp: or unix:")
+        return str(value)
+
+    def anchor(value: str, folder: str) -> str:
+        scheme, _, place = value.partition(":")
+        return f"unix:{unix.anchor(place, folder)}" if scheme == "unix" else value
+
+    allowed = '"udp:127.0.0.1:port", another loopback address, or "unix:path"; empty: none'
+    return Kind(read, allowed, anchor=anchor)
+
+
 def _loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback

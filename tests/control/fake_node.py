@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import gevent
 import gevent.event
@@ -305,31 +305,49 @@ class FakeTag:
         self._node.asked.append((what, self._name, *words))
 
 
+class Stoppable(Protocol):
+    """A server of any kind."""
+
+    def stop(self) -> None: ...
+
+
+Server = TypeVar("Server", bound=Stoppable)
+
+
 @contextlib.contextmanager
 def served(node: FakeNode, address: str = "127.0.0.1:0") -> Iterator[str]:
-    """The url of a server for ``node``, running in a thread and hub of its own."""
+    """The url of an HTTP server for ``node``."""
+    with in_a_hub(lambda: http.serve(node, address)) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def in_a_hub(start: Callable[[], Server]) -> Iterator[Server]:
+    """What ``start`` makes, running in a thread and hub of its own."""
     started = threading.Event()
-    url: list[str] = []
+    servers: list[Server] = []
     stop: list[Callable[[], None]] = []
 
     def run() -> None:
         hub = gevent.get_hub()
         stopping = gevent.event.Event()
-        server = http.serve(node, address)
-        url.append(server.url)
-        stop.append(lambda: hub.loop.run_callback_threadsafe(stopping.set))
-        started.set()
+        try:
+            servers.append(start())
+            stop.append(lambda: hub.loop.run_callback_threadsafe(stopping.set))
+        finally:
+            started.set()
         # A timer keeps the loop alive and its wake-ups prompt while nothing else is due.
         while not stopping.wait(0.05):
             pass
-        server.stop()
+        servers[0].stop()
         hub.destroy(destroy_loop=True)
 
-    thread = threading.Thread(target=run, name="http", daemon=True)
+    thread = threading.Thread(target=run, name="face", daemon=True)
     thread.start()
     try:
         assert started.wait(10), "the server did not start"
-        yield url[0]
+        assert servers, "the server could not start"
+        yield servers[0]
     finally:
         if stop:
             stop[0]()

@@ -18,8 +18,8 @@ import gevent
 import msgspec
 import pytest
 
+from tagmesh.control import asking, mi
 from tagmesh.control import http as face
-from tagmesh.control import mi
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.status import Status
 from tests.control.fake_node import FakeNode, capability, make_status, served
@@ -238,13 +238,13 @@ def test_a_request_of_unknown_size_is_refused(url: str) -> None:
 
 def test_a_call_that_waits_holds_up_nobody_else(url: str, node: FakeNode) -> None:
     node.hold = threading.Event()
-    with ThreadPoolExecutor(2 * face.WAITING_WORKERS) as pool:
+    with ThreadPoolExecutor(2 * asking.WAITING_WORKERS) as pool:
         try:
             traces = [
                 pool.submit(rpc, url, "tagmesh_trace", [1, 3])
-                for _ in range(2 * face.WAITING_WORKERS)
+                for _ in range(2 * asking.WAITING_WORKERS)
             ]
-            for _ in range(face.WAITING_WORKERS):
+            for _ in range(asking.WAITING_WORKERS):
                 assert node.held.acquire(timeout=10)
             assert rpc(url, "clusterer_list")[0] == 200
             assert not any(trace.done() for trace in traces)

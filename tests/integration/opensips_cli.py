@@ -13,18 +13,20 @@ TIMEOUT_S = 30.0
 
 
 class OpenSipsCli:
-    """``home``: an empty folder, so that no configuration or history of this machine is used."""
+    """``options``: of its configuration, which say how it reaches the instance.
 
-    def __init__(self, url: str, home: Path) -> None:
-        self.url = url
+    ``home``: an empty folder, so that no configuration or history of this machine is used.
+    """
+
+    def __init__(self, home: Path, **options: object) -> None:
+        self._options = [f"{name}={value}" for name, value in options.items()]
         self._home = home
         self._config = home / "opensips-cli.cfg"
         self._config.write_text("[default]\nlog_level: ERROR\n")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """One call: ``run("mi", "clusterer_list")``."""
-        options = ["communication_type=http", f"url={self.url}/mi"]
-        arguments = [argument for option in options for argument in ("-o", option)]
+        arguments = [argument for option in self._options for argument in ("-o", option)]
         return subprocess.run(
             [str(PROGRAM), "-f", str(self._config), *arguments, "-x", "--", *command],
             capture_output=True,

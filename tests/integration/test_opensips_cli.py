@@ -1,17 +1,47 @@
-"""What an OpenSIPS operator types, works: the real opensips-cli against our HTTP face."""
+"""What an OpenSIPS operator types, works: the real opensips-cli, over every transport it has."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tagmesh.control.commands import COMMANDS
-from tests.control.fake_node import FakeNode, served
+from tagmesh.control.datagram import DatagramServer
+from tagmesh.control.fifo import FifoServer
+from tests.control.fake_node import FakeNode, in_a_hub, served
 from tests.integration.opensips_cli import OpenSipsCli
 
 NODE_KEYS = ["node_id", "db_id", "url", "link_state", "state", "next_hop", "description"]
+
+
+@contextlib.contextmanager
+def over(transport: str, node: FakeNode, home: Path) -> Iterator[OpenSipsCli]:
+    """The program, told to reach ``node`` that way."""
+    if transport == "http":
+        with served(node) as url:
+            yield OpenSipsCli(home, communication_type="http", url=f"{url}/mi")
+    elif transport == "fifo":
+        path = home / "mi.fifo"
+        with in_a_hub(lambda: FifoServer(node, str(path), str(home))):
+            yield OpenSipsCli(home, communication_type="fifo", fifo_file=path, fifo_reply_dir=home)
+    elif transport == "udp":
+        with in_a_hub(lambda: DatagramServer(node, "udp:127.0.0.1:0")) as server:
+            port = server.address.rpartition(":")[2]
+            yield OpenSipsCli(
+                home, communication_type="datagram", datagram_port=port, datagram_timeout=10
+            )
+    else:
+        path = home / "mi.sock"
+        with in_a_hub(lambda: DatagramServer(node, f"unix:{path}")):
+            yield OpenSipsCli(
+                home,
+                communication_type="datagram",
+                datagram_unix_socket=path,
+                datagram_timeout=10,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +49,12 @@ def node() -> FakeNode:
     return FakeNode()
 
 
-@pytest.fixture(scope="module")
-def cli(node: FakeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSipsCli]:
-    with served(node) as url:
-        yield OpenSipsCli(url, Path(tmp_path_factory.mktemp("home")))
+@pytest.fixture(scope="module", params=["http", "fifo", "udp", "unix"])
+def cli(
+    node: FakeNode, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[OpenSipsCli]:
+    with over(request.param, node, tmp_path_factory.mktemp("home")) as program:
+        yield program
 
 
 def test_clusterer_list(cli: OpenSipsCli) -> None:
@@ -53,6 +85,7 @@ def test_help_version_and_uptime(cli: OpenSipsCli) -> None:
 
 
 def test_numbers_typed_on_the_command_line_are_numbers(cli: OpenSipsCli, node: FakeNode) -> None:
+    node.switched.clear()
     assert cli.mi("tagmesh_cut", "3") == "OK"
     assert cli.mi("tagmesh_heal", "node_id=3") == "OK"
     assert cli.mi("-j", "tagmesh_cut", "2") == "OK"

@@ -48,7 +48,8 @@ def test_all_links_come_up_soon_after_the_last_start(tmp_path: Path) -> None:
 
 def test_the_real_opensips_cli_sees_two_peers_up(cluster: ProcessCluster, tmp_path: Path) -> None:
     for node in cluster.space.ids:
-        cli = OpenSipsCli(f"http://{cluster.space.admin[node]}", tmp_path)
+        url = f"http://{cluster.space.admin[node]}/mi"
+        cli = OpenSipsCli(tmp_path, communication_type="http", url=url)
         (listed,) = cli.mi("clusterer_list")["Clusters"]
         assert listed["cluster_id"] == 1
         others = [n for n in cluster.space.ids if n != node]

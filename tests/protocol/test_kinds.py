@@ -31,6 +31,7 @@ KINDS: dict[str, Kind] = {
     "trust domain": kinds.trust_domain(),
     "database url": kinds.database_url(),
     "loopback": kinds.loopback_address(),
+    "datagram": kinds.datagram_address(),
     "columns": kinds.columns(COLUMNS),
     "table name": kinds.table_name(),
 }
@@ -64,6 +65,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("loopback", "127.1.2.3:0", "127.1.2.3:0"),
     ("loopback", "localhost:65535", "localhost:65535"),
     ("loopback", "[::1]:8888", "[::1]:8888"),
+    ("datagram", "", ""),
+    ("datagram", "udp:127.0.0.1:8080", "udp:127.0.0.1:8080"),
+    ("datagram", "unix:/run/tagmesh/mi", "unix:/run/tagmesh/mi"),
     ("columns", {}, {}),
     ("columns", {"url": "address"}, {"url": "address"}),
     ("table name", "a" * 63, "a" * 63),
@@ -128,6 +132,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("loopback", "127.0.0.999:1", "loopback"),
     ("loopback", "[::2]:1", "loopback"),
     ("loopback", 8888, "loopback"),
+    ("datagram", "udp:10.0.0.5:8080", "loopback"),
+    ("datagram", "udp:", "is no address that begins with udp: or unix:"),
+    ("datagram", "unix:", "is no address"),
+    ("datagram", "127.0.0.1:8080", "is no address"),
+    ("datagram", 8080, "is no address"),
     ("columns", "url", "'url' is not a table of column names"),
     (
         "columns",
@@ -243,3 +252,10 @@ def test_a_wrong_database_url_is_not_repeated(url: str) -> None:
 )
 def test_relative_paths_start_at_a_folder(name: str, value: str, anchored: str) -> None:
     assert KINDS[name].anchor(value, "/etc/tagmesh") == anchored
+
+
+def test_a_relative_socket_starts_at_the_folder_of_the_file() -> None:
+    anchor = kinds.datagram_address().anchor
+    assert anchor("unix:run/mi", "/etc/tagmesh") == "unix:/etc/tagmesh/run/mi"
+    assert anchor("unix:/run/mi", "/etc/tagmesh") == "unix:/run/mi"
+    assert anchor("udp:127.0.0.1:1", "/etc/tagmesh") == "udp:127.0.0.1:1"
