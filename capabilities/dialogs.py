@@ -13,6 +13,7 @@ once for every dialog, and twice only then. Who must know gets the token, which 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ from .dialog_records import (
     explained,
     read_dialog,
 )
-from .records import pack_key, read_head, read_record
+from .records import Head, pack_key, read_head, read_record
 from .replicated_map import ReplicatedMap
 from .timer import Timer
 from .write_behind import Store
@@ -54,6 +55,7 @@ MAX_EXPIRED = 1_000
 UNTAGGED_GRACE_S = 3600.0
 """A dialog without a tag whose node is gone is forgotten this long after it should have ended."""
 
+_log = logging.getLogger("tagmesh.capabilities")
 _DID = re.compile(r"[0-9a-f]{1,8}\.[0-9a-f]{1,8}")
 
 
@@ -313,10 +315,25 @@ class Dialogs(ReplicatedMap):
             return None
         try:
             dialog = read_dialog(read_record(item).value)
-        except (msgspec.ValidationError, PeerViolation):
-            dialog = None
-        if dialog is None or pack_key(dialog.key) != head.key:
-            self.broken += 1
+            wrong = "" if pack_key(dialog.key) == head.key else f"it is of dialog {dialog.key!a}"
+        except msgspec.ValidationError as error:
+            wrong = explained(error)
+        except PeerViolation as error:
+            wrong = str(error)
+        if wrong:
+            self._set_aside(head, wrong)
             return None
         group = Group(head.tag) if head.tag else Group("", head.node)
         return Entry(dialog.key, group, dialog.timeout, dialog.profiles)
+
+    def _set_aside(self, head: Head, why: str) -> None:
+        self.broken += 1
+        if self.broken & (self.broken - 1) == 0:
+            _log.warning(
+                "%s: node %d wrote no dialog under %.80s (%d so far): %.120s",
+                self.name,
+                head.node,
+                ascii(head.key),
+                self.broken,
+                ascii(why),
+            )

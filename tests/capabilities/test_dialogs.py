@@ -205,7 +205,7 @@ def test_whatever_another_node_writes_harms_nobody(value: object, place: int) ->
     cluster.advance(LIFE_S + 2 * LOOK_S)
 
 
-def test_a_record_that_is_no_dialog_is_seen_by_nobody() -> None:
+def test_a_record_that_is_no_dialog_is_seen_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
     cluster = booted()
     cluster[1].put("key", "value")
     cluster[1].put(("other", "key"), dialog(1))
@@ -213,6 +213,8 @@ def test_a_record_that_is_no_dialog_is_seen_by_nobody() -> None:
     cluster.settle()
     assert keys(cluster, 2) == [dialog(2).key]
     assert cluster[2].broken == 2
+    assert "node 1 wrote no dialog under b'\\xa3key' (1 so far): 'Expected `array`" in caplog.text
+    assert f"it is of dialog {dialog(1).key}" in caplog.text.replace('"', "")
 
 
 def test_dialogs_of_a_store_are_found() -> None:
