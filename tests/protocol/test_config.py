@@ -148,6 +148,9 @@ failback = "30s"
 failsafe = false
 [admin]
 http = "127.0.0.1:8888"
+fifo = "/run/tagmesh/mi.fifo"
+fifo_reply_dir = "/run/tagmesh/replies"
+datagram = "udp:127.0.0.1:8080"
 fault_switch = true
 """
 
