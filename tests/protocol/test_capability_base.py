@@ -17,7 +17,7 @@ from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.effects import Announce
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import MAX_TEXT_CHARS
+from tagmesh.protocol.messages import MAX_TEXT_CHARS, CapState
 from tests.protocol.capability_bench import (
     ALONE,
     BY_HAND,
