@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.errors import Misuse, NotTagOwner, PeerViolation, TagmeshError, Unknown
+from ..protocol.errors import CapabilityDisabled, Misuse, NotTagOwner, PeerViolation, Unknown
 from ..protocol.identity import NodeId
 from ..protocol.messages import BUCKETS, CapState
 from ..protocol.tag_words import Token
@@ -123,16 +123,14 @@ class Dialogs(ReplicatedMap):
     def set_tag(self, key: DialogKey, tag: str) -> None:
         """Give a dialog to another sharing tag, "" = none; both must be active here."""
         with self._editing:
-            dialog, before = self._known(key)
-            self._token(before)
-            self._write(dialog, tag)
+            self._write(self._known(key)[0], tag)
 
     def terminate(self, key: DialogKey) -> None:
         """The call is over: delete the dialog on all nodes. `Unknown` when it is not here."""
         with self._editing:
             dialog, tag = self._known(key)
             token = self._token(tag)
-            self.delete(key)
+            self.delete(key)  # not without a token
         self._ends.ended(dialog, "terminated", token)
 
     def load_file(self, path: str | Path) -> int:
@@ -198,7 +196,8 @@ class Dialogs(ReplicatedMap):
 
     def on_expired(self, function: OnExpired) -> OnExpired:
         """Have a function called when a dialog has expired, where its tag is active: end the call.
-        It may block. When it has returned, or raised, the dialog is deleted. A decorator."""
+        It may block. When it has returned, or raised, the dialog is deleted, unless it has got
+        another timeout by then. A decorator."""
         self._ends.on_expired += (function,)
         return function
 
@@ -231,18 +230,22 @@ class Dialogs(ReplicatedMap):
             return  # it was ended, or goes on
         try:
             self._writable()  # or it could not be deleted, and would be told again and again
-            token = self._token(entry.group.tag)
-            dialog = self.get(entry.key)
-            self._ends.over(dialog, token)
-            with self._editing:
-                self._token(entry.group.tag)
-                self.delete(entry.key)
-            self._ends.ended(dialog, "expired", token)
+            dialog, token = self.get(entry.key), self._token(entry.group.tag)
+            if token is not None or (not entry.group.tag and self._is_mine(entry.group)):
+                self._ends.over(dialog, token)
+                with self._editing:
+                    dialog = self.get(entry.key)
+                    if dialog.timeout > self.port.wall():
+                        return
+                    self.delete(entry.key)
+                self._ends.ended(dialog, "expired", token)
+                return
         except (Unknown, KeyError):
             return  # it was ended meanwhile
-        except TagmeshError:  # the tag moved, or this is switched off
-            with self._index_lock:
-                self._index.give_back(packed)
+        except (NotTagOwner, CapabilityDisabled):
+            pass  # the tag moved, or this is switched off
+        with self._index_lock:
+            self._index.give_back(packed)
 
     # ---------------------------------------------------------------------------------------------
 
@@ -267,24 +270,13 @@ class Dialogs(ReplicatedMap):
 
     def _write(self, dialog: Dialog, tag: str) -> None:
         ttl_s = None
-        if tag:
-            self._token(tag)
-        else:
+        if not tag:
             ttl_s = max(0.0, dialog.timeout - self._registered().wall()) + UNTAGGED_GRACE_S
         self.put(dialog.key, dialog, tag=tag, ttl_s=ttl_s)
 
     def _token(self, tag: str) -> Token | None:
-        """Under which this node works on the dialogs of a tag; `NotTagOwner` when it does not."""
-        if not tag:
-            return None
-        standing = self._registered().tag(tag)
-        if standing.token is None:
-            where = f"node {standing.holder}" if standing.holder else f"nobody: {standing.why}"
-            raise NotTagOwner(
-                f"tag {tag!a} is not active on node {self.port.node_id} but on {where}. Change the"
-                " dialog where its tag is active"
-            )
-        return standing.token
+        """Under which this node works on the dialogs of a tag; None = it does not, or no tag."""
+        return self._registered().tag(tag).token if tag else None
 
     def _is_mine(self, group: Group) -> bool:
         if not group.tag:

@@ -38,6 +38,24 @@ def test_a_dialog_that_goes_on_expires_later() -> None:
     assert [what for what, _, _ in cluster[1].heard] == ["over", "expired"]
 
 
+def test_a_function_can_give_a_dialog_more_time() -> None:
+    cluster = booted()
+    longer = iter((NOW_S + 200,))
+
+    @cluster[1].on_expired
+    def extend(over: Dialog, _token: object) -> None:
+        for timeout in longer:
+            cluster[1].update(over.key, timeout=timeout)
+
+    cluster[1].create(dialog(1), "vip1")
+    cluster.advance(LIFE_S + 2 * LOOK_S)
+    assert [what for what, _, _ in cluster[1].heard] == ["over"]
+    assert keys(cluster, 1) == keys(cluster, 2) == [dialog(1).key]
+    cluster.advance(200)
+    assert [what for what, _, _ in cluster[1].heard] == ["over", "over", "expired"]
+    assert keys(cluster, 1) == keys(cluster, 2) == []
+
+
 def test_nothing_expires_while_nobody_has_the_tag_and_all_when_somebody_has() -> None:
     """The owner dies; the next one ends what has expired meanwhile, under its own epoch."""
     cluster = booted()

@@ -85,7 +85,7 @@ def test_a_backup_changes_nothing() -> None:
     cluster[1].create(dialog(1), "vip1")
     cluster.settle()
     backup = cluster[2]
-    said = "'vip1' is not active on node 2 but on node 1"
+    said = "tag 'vip1' is active on node 1"
     with pytest.raises(NotTagOwner, match=said):
         backup.create(dialog(2), "vip1")
     with pytest.raises(NotTagOwner, match=said):
@@ -94,9 +94,9 @@ def test_a_backup_changes_nothing() -> None:
         backup.terminate(key)
     with pytest.raises(NotTagOwner, match=said):
         backup.set_tag(key, "vip2")
-    with pytest.raises(NotTagOwner, match="'vip2' is not active on node 1 but on node 2"):
+    with pytest.raises(NotTagOwner, match="tag 'vip2' is active on node 2"):
         cluster[1].set_tag(key, "vip2")
-    with pytest.raises(NotTagOwner, match="on nobody: nobody has claimed it yet"):
+    with pytest.raises(NotTagOwner, match="nobody has claimed it yet"):
         cluster[1].create(dialog(2), "vip9")
     cluster.settle()
     assert [keys(cluster, node) for node in (1, 2)] == [[key], [key]]
