@@ -201,14 +201,13 @@ class Cluster(Operations):
         Raises `NodeDown`, `Unreachable`, `CapabilityDisabled`, `Busy`, `TimedOut`, `RemoteError`
         (its function raised) or `Misuse`. ``requests.request`` does the same without waiting.
         """
-        if not self.node.running:
+        in_hub = self.node.in_hub_thread()
+        if not in_hub and not self.node.running:
             raise Misuse(f"node {self.node.node_id} is not running; call start() first")
         reply = self.requests.request(node, payload, timeout)
-        if not self.node.in_hub_thread():
-            return reply.result()
-        if not reply.done():
+        if in_hub and not reply.done():
             self._wait(reply)
-        return reply.result(0)
+        return reply.result()
 
     def on_request(self, function: OnRequest, *, inline: bool = False) -> OnRequest:
         """Have ``function(payload, source)`` answer the requests of other nodes. A decorator.

@@ -303,8 +303,9 @@ class Requests(Capability):
             self._reply(node, reply)
 
     def _reply(self, node: NodeId, reply: _Message) -> None:
+        port = self.port
         try:
-            result = self._send(node, reply)
+            result = port.send(node, reply) if node != port.node_id else self._to_myself(reply)
         except Exception as error:  # noqa: BLE001 - the one who asked is told
             result = self._send(node, _raised(reply[1], reply[2], error))
         if result.outcome is not _SENT:

@@ -184,35 +184,32 @@ class TlsConnection:
 
     def _on_readable(self) -> None:
         try:
-            self._read()
+            if self._early:  # what came first is delivered first
+                self._deliver_early()
+                return
+            messages: list[Message] = []
+            session, read = self._session, 0
+            while read < MAX_READ_PER_TURN_BYTES and session.ending is None:
+                try:
+                    size = self._sock.recv_into(self._buffer)
+                except (BlockingIOError, InterruptedError):
+                    break
+                except OSError as error:
+                    session.ending = self._lost(error)
+                    break
+                if not size:
+                    session.receive_eof()
+                    break
+                self._decode(session.receive(self._buffer[:size]), messages)
+                read += size
+                if size < READ_AT_ONCE_BYTES:
+                    break
+            if messages and (on_messages := self._on_messages) is not None:
+                on_messages(messages)
+            if session.owes or session.ending is not None:
+                self._conclude()
         except Exception as error:  # noqa: BLE001 - nothing may escape into the hub
             self._fail(error)
-
-    def _read(self) -> None:
-        if self._early:  # what came first is delivered first
-            self._deliver_early()
-            return
-        messages: list[Message] = []
-        read = 0
-        while read < MAX_READ_PER_TURN_BYTES and self._session.ending is None:
-            try:
-                size = self._sock.recv_into(self._buffer)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError as error:
-                self._session.ending = self._lost(error)
-                break
-            if not size:
-                self._session.receive_eof()
-                break
-            self._decode(self._session.receive(self._buffer[:size]), messages)
-            read += size
-            if size < READ_AT_ONCE_BYTES:
-                break
-        if messages and (on_messages := self._on_messages) is not None:
-            on_messages(messages)
-        if self._session.owes or self._session.ending is not None:
-            self._conclude()
 
     def _decode(self, chunks: Sequence[bytes], messages: list[Message]) -> None:
         """Append what ``chunks`` complete; a violation ends the connection after it."""

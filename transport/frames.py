@@ -5,24 +5,16 @@ Used by the TLS connections, the loopback and the simulator alike.
 
 from __future__ import annotations
 
-import struct
-
 from ..protocol.errors import PeerViolation
 
 HEADER_BYTES = 4
 MAX_FRAME_LENGTH = 2**32 - 1
-_pack_length = struct.Struct("!I").pack_into
 
 
 def frame(body: bytes) -> bytes:
     """``body`` (not empty) with its length in front."""
     assert 0 < len(body) <= MAX_FRAME_LENGTH, "a frame has 1 … 2³²−1 bytes"
     return len(body).to_bytes(HEADER_BYTES, "big") + body
-
-
-def put_length(framed: bytearray) -> None:
-    """Write the header of a frame whose body stands behind the place for it."""
-    _pack_length(framed, 0, len(framed) - HEADER_BYTES)
 
 
 class FrameReader:

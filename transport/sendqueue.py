@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from ..protocol import wire
 from ..protocol.errors import Misuse
 from ..protocol.messages import Message, Packets, SyncChunk
-from .frames import HEADER_BYTES, frame, put_length
+from .frames import HEADER_BYTES, frame
 
 MAX_CHUNK_BYTES = 64 * 1024
 """A frame is filled up to this, its length included; a longer message has a frame of its own."""
@@ -22,6 +23,7 @@ DATA_SHARE = 0.75
 
 _ENCODE_AT_ONCE = 256  # messages per call of the encoder: a bulk of small ones fits one frame
 _MERGE_BELOW_BYTES = 4096  # longer ones are not worth the copying
+_put_length = struct.Struct("!I").pack_into
 _ARRAY_HEADER_BYTES = 5  # the longest msgpack array header
 
 DATA_KINDS: frozenset[type[Message]] = frozenset({Packets, SyncChunk})
@@ -196,7 +198,7 @@ def _frame_into(buffer: bytearray, messages: Sequence[Message]) -> bytearray:
     """The frame of ``messages``, encoded where it is to be: the whole of ``buffer``, which has room
     for a header at least."""
     wire.encode_into(messages, buffer, HEADER_BYTES)
-    put_length(buffer)
+    _put_length(buffer, 0, len(buffer) - HEADER_BYTES)
     return buffer
 
 
