@@ -169,7 +169,7 @@ def test_profiles_count_each_dialog_once_after_any_history(seed: int) -> None:
         calls.activate(2, tag)
     calls.world.run_for(60)
     count = len(calls.of(2))
-    assert count >= 40
+    assert count >= 10, "the history left too few"
     expected = [len([d for d in calls.of(2).listed() if d.profiles[0][1] == tag]) for tag in TAGS]
     assert sum(expected) == count
     assert calls.sizes() == [expected] * 3
