@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from tagmesh.capabilities.dialogs import Dialogs
 from tagmesh.control import mi
 from tagmesh.control.command import CommandError
 from tagmesh.control.commands import COMMANDS
@@ -18,23 +17,8 @@ from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import CapState
 from tests.capabilities.dialog_samples import NOW_S, dialog
-from tests.capabilities.fake_cluster import FakeCluster
+from tests.control.fake_dialogs import CALL, booted
 from tests.control.fake_node import FakeNode
-
-CALL = dialog(
-    1,
-    dlg_id=(0x5AF << 32) + 0x1A2B,
-    caller_cseq="102",
-    callee_cseq="7",
-    caller_contact="sip:alice@10.0.0.9:5060",
-    callee_contact="sip:bob@10.0.0.8",
-    callee_route_set="<sip:10.0.0.7;lr>",
-    caller_sock="udp:10.0.0.1:5060",
-    callee_sock="tls:10.0.0.1:5061",
-    script_flags=4,
-    vars={"account": "acme", "note": "a\tb\x01é"},
-    profiles=(("calls", ""), ("trunk", "berlin")),
-)
 
 
 def local(time_s: int) -> str:
@@ -69,19 +53,6 @@ LISTED = {
     ],
 }
 """As internal_mi_print_dlg of OpenSIPS 3.2 prints it, in its order."""
-
-
-def booted() -> tuple[FakeNode, FakeCluster[Dialogs]]:
-    """A node with three dialogs of a tag that is active there; the second node of two."""
-    cluster = FakeCluster(lambda: Dialogs(run=lambda function: function()), 2)
-    cluster.activate(1, "vip1")
-    cluster[1].create(CALL, "vip1")
-    for number in (2, 3):
-        cluster[1].create(dialog(number, profiles=(("trunk", "paris"),)), "vip1")
-    cluster.settle()
-    node = FakeNode()
-    node.capabilities["dialog-dlg-repl"] = cluster[1]
-    return node, cluster
 
 
 def run(name: str, node: FakeNode, **arguments: Any) -> Any:

@@ -8,7 +8,10 @@ import pytest
 
 from tagmesh.control.client import MiError
 from tagmesh.control.workspace import Workspace
+from tests.control.fake_dialogs import CALL, booted
+from tests.control.fake_node import served
 from tests.integration.dialog_runs import COUNT, JOINER, OWNER, file_in, nodes_in, run
+from tests.integration.opensips_cli import OpenSipsCli
 from tests.integration.process_cluster import ProcessCluster
 from tests.integration.told_nodes import ToldNodes
 
@@ -73,3 +76,19 @@ def test_a_node_is_a_backup_by_its_configuration_and_answers_over_mi(tmp_path: P
             assert client.call("dlg_cluster_sync", {"sharing_tag": "vip1"}) == "OK"
         finally:
             owner.end()
+
+
+def test_the_real_opensips_cli_lists_ends_and_syncs_dialogs(tmp_path: Path) -> None:
+    node, cluster = booted()
+    with served(node) as url:
+        cli = OpenSipsCli(tmp_path, communication_type="http", url=f"{url}/mi")
+        assert cli.mi("dlg_list")["Dialogs"][0]["callid"] == CALL.callid
+        page = cli.mi("dlg_list", "index=1", "counter=1")
+        assert (page["count"], len(page["Dialogs"])) == (3, 1)
+        assert cli.mi("dlg_list_ctx", f"callid={CALL.callid}")["Dialog"]["ID"] == CALL.did
+        assert cli.mi("profile_get_size", "trunk", "paris")["Profile"]["count"] == 2
+        assert cli.mi("dlg_end_dlg", CALL.did) == "OK"
+        assert cli.mi("dlg_cluster_sync", "vip1") == "OK"
+        assert cluster[1].find(CALL.callid) is None
+        missing = cli.run("mi", "dlg_end_dlg", CALL.did)
+        assert "Requested Dialog not found" in missing.stdout + missing.stderr
