@@ -37,6 +37,8 @@ class TagChecks(Check):
         self.names = names
         self._owners: dict[tuple[str, Epoch], _Life] = {}
         """Of every epoch ever seen, who was active in it."""
+        self._numbers: dict[tuple[str, int], _Life] = {}
+        """The same of every number, where a database gives them."""
         self._highest: dict[str, Token] = {}
         """Of each tag, the highest epoch under which anybody was active."""
         world.on_step.append(self.step)
@@ -51,8 +53,16 @@ class TagChecks(Check):
                 first = self._owners.setdefault((name, token.epoch), life)
                 if first != life and not self._unsafe(first[0], node, name):
                     self.fail("I3", f"{name}: {first} and {life} in epoch {token.epoch}")
+                if not self.world.dynamic:
+                    self._one_number(name, token.epoch.number, life)
             if active and self._leased(name):
                 self._one_lease(name, active)
+
+    def _one_number(self, name: str, number: int, life: _Life) -> None:
+        """P4: the database gives each number once; what is forced is not asked for there."""
+        first = self._numbers.setdefault((name, number), life)
+        if first != life and not {(first[0], name), (life[0], name)} & self.world.forced:
+            self.fail("I3", f"{name}: {first} and {life} were given number {number}")
 
     def _unsafe(self, first: int, node: NodeId, name: str) -> bool:
         """One node can have an epoch in two lives where it was forced, or its file was lost."""

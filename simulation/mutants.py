@@ -18,6 +18,7 @@ from . import (
     defects_members,
     defects_services,
     defects_sync,
+    defects_tags,
     defects_topology,
 )
 from .defect import Mutant
@@ -35,6 +36,7 @@ MUTANTS: dict[str, Mutant] = {
         defects_services,
         defects_flow,
         defects_sync,
+        defects_tags,
     )
     for found in vars(module).values()
     if isinstance(found, Mutant)
@@ -44,14 +46,9 @@ MUTANTS: dict[str, Mutant] = {
 NOT_YET: Mapping[str, str] = {
     "row 13, anydonor with tags (donor in backup state)": "issue 5",
     "row 14 with tags (mirror drops active records)": "issue 5",
-    "row 18, demote, noanti, localepoch (two or no active tags)": "issue 5",
-    "row 19, restart_active (restart steals the tag)": "issue 5",
-    "row 20 (late joiner does not know tag owners)": "issue 5",
-    "row 21 (tag locks)": "issue 5",
     "row 22, notombstone (replayed removal; rows and links are covered)": "issue 6",
     "row 23 (set_status edits rows of all clusters)": "issue 6",
     "row 28 (parameters overflow)": "issue 6",
     "row 29 (remote commands without authorisation)": "issue 6",
-    "nosave (an epoch used twice)": "issue 5",
 }
 """Defects of what does not exist yet → the issue that brings it and its mutant."""

@@ -71,6 +71,30 @@ def test_one_epoch_in_two_lives_only_by_force() -> None:
         again(force=False)
 
 
+def test_a_number_that_the_database_gave_twice() -> None:
+    """Epochs have owners too, so they differ; unless one of the two was forced."""
+
+    def twice(*, force: bool) -> None:
+        world = begun()
+        node, token = token_of(world)
+        if force:
+            world.forced.add((NodeId(2), "vip"))
+        epoch = msgspec.structs.replace(token.epoch, owner=NodeId(node % 3 + 1))
+        hold(world, node % 3 + 1, msgspec.structs.replace(token, epoch=epoch))
+
+    twice(force=True)
+    with pytest.raises(Violation, match=r"I3: vip: \(1, .*\) and \(2, .*\) were given number 1"):
+        twice(force=False)
+
+
+def test_a_lease_whose_epoch_falls() -> None:
+    world = begun(mode="lease")
+    node, token = token_of(world)
+    lower = msgspec.structs.replace(token.epoch, number=0)
+    with pytest.raises(Violation, match=r"epoch 0 of node \d is active after 1 of node \d"):
+        hold(world, node, msgspec.structs.replace(token, epoch=lower))
+
+
 def test_two_nodes_in_two_epochs_may_be_in_mode_manual_only() -> None:
     def other(world: World) -> tuple[int, Token]:
         node, token = token_of(world)
