@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ..protocol.contract import Capability, Delivery
 from ..protocol.errors import PeerViolation, Unknown
 from ..protocol.identity import NodeId
 from ..protocol.messages import U63
+from .dialog_records import MAX_PROFILE_CHARS, ProfileName, ProfileValue
 from .timer import Timer
 
 NAME = "dialog-prof-repl"
@@ -34,7 +35,6 @@ MAX_VALUES = 10_000
 """Values of all profiles together that are taken of one node; what is beyond is not counted."""
 CELLS_PER_MESSAGE = 40
 """The longest ones fit into a message."""
-MAX_PROFILE_CHARS, MAX_VALUE_CHARS = 64, 255
 
 Value: TypeAlias = tuple[str, str]
 """(profile, value); the value is empty in a profile without values."""
@@ -43,8 +43,8 @@ Value: TypeAlias = tuple[str, str]
 class Cell(msgspec.Struct, frozen=True, array_like=True):
     """How many dialogs a node counts for one value."""
 
-    profile: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PROFILE_CHARS)]
-    value: Annotated[str, msgspec.Meta(max_length=MAX_VALUE_CHARS)]
+    profile: ProfileName
+    value: ProfileValue
     count: U63
 
 
@@ -58,14 +58,6 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
 
 
 _read = partial(msgspec.convert, type=Told)
-
-
-class _Node:
-    """What another node told."""
-
-    def __init__(self) -> None:
-        self.counts: dict[Value, tuple[int, int]] = {}
-        """Each count with the round in which it was told."""
 
 
 class DialogProfiles(Capability):
@@ -82,7 +74,8 @@ class DialogProfiles(Capability):
         self.name = name
         self._count = count
         self._lock = threading.Lock()
-        self._nodes: dict[NodeId, _Node] = {}
+        self._nodes: dict[NodeId, dict[Value, tuple[int, int]]] = {}
+        """What others told: each count, and the round in which it was told."""
         self._seen: dict[str, bool] = {}
         """Every profile that was ever seen here, and whether it has values."""
         self._mine: dict[Value, int] = {}
@@ -113,9 +106,7 @@ class DialogProfiles(Capability):
         with self._lock:
             if profile not in self._seen:
                 raise Unknown(f"no dialog is or was in a profile {profile[:MAX_PROFILE_CHARS]!a}")
-            told = (
-                (value, n) for node in self._nodes.values() for value, (n, _) in node.counts.items()
-            )
+            told = ((value, n) for node in self._nodes.values() for value, (n, _) in node.items())
             for (name, value), number in (*counts.items(), *told):
                 if name == profile and number:
                     found[value] = found.get(value, 0) + number
@@ -139,7 +130,7 @@ class DialogProfiles(Capability):
         """See `Capability.on_message`: a `Told`."""
         told: Told = _read(message)
         with self._lock:
-            counts = self._nodes.setdefault(source, _Node()).counts
+            counts = self._nodes.setdefault(source, {})
             left = 0
             for cell in told.cells:
                 value = cell.profile, cell.value

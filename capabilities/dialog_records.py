@@ -22,6 +22,8 @@ TAG_VARIABLE = "dlgX_shtag"
 """Under this name OpenSIPS keeps a dialog's sharing tag among its variables."""
 MAX_TEXT_CHARS = 4096
 """Of a column that is a TEXT or BLOB: route sets, all variables together, all profiles together."""
+MAX_PROFILE_CHARS, MAX_VALUE_CHARS = 64, 255
+"""Of a profile's name, and of a value in it: every node that counts dialogs keeps them."""
 _REPLICATED = "/b"
 """Ends the name of a profile that is replicated over the cluster."""
 
@@ -55,6 +57,8 @@ _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)] | None
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
 _U32 = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _Var = Annotated[str, msgspec.Meta(min_length=1)]
+ProfileName = Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+$", max_length=MAX_PROFILE_CHARS)]
+ProfileValue = Annotated[str, msgspec.Meta(max_length=MAX_VALUE_CHARS)]
 
 
 class Dialog(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -89,7 +93,7 @@ class Dialog(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     timeout: _U32
     """When it expires."""
     vars: dict[_Var, str] = {}
-    profiles: tuple[tuple[_Var, str], ...] = ()
+    profiles: tuple[tuple[ProfileName, ProfileValue], ...] = ()
     script_flags: _U32 = 0
     module_flags: _U32 = 0
     flags: _U32 = 0

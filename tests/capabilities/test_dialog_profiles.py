@@ -7,8 +7,6 @@ import pytest
 
 from tagmesh.capabilities.dialog_profiles import (
     CELLS_PER_MESSAGE,
-    MAX_PROFILE_CHARS,
-    MAX_VALUE_CHARS,
     MAX_VALUES,
     REFRESH_S,
     TELL_S,
@@ -16,6 +14,7 @@ from tagmesh.capabilities.dialog_profiles import (
     DialogProfiles,
     Told,
 )
+from tagmesh.capabilities.dialog_records import MAX_PROFILE_CHARS, MAX_VALUE_CHARS
 from tagmesh.protocol.errors import PeerViolation, Unknown
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_PAYLOAD_BYTES
