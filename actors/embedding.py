@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..capabilities.counters import Counters
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest
@@ -40,7 +42,9 @@ class EmbeddedNode(NodeLife):
     def status(self) -> Status:
         """The node and its clusters as they are now."""
         system = self._running()
-        return self._call(system.status)
+        status = self._call(system.status)
+        ends = self._the_transport().certificate_ends_wall_s
+        return msgspec.structs.replace(status, certificate_ends_wall_s=ends)
 
     # Clusters ------------------------------------------------------------------------------------
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..protocol.events import EventRecord
+from ..protocol.status import EventCount
 
 if TYPE_CHECKING:
     from ..protocol.effects import Announce
@@ -27,15 +28,22 @@ class EventLog:
         self._me = me
         self._sequence = 0
         self.ring: deque[EventRecord] = deque(maxlen=RING_EVENTS)
+        self._counts: Counter[tuple[ClusterId | None, str]] = Counter()
         self._subscribers: list[Callable[[EventRecord], None]] = []
 
     def subscribe(self, subscriber: Callable[[EventRecord], None]) -> None:
         """Hear every event from now on."""
         self._subscribers.append(subscriber)
 
+    def counts(self) -> list[EventCount]:
+        """How many events of each kind were published."""
+        found = sorted(self._counts.items(), key=lambda item: (item[0][0] or 0, item[0][1]))
+        return [EventCount(cluster_id=c, kind=kind, count=count) for (c, kind), count in found]
+
     def publish(self, announce: Announce, cluster: ClusterId | None = None) -> None:
         """Number an event and hand it out."""
         self._sequence += 1
+        self._counts[cluster, announce.kind.value] += 1
         record = EventRecord(
             sequence=self._sequence,
             wall_s=self._wall(),

@@ -327,6 +327,8 @@ class NodeSystem:
             crashes=context.supervisor.crashes,
             waits_for=missing,
             actors=context.supervisor.count(),
+            events=context.events.counts(),
+            drops=dict(context.drops),
         )
 
     def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
-from . import commands_capabilities, commands_dialogs, commands_tags
+from . import commands_capabilities, commands_dialogs, commands_tags, events
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import NodePort
 
@@ -184,6 +184,14 @@ COMMANDS: Mapping[str, Command] = {
             recipes=((),),
             help="the whole status: clusters, links, routes, refused joins, provisioning",
             run=lambda port: port.status(),
+        ),
+        Command(
+            name="tagmesh_events",
+            module="tagmesh",
+            recipes=((), ("after",)),
+            types={"after": str},
+            help="the last events, or those after the 'next' of an earlier answer",
+            run=events.after,
         ),
         Command(
             name="tagmesh_trace",

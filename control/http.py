@@ -1,8 +1,9 @@
 """The HTTP face: Flask on gevent's server, for programs and people on the same machine.
 
 ``POST /mi``: JSON-RPC. ``GET /api/v1/state``: the whole snapshot. ``GET /healthz`` and
-``GET /readyz``: 200 or 503. ``GET /cap/<cluster>/<name>``: 200 while that capability is OK on this
-node, else 503, for load balancers.
+``GET /readyz``: 200 or 503. For load balancers ``GET /cap/<cluster>/<name>``: 200 while that
+capability is OK on this node, and ``GET /tag/<cluster>/<tag>``: 200 while that sharing tag is
+active here; else 503. ``GET /metrics``: for Prometheus. ``GET /events``: a stream, see `sse`.
 
 A web page that somebody opens on this machine can make the browser send requests here. Three
 checks stop it: JSON-RPC must be declared as ``application/json``, which a page may send to another
@@ -29,12 +30,13 @@ from werkzeug.exceptions import (
     LengthRequired,
     MethodNotAllowed,
     NotFound,
+    ServiceUnavailable,
     UnsupportedMediaType,
 )
 
 from ..protocol.errors import Misuse
-from ..protocol.status import Status
-from . import mi
+from ..protocol.status import ClusterStatus, Status
+from . import mi, sse
 from .asking import Asking
 from .port import NodePort
 
@@ -162,6 +164,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 def _application(node: Asking, host: str) -> flask.Flask:
     app = flask.Flask("tagmesh", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = mi.MAX_REQUEST_BYTES
+    streams = sse.Streams(node)
     hosts = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
 
     @app.before_request
@@ -191,6 +194,23 @@ def _application(node: Asking, host: str) -> flask.Flask:
     @app.get("/cap/<int:cluster>/<path:name>")
     def cap(cluster: int, name: str) -> flask.Response:
         return _capability(node, cluster, name)
+
+    @app.get("/tag/<int:cluster>/<path:name>")
+    def tag(cluster: int, name: str) -> flask.Response:
+        return _tag(node, cluster, name)
+
+    @app.get("/metrics")
+    def metrics() -> flask.Response:
+        return _metrics(node)
+
+    @app.get("/events")
+    def events() -> flask.Response:
+        if streams.full:
+            raise ServiceUnavailable(f"there are {sse.MAX_STREAMS} streams of events already")
+        after = flask.request.headers.get("Last-Event-ID", flask.request.args.get("after"))
+        response = flask.Response(streams.begin(after), mimetype="text/event-stream")
+        response.cache_control.no_store = True
+        return response
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> flask.Response:
@@ -230,12 +250,22 @@ def _snapshot(port: NodePort) -> _Snapshot:
 
 
 def _state(node: Asking) -> flask.Response:
-    snapshot = node.call(_snapshot)
-    if snapshot.status is None:
-        return _json({"error": f"the node does not tell its status: {snapshot.error}"}, 503)
-    response = _json(snapshot.status)
+    response = _json(_status(node))
     response.cache_control.no_store = True
     return response
+
+
+def _status(node: Asking) -> Status:
+    snapshot = node.call(_snapshot)
+    if snapshot.status is None:
+        raise ServiceUnavailable(f"the node does not tell its status: {snapshot.error}")
+    return snapshot.status
+
+
+def _metrics(node: Asking) -> flask.Response:
+    from .metrics import CONTENT_TYPE, exposition  # prometheus-client is needed only here
+
+    return flask.Response(exposition(_status(node)), content_type=CONTENT_TYPE)
 
 
 def _probe(node: Asking, name: str, good: Callable[[Status], bool]) -> flask.Response:
@@ -245,19 +275,27 @@ def _probe(node: Asking, name: str, good: Callable[[Status], bool]) -> flask.Res
 
 
 def _capability(node: Asking, cluster_id: int, name: str) -> flask.Response:
-    status = node.call(_snapshot).status
-    clusters = status.clusters if status is not None else []
-    found = [
-        capability
-        for cluster in clusters
-        if cluster.cluster_id == cluster_id
-        for capability in cluster.capabilities
-        if capability.name == name
-    ]
-    if not found and status is not None:
-        raise NotFound(f"this node has no capability {ascii(name)[:80]} in cluster {cluster_id}")
-    state = found[0].state if found else "unknown"
-    return _json({"state": state}, 200 if state == "ok" else 503)
+    named = [(c.name, c.state) for c in _cluster(node, cluster_id).capabilities]
+    return _standing(named, "ok", name, f"capability in cluster {cluster_id}")
+
+
+def _tag(node: Asking, cluster_id: int, name: str) -> flask.Response:
+    named = [(t.name, t.state) for t in _cluster(node, cluster_id).tags]
+    return _standing(named, "active", name, f"sharing tag in cluster {cluster_id}")
+
+
+def _cluster(node: Asking, cluster_id: int) -> ClusterStatus:
+    for cluster in _status(node).clusters:
+        if cluster.cluster_id == cluster_id:
+            return cluster
+    raise NotFound(f"this node is not in cluster {cluster_id}")
+
+
+def _standing(named: list[tuple[str, str]], good: str, name: str, what: str) -> flask.Response:
+    states = dict(named)
+    if name not in states:
+        raise NotFound(f"this node has no {what} with the name {ascii(name)[:80]}")
+    return _json({"state": states[name]}, 200 if states[name] == good else 503)
 
 
 def _json(value: Any, status: int = 200) -> flask.Response:

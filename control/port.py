@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ..protocol.capability_words import Answer
 from ..protocol.contract import Capability, Quarantined
 from ..protocol.donors import Verdict
+from ..protocol.events import EventRecord
 from ..protocol.status import Status
 
 
@@ -94,6 +95,10 @@ class NodePort(Protocol):
 
     def status(self) -> Status:
         """The whole snapshot, quickly (milliseconds)."""
+        ...
+
+    def events(self) -> Iterable[EventRecord]:
+        """The last events, oldest first, their numbers without a gap; quickly."""
         ...
 
     def cluster(self, cluster: int) -> ClusterPort:

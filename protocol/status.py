@@ -164,6 +164,14 @@ class RefusalStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_wall_s: float
 
 
+class EventCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a kind of event has come since the start, also beyond those that are kept."""
+
+    cluster_id: int | None
+    kind: str
+    count: int
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The whole snapshot. ``version`` changes when a field changes its meaning."""
 
@@ -191,3 +199,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What is missing to be ready, in words."""
     actors: dict[str, int] = {}
     """Actors that exist, by kind (``gate``, ``storage``, ``node``, ``peer``, ``link``)."""
+    events: list[EventCount] = []
+    """In order of cluster and kind."""
+    drops: dict[str, int] = {}
+    """Messages that a rule dropped since the start, by its label (G-15)."""
+    certificate_ends_wall_s: float | None = None
+    """When this node's certificate expires; None where there is none (simulated nodes)."""

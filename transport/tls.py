@@ -57,6 +57,8 @@ class TlsContext:
         ends = [crl.next_update_utc for crl in credentials.crls]
         self.crl_next_update_wall_s = min((end.timestamp() for end in ends if end), default=None)
         """When the first revocation list goes stale and every peer is refused; None = no list."""
+        self.certificate_ends_wall_s = credentials.chain[0].not_valid_after_utc.timestamp()
+        """When the own certificate expires."""
         context = SSL.Context(SSL.TLS_METHOD)
         _set_rules(context, credentials.min_version)
         context.use_certificate(credentials.chain[0])

@@ -55,6 +55,11 @@ class TlsTransport:
         return self._context.crl_next_update_wall_s
 
     @property
+    def certificate_ends_wall_s(self) -> float:
+        """When the own certificate expires and no new link is made."""
+        return self._context.certificate_ends_wall_s
+
+    @property
     def connections(self) -> int:
         """Connections that are not over yet, those being closed included."""
         return len(self._connections)

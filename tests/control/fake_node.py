@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import gevent
@@ -16,7 +16,8 @@ from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncReport
 from tagmesh.protocol.donors import Rejection, Verdict
 from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
-from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.events import Event, EventRecord
+from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import (
     CapabilityStatus,
     ClusterStatus,
@@ -114,6 +115,19 @@ def refusal(**changes: Any) -> RefusalStatus:
     return msgspec.structs.replace(stranger, **changes)
 
 
+def event(sequence: int, **changes: Any) -> EventRecord:
+    down = EventRecord(
+        sequence=sequence,
+        wall_s=STARTED_WALL_S + sequence,
+        kind=Event.NODE_DOWN,
+        cluster_id=ClusterId(1),
+        node_id=NodeId(3),
+        incarnation=4,
+        cause="no pong for 2 s",
+    )
+    return msgspec.structs.replace(down, **changes)
+
+
 SEEDED = PeerCapability(
     name="usrloc-contact-repl", state="ok", reason="seed, and no donor for 5 s", without_data=True
 )
@@ -191,6 +205,8 @@ class FakeNode:
         """The objects behind the status, as far as somebody asks for them."""
         self.broken: Exception | None = None
         self.broken_tag: Exception | None = None
+        self.records: list[EventRecord] = []
+        """Its events."""
         self.hold: threading.Event | None = None
         self.held = threading.Semaphore(0)
         """Released by each trace that begins to wait."""
@@ -199,6 +215,9 @@ class FakeNode:
         if self.broken is not None:
             raise self.broken
         return self.current
+
+    def events(self) -> Iterable[EventRecord]:
+        return list(self.records)
 
     def trace_route(self, cluster: int, node: int, timeout: float) -> list[int]:
         if self.hold is not None:

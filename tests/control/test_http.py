@@ -22,7 +22,7 @@ from tagmesh.control import asking, mi
 from tagmesh.control import http as face
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.status import Status
-from tests.control.fake_node import FakeNode, capability, make_status, served
+from tests.control.fake_node import FakeNode, capability, make_status, served, tag
 
 JSON = {"Content-Type": "application/json"}
 HEAD = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -119,7 +119,7 @@ def test_what_a_foreign_page_may_post_unasked_is_refused(
     assert node.switched == []
 
 
-@pytest.mark.parametrize("path", ["/mi", "/api/v1/state", "/healthz"])
+@pytest.mark.parametrize("path", ["/mi", "/api/v1/state", "/healthz", "/metrics", "/events"])
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8888", "127.0.0.1.evil.example", ""]
 )
@@ -182,10 +182,40 @@ def test_a_load_balancer_asks_for_one_capability(
     where = f"/cap/{cluster.cluster_id}/a%20name"
     status, _, body = exchange(url, "GET", where)
     assert (status, json.loads(body)) == (code, {"state": state})
-    for other in (f"/cap/{cluster.cluster_id}/other", "/cap/77/a%20name"):
+    for other, why in ((f"{where}s", "has no capability"), ("/cap/77/a%20name", "not in cluster")):
         status, _, body = exchange(url, "GET", other)
         assert status == 404
-        assert "has no capability" in json.loads(body)["error"]
+        assert why in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("active", 200), ("backup", 503), ("claiming", 503), ("handing_over", 503)]
+)
+def test_a_load_balancer_asks_for_one_sharing_tag(
+    url: str, node: FakeNode, state: str, code: int
+) -> None:
+    (first, *_) = node.current.clusters
+    cluster = msgspec.structs.replace(first, tags=[tag("vip1", state=state)])
+    node.current = msgspec.structs.replace(node.current, clusters=[cluster])
+    status, _, body = exchange(url, "GET", f"/tag/{cluster.cluster_id}/vip1")
+    assert (status, json.loads(body)) == (code, {"state": state})
+    status, _, body = exchange(url, "GET", f"/tag/{cluster.cluster_id}/vip9")
+    assert status == 404
+    assert "no sharing tag" in json.loads(body)["error"]
+
+
+def test_metrics_are_served_as_prometheus_wants_them(url: str) -> None:
+    status, headers, body = exchange(url, "GET", "/metrics")
+    assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b'tagmesh_link_up{cluster_id="1",node_id="2"} 1.0' in body
+
+
+@pytest.mark.parametrize("path", ["/api/v1/state", "/metrics", "/tag/1/vip1", "/cap/1/x"])
+def test_a_node_that_tells_nothing_is_unavailable(url: str, node: FakeNode, path: str) -> None:
+    node.broken = RuntimeError("no")
+    status, _, body = exchange(url, "GET", path)
+    assert status == 503
+    assert "does not tell its status" in json.loads(body)["error"]
 
 
 def test_a_node_that_cannot_tell_its_status(
