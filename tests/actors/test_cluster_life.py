@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tagmesh import Misuse, Node, NodeDown, SqlRecordStore, StorageUnavailable
 from tagmesh.control.workspace import Workspace
 from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import UP_S, nothing_stays, until
+from tests.capabilities.dialog_samples import dialog
 
 
 @pytest.fixture
@@ -118,6 +120,26 @@ def test_a_dict_with_a_store_outlives_its_node(space: Workspace, tmp_path: Path)
                 users[f"life {life}"] = life
                 users["gone"] = 1
                 del users["gone"]
+
+
+def test_dialogs_with_a_store_outlive_their_node_and_end_in_its_next_life(
+    space: Workspace, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'records.db'}"
+    stays = dialog(1, timeout=2**32 - 1)
+    with nothing_stays():
+        with Node.from_config(space.config(1)) as node:
+            dialogs = node.cluster(1).dialogs(store=SqlRecordStore(url, "dialogs", node=1))
+            node.cluster(1).tag("vip1").activate()
+            dialogs.create(stays, "vip1")
+            dialogs.create(dialog(2, timeout=int(time.time()) + 2))
+        ended: list[str] = []
+        with Node.from_config(space.config(1)) as node:
+            dialogs = node.cluster(1).dialogs(store=SqlRecordStore(url, "dialogs", node=1))
+            dialogs.on_expired(lambda over, _token: ended.append(over.callid))
+            assert (dialogs.get(stays.key), dialogs.tag_of(stays.key)) == (stays, "vip1")
+            until(lambda: len(dialogs) == 1)
+            assert ended == [dialog(2).callid]
 
 
 def test_a_store_that_fails_stops_neither_the_node_nor_its_end(
