@@ -7,16 +7,15 @@ repairs. Records carry versions, so it does not matter how often and in which or
 
 Records with a tag are told by the node that has the tag, and by nobody else: what it wrote, as it
 is; what it finds in its copy and somebody else may lack, with the epoch under which it vouches for
-it. Who hears it asks its port whether that epoch may count (`fencing` in decision 20).
+it. What may count of it, `record_fence` knows.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import compress, islice
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -29,6 +28,7 @@ from .background import Run
 from .backlog import Backlog
 from .map_messages import Vouched, read_message
 from .observers import Observers
+from .record_fence import RecordFence
 from .records import Head, pack_head, read_head, read_record
 from .table import Broken, Table, keys_of, read_items
 from .timer import Timer
@@ -44,8 +44,6 @@ MAX_PUSHED_BYTES = 256 * 1024
 """Told at once to a node that missed something."""
 RETRY_S = 2.0
 """Until a node that was switched off is told again what it missed."""
-Mark: TypeAlias = tuple[str, Epoch | None, int]
-"""(tag, epoch, writer) of a record."""
 _OFF = CapState.DISABLED
 _SENT, _QUEUED, _DISABLED = Outcome.SENT, Outcome.QUEUED, Outcome.DISABLED
 
@@ -70,6 +68,7 @@ class Replica(KeyedCapability):
         self._later: set[NodeId] = set()
         """Nodes that are told again after `RETRY_S`."""
         self._sweeper = Timer(self, self._sweep)
+        self._fence = RecordFence(self, self._items)
 
     # Messages and nodes --------------------------------------------------------------------------
 
@@ -133,33 +132,10 @@ class Replica(KeyedCapability):
         heads, good, broken = read_items(map(bytes, items), tag)
         vouched = None
         if tag:
-            stands = self.port.tag(tag)
-            if stands.active and not forced:
-                heads, good = self._lacking(tag, heads, good)
-            if epoch is not None:
-                vouched = epoch.rank
-                if stands.epoch is not None and stands.epoch.rank > vouched:
-                    why = f"a sync under epoch {epoch}, and {stands.epoch} is known"
-                    self.port.refused("H-24", tag, why, len(good))
-                    return broken
+            heads, good = self._fence.synced(tag, heads, good, epoch, forced=forced)
+            vouched = epoch.rank if epoch is not None else None
         self._accept(zip(heads, good, strict=True), None, vouched)
         return broken
-
-    def _lacking(
-        self, tag: str, heads: list[Head], items: list[bytes]
-    ) -> tuple[list[Head], list[bytes]]:
-        """Of records of a tag that is active here those whose keys are not here at all: the owner
-        adopts what others have of its tag, and replaces nothing (K-7)."""
-        with self._lock:
-            mine = [self._table.get(head.key) for head in heads]
-        newer = [
-            old is not None and read_head(old).version < head.version
-            for head, old in zip(heads, mine, strict=True)
-        ]
-        if any(newer):
-            self.port.refused("K-7", tag, "a sync brings what is active here", sum(newer))
-        lacking = [old is None for old in mine]
-        return list(compress(heads, lacking)), list(compress(items, lacking))
 
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
         """See `KeyedCapability.extra_keys`: heads, so with versions. Tombstones are no records
@@ -234,27 +210,9 @@ class Replica(KeyedCapability):
         """Take what a node wrote and tells; what is broken."""
         heads, good, broken = read_items(items)
         if any(head.tag for head in heads):
-            may = self._judged(heads, source)
-            fine = [may[head.tag, head.epoch, head.node] for head in heads]
-            heads, good = list(compress(heads, fine)), list(compress(good, fine))
+            heads, good = self._fence.told(heads, good, source)
         self._accept(zip(heads, good, strict=True), source)
         return broken
-
-    def _judged(self, heads: Iterable[Head], source: NodeId) -> dict[Mark, bool]:
-        """Of all that came of a tag, an epoch and a writer, whether it may count (H-24)."""
-        counts = Counter((head.tag, head.epoch, head.node) for head in heads)
-        may = {}
-        for (tag, epoch, writer), count in counts.items():
-            if epoch is None:
-                fine = True
-            elif writer == source:
-                fine = self.port.judge(source, tag, epoch, count)
-            else:
-                why = f"node {source} tells what node {writer} wrote"
-                self.port.refused("H-24", tag, why, count, source)
-                fine = False
-            may[tag, epoch, writer] = fine
-        return may
 
     def _hear_other(self, message: Any, source: NodeId) -> Broken:
         """A message that is no record; what is broken."""
@@ -383,8 +341,12 @@ class Replica(KeyedCapability):
         self._push(node)
 
     def _items_of(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        keys = list(keys)
+        return dict(zip(keys, self._items(keys), strict=True))
+
+    def _items(self, keys: Iterable[bytes]) -> list[bytes | None]:
         with self._lock:
-            return {key: self._table.get(key) for key in keys}
+            return [self._table.get(key) for key in keys]
 
     def _keys_in(self, bucket: int) -> list[bytes]:
         with self._lock:

@@ -202,6 +202,20 @@ def test_a_sync_replaces_nothing_where_the_tag_is_active_unless_it_is_forced() -
     assert contents(cluster[4]) == {"k": "newer"}
 
 
+def test_a_sync_from_a_backup_brings_only_what_is_lacking_while_somebody_has_the_tag() -> None:
+    """It may have what the owner never had; while nobody has the tag the newer record counts."""
+    cluster = owned()
+    cluster.cut(1, 2)
+    cluster[1].put("k", "newer")
+    cluster[1].put("other", "of 1", tag="vip")
+    cluster.settle()
+    cluster.sync(joiner=2, donor=3)
+    assert contents(cluster[2]) == {"k": "of 1", "other": "of 1"}
+    cluster.release(1, "vip")
+    cluster.sync(joiner=2, donor=3)
+    assert contents(cluster[2]) == {"k": "newer", "other": "of 1"}
+
+
 @pytest.mark.parametrize(
     "message",
     [
