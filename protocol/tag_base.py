@@ -199,6 +199,7 @@ class Tag(ABC):
         self._effects.append(Spread(claim))
 
     def _claim_of(self, number: int, reason: str) -> Claim:
+        known = self.known if self.known is not None and self.known.released else None
         return Claim(
             tag=self._tag,
             number=number,
@@ -207,6 +208,7 @@ class Tag(ABC):
             priority=self.priority,
             mode=self.mode,
             reason=reason[:MAX_TEXT_CHARS],
+            follows=(known.number, known.owner, known.priority) if known else None,
         )
 
     def _outranked(self, number: int) -> bool:

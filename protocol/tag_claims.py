@@ -238,12 +238,15 @@ class ClaimTable:
     def _note_end(self, claim: Claim) -> None:
         """The epoch known so far ends: in order, or because somebody else takes the tag."""
         before = self._known.get(claim.tag)
-        if before is None or epoch_of(before) == epoch_of(claim):
+        ended = self._ended.get(claim.tag, ())
+        if before is not None and epoch_of(before) == epoch_of(claim):
             return
-        lives_on = (before.owner, before.incarnation) == (claim.owner, claim.incarnation)
-        if before.released or lives_on:
-            ended = (*self._ended.get(claim.tag, ()), epoch_of(before))
-            self._ended[claim.tag] = ended[-MAX_ENDED:]
+        if claim.follows is not None:
+            given_up = Epoch(claim.follows[0], NodeId(claim.follows[1]), claim.follows[2])
+            kept = ended if before is not None and epoch_of(before) == given_up else ()
+            self._ended[claim.tag] = (*kept, given_up)[-MAX_ENDED:]
+        elif before is not None and _life(before) == _life(claim):
+            self._ended[claim.tag] = (*ended, epoch_of(before))[-MAX_ENDED:]
         else:
             self._ended.pop(claim.tag, None)
 
@@ -253,3 +256,7 @@ class ClaimTable:
             for first in range(0, len(claims), MAX_CLAIMS)
         ]
         return [SendTo(peer, message) for peer in peers for message in messages]
+
+
+def _life(claim: Claim) -> tuple[int, int]:
+    return claim.owner, claim.incarnation

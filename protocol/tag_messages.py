@@ -38,6 +38,9 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     """Why; for people."""
     successor: tuple[Id, U63] | None = None
     """(node, incarnation): released in favour of this life, which claims the tag (H-25)."""
+    follows: tuple[U63, Id, Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]] | None = None
+    """(number, owner, priority) of the epoch before, when its owner had given it up, as was known
+    here: so all that was written under it was written before this epoch began (H-24)."""
 
 
 class TagClaims(Message, frozen=True, tag=60):

@@ -200,7 +200,11 @@ class FakeCluster(Generic[C]):
         node = NodeId(node)
         known = self.ports[node].claims.of(tag)
         number = known.number + 1 if known is not None else 1
-        claim = Claim(tag, number, node, self.lives[node], PRIORITY, reason="asked")
+        ended = known is not None and known.released
+        follows = (known.number, known.owner, known.priority) if known and ended else None
+        claim = Claim(
+            tag, number, node, self.lives[node], PRIORITY, reason="asked", follows=follows
+        )
         self.tell(claim, [node])
         token = Token(ClusterId(1), tag, epoch_of(claim))
         self.ports[node].tokens[tag] = token

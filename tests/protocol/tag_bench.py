@@ -30,8 +30,9 @@ def claim(
     mode: Mode = "manual",
     reason: str = "",
     successor: tuple[int, int] | None = None,
+    follows: tuple[int, int, int] | None = None,
 ) -> Claim:
-    return Claim(tag, number, owner, life, priority, released, mode, reason, successor)
+    return Claim(tag, number, owner, life, priority, released, mode, reason, successor, follows)
 
 
 def me(node: int = 1, life: int = LIFE) -> Owner:

@@ -194,12 +194,23 @@ def test_nobody_writes_under_the_epoch_of_another_or_one_that_cannot_be() -> Non
 @pytest.mark.parametrize(
     ("first", "second", "counts"),
     [
-        (claim(3, 2, released=True), claim(4, 3), True),
+        (claim(3, 2, released=True), claim(4, 3, follows=(3, 2, 50)), True),
+        (claim(3, 2), claim(4, 3, follows=(3, 2, 50)), True),
+        (claim(3, 2, released=True), claim(4, 3), False),
+        (claim(3, 2, released=True), claim(4, 3, follows=(3, 4, 50)), False),
         (claim(3, 2), claim(4, 2), True),
         (claim(3, 2), claim(4, 3), False),
         (claim(3, 2), claim(4, 2, life=LIFE + 1), False),
     ],
-    ids=["released", "activated again", "taken", "restarted"],
+    ids=[
+        "given up",
+        "given up as the next owner knew",
+        "taken before it was given up",
+        "another one was given up",
+        "activated again",
+        "taken",
+        "restarted",
+    ],
 )
 def test_what_was_written_before_an_epoch_was_ended_in_order_still_counts(
     first: Claim, second: Claim, counts: bool
