@@ -19,6 +19,7 @@ from ..protocol.settings import ConfigError
 from .cli_output import printable
 
 GROUPS: Mapping[str, str] = {
+    "completion": "cli_completion:completion",
     "config": "cli_config:config",
     "ctl": "cli_ctl:ctl",
     "db": "cli_db:db",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .cli_output import output_option, print_json
+from .cli_output import output_option, print_done, print_json
 from .configfile import example, find_config, load_config, show, tables_of, unknown_variables
 from .modules import find_module
 
@@ -34,7 +34,8 @@ def config() -> None:
 
 @config.command()
 @config_option
-def check(path: str | None) -> None:
+@output_option
+def check(path: str | None, output: str) -> None:
     """Validate the configuration file; every mistake in it is shown at once."""
     loaded = load_config(path)
     for variable, near in unknown_variables(os.environ).items():
@@ -42,9 +43,10 @@ def check(path: str | None) -> None:
     for settings in loaded.capabilities:
         if settings.module is not None:
             find_module(settings)
-    source = find_config(path, os.environ)
-    mode = loaded.provisioning.mode
-    click.echo(f"{source}: OK, node {loaded.node.id}, {mode} provisioning")
+    source = str(find_config(path, os.environ))
+    node, mode = loaded.node.id, loaded.provisioning.mode
+    result = {"file": source, "node": node, "provisioning": mode}
+    print_done(f"{source}: OK, node {node}, {mode} provisioning", result, output)
 
 
 @config.command(name="show")

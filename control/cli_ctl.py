@@ -16,8 +16,10 @@ from ..protocol.errors import Misuse
 from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
 from .cli_capabilities import cap, caps, sync
 from .cli_client import client_of, print_result, print_table, the_only
+from .cli_completion import methods
 from .cli_output import output_option, print_json
 from .cli_tags import tag, tags
+from .cli_watch import events, health, wait
 from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 
 EXIT_UNKNOWN = 3
@@ -133,7 +135,7 @@ def _cluster_of(client: MiClient, node: int) -> int:
 
 
 @ctl.command(context_settings={"ignore_unknown_options": True})
-@click.argument("method")
+@click.argument("method", shell_complete=methods)
 @click.argument("params", nargs=-1)
 @click.option("-o", "--output", type=click.Choice(["json"]), default="json", expose_value=False)
 @click.pass_context
@@ -183,5 +185,5 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         click.echo(done)
 
 
-for _command in (caps, cap, sync, tags, tag):
+for _command in (caps, cap, sync, tags, tag, events, wait, health):
     ctl.add_command(_command)

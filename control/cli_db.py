@@ -12,7 +12,7 @@ from ..protocol.config import ProvisioningSettings
 from ..protocol.errors import Misuse, Unknown
 from ..protocol.identity import MAX_ID, BinsUrl, ClusterId, NodeId, NodeRecord
 from .cli_config import config_option
-from .cli_output import output_option, print_columns, print_json, printable
+from .cli_output import output_option, print_columns, print_done, print_json, printable
 from .configfile import load_config
 
 if TYPE_CHECKING:
@@ -50,26 +50,28 @@ def _provisioning(path: str | None) -> Iterator[Provisioning]:
 
 @db.command()
 @config_option
-def init(path: str | None) -> None:
+@output_option
+def init(path: str | None, output: str) -> None:
     """Create the tables that are missing; what is there stays untouched."""
     with _provisioning(path) as provisioning:
         created = provisioning.init()
         name = provisioning.name
-    click.echo(f"{name}: created {', '.join(created)}" if created else f"{name}: nothing to do")
+    said = f"created {', '.join(created)}" if created else "nothing to do"
+    print_done(f"{name}: {said}", {"database": name, "created": list(created)}, output)
 
 
 @db.command()
 @config_option
-def check(path: str | None) -> None:
+@output_option
+def check(path: str | None, output: str) -> None:
     """Compare the tables with those needed; each difference on a line, then exit status 1."""
     with _provisioning(path) as provisioning:
         differences = provisioning.check()
         name = provisioning.name
-    for difference in differences:
-        click.echo(printable(difference))
+    said = "\n".join(map(printable, differences)) if differences else f"{name}: OK"
+    print_done(said, {"database": name, "differences": list(differences)}, output)
     if differences:
         click.get_current_context().exit(EXIT_UNHEALTHY)
-    click.echo(f"{name}: OK")
 
 
 @db.command()
@@ -86,7 +88,16 @@ def check(path: str | None) -> None:
     help="Pings sent after the first unanswered one.",
 )  # fmt: skip
 @click.option("--disabled", is_flag=True, help="The node may not join yet.")
-def add(path: str | None, cluster: int, node: int, url: str, disabled: bool, **texts: Any) -> None:
+@output_option
+def add(
+    path: str | None,
+    cluster: int,
+    node: int,
+    url: str,
+    disabled: bool,
+    output: str,
+    **texts: Any,
+) -> None:
     """Provision a node, so that it may join."""
     record = NodeRecord(
         cluster_id=ClusterId(cluster),
@@ -97,7 +108,8 @@ def add(path: str | None, cluster: int, node: int, url: str, disabled: bool, **t
     )
     with _provisioning(path) as provisioning:
         provisioning.add(record)
-    click.echo(f"added node {node} to cluster {cluster} at {record.url}")
+    said = f"added node {node} to cluster {cluster} at {record.url}"
+    print_done(said, {"added": _named(record)}, output)
 
 
 @db.command(name="list")
@@ -109,7 +121,7 @@ def list_command(path: str | None, cluster: int | None, output: str) -> None:
     with _provisioning(path) as provisioning:
         snapshot = provisioning.rows(None if cluster is None else ClusterId(cluster))
     if output == "json":
-        nodes = [dict(zip(COLUMNS, _row(record), strict=True)) for record in snapshot.records]
+        nodes = [_named(record) for record in snapshot.records]
         invalid = [
             {"id": bad.db_id, "cluster": bad.cluster_id, "node": bad.node_id, "reason": bad.reason}
             for bad in snapshot.invalid
@@ -120,6 +132,10 @@ def list_command(path: str | None, cluster: int | None, output: str) -> None:
     print_columns(header, [_row(record) for record in snapshot.records])
     for bad in snapshot.invalid:
         click.echo(f"row {bad.db_id} cannot be used: {bad.reason}", err=True)
+
+
+def _named(record: NodeRecord) -> dict[str, object]:
+    return dict(zip(COLUMNS, _row(record), strict=True))
 
 
 def _row(record: NodeRecord) -> tuple[object, ...]:
@@ -140,11 +156,13 @@ def _row(record: NodeRecord) -> tuple[object, ...]:
 @config_option
 @cluster_option
 @node_option
-def rm(path: str | None, cluster: int, node: int) -> None:
+@output_option
+def rm(path: str | None, cluster: int, node: int, output: str) -> None:
     """Remove a node; running nodes then drop their links with it."""
     with _provisioning(path) as provisioning:
         try:
             provisioning.remove(ClusterId(cluster), NodeId(node))
         except Misuse as misuse:  # it has one cause: there is no such row
             raise Unknown(str(misuse)) from misuse
-    click.echo(f"removed node {node} from cluster {cluster}")
+    said = f"removed node {node} from cluster {cluster}"
+    print_done(said, {"removed": {"cluster": cluster, "node": node}}, output)

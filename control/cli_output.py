@@ -28,6 +28,11 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def print_done(said: str, result: Any, output: str) -> None:
+    """What a command did: one line, or the same as JSON."""
+    print_json(result) if output == "json" else click.echo(said)
+
+
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print aligned columns; what a row holds cannot send codes to the terminal."""
     cells = [list(header), *([_cell(value) for value in row] for row in rows)]

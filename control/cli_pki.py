@@ -6,7 +6,7 @@ import click
 
 from ..protocol.identity import MAX_ID, NodeId
 from .cli_config import config_option
-from .cli_output import output_option, print_columns, print_json
+from .cli_output import output_option, print_columns, print_done, print_json
 
 EXIT_UNHEALTHY = 1
 
@@ -20,7 +20,8 @@ def pki() -> None:
 @click.option("--out", default="ca", show_default=True, metavar="DIR", help="Folder for the files.")
 @click.option("--trust-domain", metavar="NAME", help="The domain of all nodes.  [default: tagmesh]")
 @click.option("--days", type=int, help="Validity.  [default: 10 years]")
-def init_ca(out: str, trust_domain: str | None, days: int | None) -> None:
+@output_option
+def init_ca(out: str, trust_domain: str | None, days: int | None, output: str) -> None:
     """Make a certificate authority: ca.key, to be kept secret, and ca.crt, for every node."""
     from . import pki as files
 
@@ -29,7 +30,8 @@ def init_ca(out: str, trust_domain: str | None, days: int | None) -> None:
         files.DEFAULT_TRUST_DOMAIN if trust_domain is None else trust_domain,
         days=files.CA_DAYS if days is None else days,
     )
-    click.echo(f"wrote {key} (0600), {certificate}")
+    result = {"wrote": [str(key), str(certificate)]}
+    print_done(f"wrote {key} (0600), {certificate}", result, output)
     click.echo(f"Next: tagmesh pki issue --ca {out} --node 1 --out tls", err=True)
 
 
@@ -43,6 +45,7 @@ def init_ca(out: str, trust_domain: str | None, days: int | None) -> None:
 @click.option("--ip", "ips", multiple=True, metavar="ADDRESS", help="IP address; repeatable.")
 @click.option("--days", type=int, help="Validity.  [default: 397]")
 @click.option("--trust-domain", metavar="NAME", help="[default: that of the CA]")
+@output_option
 def issue(
     ca: str,
     node: int,
@@ -51,6 +54,7 @@ def issue(
     ips: tuple[str, ...],
     days: int | None,
     trust_domain: str | None,
+    output: str,
 ) -> None:
     """Issue key and certificate of a node: node.key (0600) and node.crt, with a copy of ca.crt."""
     from . import pki as files
@@ -65,7 +69,8 @@ def issue(
         trust_domain=trust_domain,
     )
     listed = ", ".join(map(str, written[1:]))
-    click.echo(f"wrote {written[0]} (0600), {listed}")
+    result = {"wrote": [str(path) for path in written]}
+    print_done(f"wrote {written[0]} (0600), {listed}", result, output)
 
 
 @pki.command()
