@@ -4,7 +4,7 @@ python -m tests.integration.tag_node CONFIG
 
 Each attempt to write is a line in the file ``writes`` beside the configuration, there before the
 next one begins: when it began and ended on the clock that all processes of a host share, in s, and
-the number of the epoch, 0 = it was refused.
+the number of the epoch; 0 = it was refused, -1 = the tag came or went while it was made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tagmesh import Busy, Node, NotTagOwner, StaleTag
+from tagmesh import Busy, Node, NotTagOwner
 from tagmesh.capabilities.replicated_map import ReplicatedMap
 
 NAME, TAG = "records", "vip"
@@ -81,16 +81,13 @@ class Program:
                 self._attempt()
 
     def _attempt(self) -> None:
-        began, number = time.monotonic(), 0
+        began, token = time.monotonic(), self.tag.token
         try:
-            with self.tag.guard() as guard:
-                number = guard.token.epoch.number
-                self.map.put(
-                    time.monotonic_ns() % KEYS, f"{number} of {self.node.node_id}", tag=TAG
-                )
-                guard.check()
-        except (StaleTag, NotTagOwner, Busy):
+            self.map.put(time.monotonic_ns() % KEYS, f"{began} of {self.node.node_id}", tag=TAG)
+        except (NotTagOwner, Busy):
             number = 0
+        else:
+            number = token.epoch.number if token and token == self.tag.token else -1
         os.write(self._log, f"{began} {time.monotonic()} {number}\n".encode())
 
 
