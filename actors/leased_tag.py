@@ -39,8 +39,6 @@ class LeasedTagActor(TagActor):
 
     def __init__(self, context: Context, entry: TagEntry) -> None:
         self._until_s = 0.0
-        self._barred = ""
-        """Why this node cannot have the lease, whatever its data."""
         super().__init__(context, entry)
         self.lease = LeaseRules(
             cluster_id=entry.cluster,
@@ -95,9 +93,9 @@ class LeasedTagActor(TagActor):
             self._store.check_shared(view.members[me], others)
         except Misuse as misuse:
             barred = str(misuse)
-        if barred and barred != self._barred:
-            logger.error("tag %a stays backup on this node: %s", self.entry.name, barred)
-        self._barred = barred
+        if barred and barred != self.rules.barred:
+            logger.error("this node does not take tag %a: %s", self.entry.name, barred)
+        self.rules.barred = barred
         return fit - {me} if barred else fit
 
     def vow(self, told: VowTold) -> None:

@@ -20,13 +20,22 @@ from .errors import Misuse
 from .identity import Incarnation, NodeId
 from .tag_base import Tag
 from .tag_messages import Claim
-from .tag_words import Answered, LeaveLease, LookAtLease, Owner, Spread, TagState
+from .tag_words import Answered, Holding, LeaveLease, LookAtLease, Owner, Spread, TagState
 
 
 class LeasedTag(Tag):
     """The machine of the table above."""
 
     mode = "lease"
+    barred = ""
+    """Why this node can never have the lease, for people."""
+
+    def holding(self) -> Holding:
+        """See `Tag.holding`; nobody has it where nobody here can."""
+        found = super().holding()
+        if found.node_id is None and self.barred:
+            return Holding(None, self.barred)
+        return found
 
     def claim_heard(self, claim: Claim, now: float) -> list[Effect]:
         """See `Tag.claim_heard`; the row will say what is behind it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.errors import Misuse
+from tagmesh.protocol.identity import NodeId, NodeRecord
 from tagmesh.simulation import World
 
 TTL_S = 10.0
@@ -74,3 +77,27 @@ def test_hand_over_moves_the_lease() -> None:
     assert list(world.active("vip")) == [to]
     world.run_for(3 * TTL_S)
     assert list(world.active("vip")) == [to]
+
+
+def test_where_the_nodes_cannot_share_the_database_nobody_takes_the_tag_and_it_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SQLite with nodes on several hosts; what the store says is tested with it."""
+    world = World(1, 2, settings={"sharing_tags": ["vip"]})
+    world.tag_settings["vip"] = {"mode": "lease"}
+
+    def several_hosts(me: NodeRecord, others: Iterable[NodeRecord]) -> None:
+        if list(others):
+            raise Misuse(f"a file cannot say who holds a lease: not all are on {me.url.host}")
+
+    world.tag_store.check_shared = several_hosts  # type: ignore[method-assign]  # a tap
+    world.boot_all()
+    world.run_for(3 * TTL_S)
+    assert world.active("vip") == {}
+    said = [r.getMessage() for r in caplog.records if "does not take tag" in r.getMessage()]
+    assert len(said) == 2, "once on each node"
+    assert "a file cannot say who holds a lease" in said[0]
+    assert world.tag(1, "vip").holding().why.startswith("a file cannot say who holds a lease")
+    refused = world.activate(1, "vip")
+    world.run_for(1)
+    assert "a file cannot say who holds a lease" in str(refused())

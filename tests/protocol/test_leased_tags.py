@@ -105,6 +105,16 @@ def test_nobody_activates_what_goes_by_a_lease() -> None:
     ]  # fmt: skip
 
 
+def test_a_node_that_can_never_have_the_lease_says_why_nobody_has_the_tag() -> None:
+    rules = tag()
+    rules.barred = "not all nodes share the file"
+    assert rules.holding() == (None, "not all nodes share the file")
+    with pytest.raises(Misuse, match="not all nodes share the file"):
+        rules.activate("asked", 0.0)
+    rules.claim_heard(claim(4, 2), 0.0)
+    assert rules.holding().node_id == TWO
+
+
 def test_a_node_that_is_configured_to_have_it_has_no_claim_to_it() -> None:
     """H-23 is for mode manual; here preferred nodes are in the row."""
     rules = tag()
