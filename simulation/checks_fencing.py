@@ -28,7 +28,8 @@ class FencingChecks(Check):
             self.fail(invariant, text)
 
     def survey(self) -> None:
-        """Every record was written by the owner of its epoch (M-2)."""
+        """Every record was written by the owner of its epoch (M-2), and no node lets it expire by
+        itself (M-5)."""
         for node, process in self.running():
             registration = process.system.context.registrations.get((CLUSTER, TAGGED))
             if registration is None:
@@ -38,6 +39,9 @@ class FencingChecks(Check):
             for head in map(read_head, capability._all()):  # noqa: SLF001 - looked into, as checks do
                 if head.tag and (head.epoch is None or head.epoch.owner != head.node):
                     self.fail("M-2", f"node {node} has {head}")
+                write = self._ledger.written.get((head.key, head.version))
+                if head.deleted and write is not None and not write.deleted:
+                    self.fail("M-5", f"node {node} let expire what is not its own: {head}")
 
     def healed(self) -> None:
         """The same."""

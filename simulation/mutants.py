@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import (
+    defects_fencing,
     defects_flow,
     defects_links,
     defects_members,
@@ -37,6 +38,7 @@ MUTANTS: dict[str, Mutant] = {
         defects_flow,
         defects_sync,
         defects_tags,
+        defects_fencing,
     )
     for found in vars(module).values()
     if isinstance(found, Mutant)

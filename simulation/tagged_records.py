@@ -26,6 +26,7 @@ class Written(NamedTuple):
     node: NodeId
     tag: str
     epoch: Epoch
+    deleted: bool
 
 
 class TagLedger:
@@ -77,7 +78,7 @@ class TaggedRecords(ReplicatedMap):
             self.says("M-2", f"writes {key!r} under {head.epoch}, and holds {token}")
         if head.epoch is not None:
             now = self.ledger.world.now
-            made = Written(now, self.node, head.tag, head.epoch)
+            made = Written(now, self.node, head.tag, head.epoch, head.deleted)
             self.ledger.written[head.key, head.version] = made
 
     def known(self) -> dict[str, Epoch | None]:

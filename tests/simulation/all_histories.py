@@ -19,7 +19,7 @@ HISTORIES: Mapping[str, Callable[[int], World]] = {
         m.stranger, m.impostor, m.upgrade, m.flood, m.hostile_bytes, m.hostile_messages,
         c.busy, c.unanswered, c.both_ask, c.stale_donor, c.unasked, c.damaged, c.long_sync,
         c.leaver, c.relayed, c.slow_reader, c.far_reader, c.bulk,
-        t.tags, t.both_activate, t.read_late, t.owner_returns, t.late_joiner,
+        t.tags, t.tagged_records, t.both_activate, t.read_late, t.owner_returns, t.late_joiner,
         t.owner_cut_off, t.store_away, t.alone_again,
     )
 }  # fmt: skip

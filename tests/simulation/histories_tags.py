@@ -6,6 +6,7 @@ from tagmesh.protocol.identity import NodeId
 from tagmesh.simulation.checkers import Checkers
 from tagmesh.simulation.checks_tags import TagChecks
 from tagmesh.simulation.faults import FaultPlan, tagged
+from tagmesh.simulation.fenced_traffic import fenced
 from tagmesh.simulation.world import World
 from tests.simulation.histories import SETTLE_S, unless
 
@@ -17,6 +18,11 @@ START_S = 15.0
 def tags(seed: int) -> World:
     """The swarm with tags: any faults, wrong clocks, machines out of the database's reach."""
     return tagged(FaultPlan.draw(seed, tags=True))
+
+
+def tagged_records(seed: int) -> World:
+    """The swarm with records under tags."""
+    return fenced(FaultPlan.draw(seed, tags=True))
 
 
 def _world(
