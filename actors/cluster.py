@@ -225,9 +225,8 @@ class Cluster(Operations):
                 "a request that waits would stop the node's hub: take requests.request and"
                 " add_done_callback"
             )
-        waiter: Waiter[None] = Waiter(hub)
-        go_on, switch = hub.loop.run_callback, waiter.switch
-        reply.add_done_callback(lambda _reply: go_on(switch, None))
+        waiter: Waiter[Reply] = Waiter(hub)
+        reply.add_done_callback(partial(hub.loop.run_callback, waiter.switch))
         waiter.get()  # every request ends, at the latest when the node stops
 
     # Called by the node ---------------------------------------------------------------------------

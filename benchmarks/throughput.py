@@ -1,11 +1,12 @@
 """One-way messages through the public API: from `Capability.send` to `Capability.on_message`.
 
-Method: per run two fresh node processes over loopback with mutual TLS, and beside it the ceiling of
-the same kind of message (`benchmarks.ceiling`). An application thread of the sender calls ``send``
-per message ("one by one") or ``send_many`` per hundred of them ("by the hundred"), waiting for room
-when as much waits as may; the receiver's ``on_message`` is called per message, in the capability's
-worker thread, and counts. The rate is that of the receiver, from the first message to the last;
-every message must have come. CPU is that of the whole process, by message.
+Method: per run two fresh node processes over loopback with mutual TLS, and just before them the
+ceiling of the same kind of message (`benchmarks.ceiling`), for each way of sending. An application
+thread of the sender calls ``send`` per message ("one by one") or ``send_many`` per hundred of them
+("by the hundred"), waiting for room when as much waits as may; the receiver's ``on_message`` is
+called per message, in the capability's worker thread, and counts. The rate is that of the receiver,
+from the first message to the last; every message must have come. CPU is that of the whole process,
+by message.
 
 The budget is that of messages which are objects, dicts here: the ceiling makes them from the bytes,
 too. Byte strings cost msgpack next to nothing, so their ceiling is that of TLS alone, and what a
@@ -128,15 +129,15 @@ def measure(
     with temporary_folder() as folder:
         pair.keys(folder)
         for what, count in messages.items():
-            limits: list[float] = []
+            limits: dict[str, list[float]] = {way: [] for way in WAYS}
             taken: dict[str, list[Taken]] = {way: [] for way in WAYS}
             for _ in range(runs):
-                limits.append(ceiling.one_way(folder, *what, seconds).per_s / 1e3)
                 for way, at_once in WAYS.items():
+                    limits[way].append(ceiling.one_way(folder, *what, seconds).per_s / 1e3)
                     taken[way].append(_rate(folder, *what, count, at_once))
             for way, runs_of_it in taken.items():
                 name = f"{ceiling.KINDS[what]}, {way}"
-                figures += _figures(name, runs_of_it, limits, RATIO_BUDGETS.get(what[0]))
+                figures += _figures(name, runs_of_it, limits[way], RATIO_BUDGETS.get(what[0]))
     return figures
 
 
