@@ -24,6 +24,7 @@ from .cluster import Cluster
 from .flight import Flight, flight_of
 from .hubcalls import POLL_S
 from .life import NodeLife
+from .mail import RosterWanted
 
 T = TypeVar("T")
 
@@ -45,6 +46,18 @@ class EmbeddedNode(NodeLife):
         status = self._call(system.status)
         ends = self._the_transport().certificate_ends_wall_s
         return msgspec.structs.replace(status, certificate_ends_wall_s=ends)
+
+    def reload(self) -> None:
+        """Use what the files of ``[tls]`` hold now, and read the provisioned nodes soon.
+
+        Links that are there stay, and keep the certificate they were made with. Raises `Misuse`
+        when a file is not good; then the certificate in use stays in use.
+        """
+        self._running()
+        self._call(self._the_transport().reload)
+        self.run_in_hub(
+            lambda system: system.context.supervisor.tell(("storage",), RosterWanted("reload"))
+        )
 
     # Clusters ------------------------------------------------------------------------------------
 

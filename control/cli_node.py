@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
+from ..protocol.errors import TagmeshError
 from .cli_config import config_option
+from .cli_output import printable
 from .configfile import load_config
 
 if TYPE_CHECKING:
     from .node import Node
+    from .service import Service
 
 
 @click.group(short_help="Run a node.")
@@ -27,6 +31,7 @@ def run(path: str | None, log: str, verbose: bool) -> None:
     """Join the clusters this node is provisioned in, until SIGTERM or Ctrl-C.
 
     Logs go to stderr. On the signal the peers are told, connections are closed, and it exits 0.
+    SIGHUP reads certificates and provisioned nodes again. A service manager is told by sd_notify.
     """
     config = load_config(path)
     from .logs import log_to_stderr
@@ -44,15 +49,34 @@ def _serve(running: Node) -> None:
     import gevent
     import gevent.event
 
+    from .service import Service
+
     stop = gevent.event.Event()
+    service = Service(os.environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
+    gevent.signal_handler(signal.SIGHUP, _reload, running, service)
     admin = running.admin_url
-    click.echo(
-        f"node {running.node_id} listens at {running.url}"
-        + (f", management at {admin}/mi" if admin else ""),
-        err=True,
+    said = f"node {running.node_id} listens at {running.url}" + (
+        f", management at {admin}/mi" if admin else ""
     )
+    click.echo(said, err=True)
+    service.ready(said)
     gc.freeze()  # what start-up made stays; the collector need not look at it again
-    stop.wait()
+    while not stop.wait(service.watchdog_s):
+        if running.status().healthy:  # a node whose actors crash again and again is not alive
+            service.alive()
+    service.stopping()
     running.stop()
+
+
+def _reload(running: Node, service: Service) -> None:
+    """SIGHUP. What cannot be used is told, and what was in use stays in use."""
+    service.reloading()
+    try:
+        running.reload()
+        said = "reloaded: certificates, provisioned nodes"
+    except TagmeshError as error:
+        said = f"not reloaded: {error}"
+    click.echo(printable(said), err=True)
+    service.ready(said)

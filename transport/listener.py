@@ -109,6 +109,10 @@ class TlsListener:
         except Exception:  # noqa: BLE001 - nothing may escape into the hub
             _log.exception("listener at %s failed", self.url)
 
+    def use(self, context: TlsContext) -> None:
+        """Handshakes that begin from now on have this own side."""
+        self._context = context
+
     def _accept_on(self) -> None:
         self._acceptor.start(self._guarded, self._on_acceptable)
 

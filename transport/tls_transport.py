@@ -39,6 +39,7 @@ class TlsTransport:
         user_timeout_s: float | None = None,
     ) -> None:
         self._hub = gevent.get_hub()
+        self._tls, self._me = tls, me
         self._context: TlsContext = load_tls(tls, me)
         self._settings = settings
         self._user_timeout_s = user_timeout_s
@@ -63,6 +64,15 @@ class TlsTransport:
     def connections(self) -> int:
         """Connections that are not over yet, those being closed included."""
         return len(self._connections)
+
+    def reload(self) -> None:
+        """Read the files of ``[tls]`` again; connections made from now on use them.
+
+        Raises `Misuse` when they are not good, and changes nothing then.
+        """
+        self._context = load_tls(self._tls, self._me)
+        for listener in self._listeners:
+            listener.use(self._context)
 
     def listen(
         self,
