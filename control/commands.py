@@ -14,7 +14,7 @@ from typing import Any
 
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
-from . import commands_capabilities, commands_dialogs, commands_tags, events
+from . import commands_capabilities, commands_dialogs, commands_tags, event_pages
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import NodePort
 
@@ -191,7 +191,7 @@ COMMANDS: Mapping[str, Command] = {
             recipes=((), ("after",)),
             types={"after": str},
             help="the last events, or those after the 'next' of an earlier answer",
-            run=events.after,
+            run=event_pages.after,
         ),
         Command(
             name="tagmesh_trace",

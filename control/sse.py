@@ -15,7 +15,7 @@ from typing import NamedTuple
 import gevent
 import msgspec
 
-from . import events
+from . import event_pages
 from .asking import Asking
 from .port import NodePort
 
@@ -69,7 +69,11 @@ class Streams:
                 yield f'event: lost\ndata: {{"lost":{page.lost}}}\n\n'.encode()
             for event in page.events:
                 data = msgspec.json.encode(event)
-                yield f"id: {events.place(life, event.sequence)}\ndata: ".encode() + data + b"\n\n"
+                yield (
+                    f"id: {event_pages.place(life, event.sequence)}\ndata: ".encode()
+                    + data
+                    + b"\n\n"
+                )
             quiet_s = 0.0 if page.events else quiet_s + POLL_S
             if quiet_s >= QUIET_S:
                 yield b": nothing happened\n\n"
@@ -81,15 +85,15 @@ class Streams:
 def _start(port: NodePort, after: str | None) -> _Start | None:
     try:
         life = port.status().incarnation
-        return _Start(life, events.newest(port) if after is None else after)
+        return _Start(life, event_pages.newest(port) if after is None else after)
     except Exception:  # noqa: BLE001 - the node stops or is broken; the stream ends
         _log.debug("no events", exc_info=True)
         return None
 
 
-def _read(port: NodePort, life: int, place: str) -> events.Page | None:
+def _read(port: NodePort, life: int, place: str) -> event_pages.Page | None:
     try:
-        return events.read(port, life, place)
+        return event_pages.read(port, life, place)
     except Exception:  # noqa: BLE001 - the node stops or is broken; the stream ends
         _log.debug("no events", exc_info=True)
         return None
