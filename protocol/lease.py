@@ -23,9 +23,10 @@ wrong by (`lease_words`). A process that was stopped for longer finds its token 
 on, before it has looked at anything else.
 
 A *vow* is as good as a renewal: who gives it does not ask for the lease within ttl from then on.
-Every other enabled node must give one, over its own link with the owner, and must know the same
-nodes. A node that is asking for the lease itself gives none, and one that has just started, and may
-have given vows in its earlier life, does not take a lease that ran out within its first ttl.
+Every other enabled node must give one, over its own link with the owner. It must know the same
+nodes, and have the same settings: while these are being changed nobody goes on without the
+database. A node that is asking for the lease itself gives none, and one that has just started, and
+may have given vows in its earlier life, does not take a lease that ran out within its first ttl.
 
 A candidate is a node whose data is complete. Its turn comes as many delays after the row became
 free as other candidates are before it: in the order of the preferred nodes, or of all. Somebody who
@@ -52,7 +53,7 @@ from .lease_words import (
 )
 from .messages import MAX_NUMBER
 from .tag_messages import Vow, VowRequest
-from .tag_words import Owner, TagRow, digest_of_members
+from .tag_words import Owner, TagRow, digest_of_terms
 
 NEVER = math.inf
 
@@ -342,14 +343,17 @@ class LeaseRules:
         self._round = (self._round + 1) % MAX_NUMBER
         self._round_at = now
         self._vows.clear()
-        members = digest_of_members(self._view.members)
-        request = VowRequest(self._cluster_id, self._tag, self._number, self._round, members)
+        request = VowRequest(self._cluster_id, self._tag, self._number, self._round, self._terms)
         self._effects += [SendTo(n, request) for n in self._others()]
         self._count_vows()
 
     def _count_vows(self) -> None:
         if self._vows >= set(self._others()):
             self._extend(self._round_at)
+
+    @property
+    def _terms(self) -> bytes:
+        return digest_of_terms(self._view.members, self._settings.ttl_s)
 
     def _others(self) -> list[NodeId]:
         return [n for n in self._view.members if n != self._me.node_id]
@@ -361,7 +365,8 @@ class LeaseRules:
             or self._request is Request.ACQUIRE
             or self._to_release is not None
             or request.number < self._seen
-            or request.members != digest_of_members(self._view.members)
+            or request.members != self._terms
+            or not self._settings.failsafe  # I would not keep it over a restart
         ):
             self._effects.append(Count("B4"))
             return

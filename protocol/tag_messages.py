@@ -59,7 +59,8 @@ class VowRequest(Message, frozen=True, tag=61):
     """Of my epoch."""
     round: Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
     members: DigestBytes
-    """Of the nodes that I ask, see `tag_words.digest_of_members`: you must know the same ones."""
+    """Of the nodes that I ask and of how long a lease lasts, see `tag_words.digest_of_terms`: both
+    must be the same to you."""
 
 
 class Vow(Message, frozen=True, tag=62):

@@ -203,9 +203,10 @@ def digest_of_claims(claims: Iterable[Claim]) -> bytes:
     return hashlib.sha256(msgspec.msgpack.encode(ranks)).digest()[:DIGEST_BYTES]
 
 
-def digest_of_members(members: Iterable[NodeId]) -> bytes:
-    """Equal at two nodes whose rosters enable the same nodes."""
-    return hashlib.sha256(msgspec.msgpack.encode(sorted(members))).digest()[:DIGEST_BYTES]
+def digest_of_terms(members: Iterable[NodeId], ttl_s: float) -> bytes:
+    """Equal at two nodes whose rosters enable the same nodes, and to whom a lease lasts as long."""
+    terms = (sorted(members), round(ttl_s * 1000))
+    return hashlib.sha256(msgspec.msgpack.encode(terms)).digest()[:DIGEST_BYTES]
 
 
 def check_tag(tag: str) -> str:

@@ -32,7 +32,7 @@ from tagmesh.protocol.tag_words import (
     TagRow,
     TagState,
     TagView,
-    digest_of_members,
+    digest_of_terms,
     rank_of,
 )
 from tagmesh.protocol.tags import TagRules
@@ -219,7 +219,7 @@ class OneLease:
         number, turn = self.draw.pick(_NUMBERS[:8]), self.draw.pick((1, 0, 2, MAX_NUMBER))
         if self.draw.byte() % 2:
             return Vow(1, "vip", number, turn)
-        known = digest_of_members(MEMBERS[: 1 + self.draw.byte() % 3])
+        known = digest_of_terms(MEMBERS[: 1 + self.draw.byte() % 3], LeaseSettings().ttl_s)
         return VowRequest(1, "vip", number, turn, known)
 
     def _row(self) -> TagRow:

@@ -14,14 +14,14 @@ from tagmesh.protocol.lease_words import (
     ReadRow,
 )
 from tagmesh.protocol.tag_messages import Mode
-from tagmesh.protocol.tag_words import TagRow, digest_of_members
+from tagmesh.protocol.tag_words import TagRow, digest_of_terms
 from tests.protocol.tag_bench import CLUSTER, LIFE, ONE, THREE, TWO, me
 
 SETTINGS = LeaseSettings()
 LASTS_S = SETTINGS.ttl_s - SETTINGS.safety_s
 BORN = -100.0
 """Long before the tests begin, so nothing of an earlier life matters."""
-MEMBERS = digest_of_members([ONE, TWO, THREE])
+TERMS = digest_of_terms([ONE, TWO, THREE], SETTINGS.ttl_s)
 
 
 def around(lives: Iterable[int] = (2, 3), fit: Iterable[int] = (1, 2, 3)) -> LeaseView:

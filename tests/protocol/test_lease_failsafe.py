@@ -8,17 +8,18 @@ from tagmesh.protocol.lease import LeaseRules
 from tagmesh.protocol.lease_words import (
     Acquire,
     LeaseExtended,
+    LeaseSettings,
     LeaseView,
     ReadRow,
 )
 from tagmesh.protocol.tag_messages import Vow, VowRequest
-from tagmesh.protocol.tag_words import digest_of_members
-from tests.protocol.lease_bench import LASTS_S, MEMBERS, SETTINGS, holder, node, row
+from tagmesh.protocol.tag_words import digest_of_terms
+from tests.protocol.lease_bench import LASTS_S, SETTINGS, TERMS, holder, node, row
 from tests.protocol.tag_bench import CLUSTER, ONE, THREE, TWO
 
 
-def vow_request(number: int = 1, round_: int = 1, members: bytes = MEMBERS) -> VowRequest:
-    return VowRequest(CLUSTER, "vip", number, round_, members)
+def vow_request(number: int = 1, round_: int = 1, terms: bytes = TERMS) -> VowRequest:
+    return VowRequest(CLUSTER, "vip", number, round_, terms)
 
 
 def away() -> LeaseRules:
@@ -73,7 +74,9 @@ def test_a_vow_keeps_its_giver_from_the_lease_for_a_ttl() -> None:
 
 
 def test_who_may_take_the_lease_or_knows_better_gives_no_vow() -> None:
-    """It asks for it, holds it, gives it back, heard of a later one, or knows other members."""
+    """It asks for it, holds it, gives it back, heard of a later one; or it knows other members, has
+    other settings, or would forget the vow in a restart.
+    """
     asking = node()
     asking.row_read(row(1, 2), 0.0)
     giving = node()
@@ -82,6 +85,11 @@ def test_who_may_take_the_lease_or_knows_better_gives_no_vow() -> None:
     later.look(2, None, 0.0)
     for rules in (asking, holder(), giving, later):
         assert rules.receive(TWO, vow_request(), 0.5) == [Count("B4")]
-    other = digest_of_members([ONE, TWO])
-    assert node().receive(TWO, vow_request(members=other), 0.5) == [Count("B4")]
+    for other in (
+        digest_of_terms([ONE, TWO], SETTINGS.ttl_s),
+        digest_of_terms([ONE, TWO, THREE], 9.0),
+    ):
+        assert node().receive(TWO, vow_request(terms=other), 0.5) == [Count("B4")]
+    careless = node(settings=LeaseSettings(failsafe=False))
+    assert careless.receive(TWO, vow_request(), 0.5) == [Count("B4")]
     assert node().receive(NodeId(9), vow_request(), 0.5) == [Count("G-4")]

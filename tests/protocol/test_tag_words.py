@@ -14,7 +14,7 @@ from tagmesh.protocol.tag_words import (
     Epoch,
     Token,
     digest_of_claims,
-    digest_of_members,
+    digest_of_terms,
     epoch_of,
     holding,
     is_stale,
@@ -90,9 +90,9 @@ def test_digests_tell_whether_two_nodes_know_the_same() -> None:
     digests = [digest_of_claims(c) for c in ([], [a], [b], [a, b], [a, claim(4, 1, tag="b")])]
     assert len(set(digests)) == len(digests)
     assert {len(d) for d in digests} == {16}
-    assert (
-        digest_of_members([ONE, TWO]) == digest_of_members([TWO, ONE]) != digest_of_members([ONE])
-    )
+    terms = digest_of_terms([ONE, TWO], 10.0)
+    assert terms == digest_of_terms([TWO, ONE], 10.0)
+    assert len({terms, digest_of_terms([ONE], 10.0), digest_of_terms([ONE, TWO], 9.0)}) == 3
 
 
 def test_an_epoch_is_read_by_people() -> None:
