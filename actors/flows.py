@@ -13,7 +13,7 @@ from ..protocol.messages import CapState, Packets, Taken
 from ..protocol.payloads import Joined
 from ..protocol.streams import DELIVER_ALL, Acknowledge, Deliver, Ends, InStream, OutStream
 from .actor import soonest
-from .outbox import Verdict, verdict_of
+from .outbox import LOOSE_BYTES, Verdict, verdict_of
 from .port import CapabilityPort
 
 if TYPE_CHECKING:
@@ -140,12 +140,17 @@ class Flows:
                 self._context.drops["R-3"] += sum(piece.count for piece in pieces)
                 self._released(node, _size(pieces))
                 continue
+            size = _size(pieces)  # what is alone goes as it would have gone in the hub's thread
+            single = len(pieces) == 1 and pieces[0].count == 1 and size <= LOOSE_BYTES
+            if single and self.straight(node, pieces[0].payloads):
+                self._released(node, size)
+                continue
             for piece in pieces:
                 taken = stream.offer(piece.payloads, piece.count)
                 assert taken, "the port bounds what waits by the same limit"
             self._pump(node)
 
-    def straight(self, node: int, payload: bytes) -> bool:
+    def straight(self, node: int, payload: bytes | memoryview) -> bool:
         """Send one message, which nothing waits before in the port; False, and nothing happened,
         when it has to wait here or would not leave at once."""
         to = NodeId(node)

@@ -212,7 +212,7 @@ class OutStream:
             floor=self._floor,
         )
 
-    def single(self, payload: bytes) -> Packets | None:
+    def single(self, payload: bytes | memoryview) -> Packets | None:
         """A batch of one message that waits for nothing; it counts as sent, unless `take_back`
         follows. None: something waits before it, or it has to be kept: `offer` it."""
         if self._tail_count or self._closed or self._reliable:
