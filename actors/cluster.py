@@ -67,17 +67,23 @@ class Cluster(Operations):
             return self._add(capability)
 
     def replicated_dict(
-        self, name: str, tag: str | None = None, *, store: Store | None = None
+        self,
+        name: str,
+        tag: str | None = None,
+        *,
+        store: Store | None = None,
+        forward: bool = False,
     ) -> ReplicatedDict:
         """A dict that all nodes share which have one of this name; registered when it is new.
 
         What is written through it has ``tag``. ``store`` keeps the records beyond the life of the
         node, such as `SqlRecordStore`: what it has is loaded at once, which may block, what changes
-        is written to it a moment later, and the rest when the node stops.
+        is written to it a moment later, and the rest when the node stops. With ``forward`` the node
+        that has a record's tag is asked to write it, when that is another one, see `ReplicatedMap`.
         """
 
         def make() -> ReplicatedMap:
-            made = ReplicatedMap(name, store=store, run=self.node.handlers.run)
+            made = ReplicatedMap(name, store=store, run=self.node.handlers.run, forward=forward)
             if store is not None:
                 made.load()
             return made
@@ -87,6 +93,11 @@ class Cluster(Operations):
             raise Misuse(
                 f"the dict {name!r} of cluster {self.cluster_id} is there already, without this"
                 " store: name its store where it is made first"
+            )
+        if forward and not records.forward:
+            raise Misuse(
+                f"the dict {name!r} of cluster {self.cluster_id} is there already, made without"
+                " forward: say so where it is made first"
             )
         return ReplicatedDict(records, tag)
 

@@ -94,10 +94,15 @@ class EmbeddedNode(NodeLife):
         return self._first
 
     def replicated_dict(
-        self, name: str, tag: str | None = None, *, store: Store | None = None
+        self,
+        name: str,
+        tag: str | None = None,
+        *,
+        store: Store | None = None,
+        forward: bool = False,
     ) -> ReplicatedDict:
         """See `Cluster.replicated_dict`; of the node's first cluster, as the next three."""
-        return self.cluster().replicated_dict(name, tag, store=store)
+        return self.cluster().replicated_dict(name, tag, store=store, forward=forward)
 
     def counters(self, name: str = "tagmesh-counters") -> Counters:
         """See `Cluster.counters`."""

@@ -26,7 +26,7 @@ from ..protocol.messages import CapState, Section
 from ..protocol.tag_words import Epoch, Rank
 from .background import Run
 from .backlog import Backlog
-from .map_messages import Vouched, read_message
+from .map_messages import Vouched
 from .observers import Observers
 from .record_fence import RecordFence
 from .records import Head, pack_head, read_head, read_record
@@ -216,13 +216,7 @@ class Replica(KeyedCapability):
 
     def _hear_other(self, message: Any, source: NodeId) -> Broken:
         """A message that is no record; what is broken."""
-        try:
-            heard = read_message(message)
-        except msgspec.ValidationError as error:
-            return [(b"", str(error))]
-        if isinstance(heard, Vouched):
-            return self._vouched(heard, source)
-        return []
+        raise NotImplementedError
 
     def _vouched(self, heard: Vouched, source: NodeId) -> Broken:
         """The node that has a tag says which record it has under a key."""

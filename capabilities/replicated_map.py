@@ -6,40 +6,31 @@ write. The tag labels a record: who may write it, and with what it is synchronis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ..protocol.contract import Port
-from ..protocol.errors import Busy, Misuse, NotTagOwner
-from ..protocol.messages import BUCKETS, MAX_NAME_CHARS
-from ..protocol.tag_words import Epoch
+import msgspec
+
+from ..protocol.errors import CapabilityDisabled, Misuse, NodeDown, NotTagOwner, Unreachable
+from ..protocol.identity import NodeId
+from ..protocol.messages import BUCKETS, CapState
 from .background import Run
+from .forwarding import Forwarding
+from .map_messages import Forward, Vouched, Write, read_message
+from .map_writes import Writes
 from .observers import OnChange
-from .records import (
-    TOMBSTONE_S,
-    Era,
-    Head,
-    Key,
-    pack_key,
-    pack_record,
-    pack_value,
-    read_head,
-    read_record,
-    tombstone,
-    unpack_key,
-)
-from .replica import Replica
+from .records import Key, pack_key, pack_value, read_any, read_head, read_record, unpack_key
+from .table import Broken
 from .write_behind import Store
 
 MAX_RECORDS = 10_000_000
 """Of one map, tombstones included; writes beyond are refused where they are made."""
-MAX_TTL_S = 100 * 366 * 86_400
 MAX_LOADED_RECORDS = 1000
 """Taken from the store at once."""
 
 
-class ReplicatedMap(Replica):
+class ReplicatedMap(Writes):
     """The capability behind replicated dicts. All methods may be called from any thread.
 
     Writes raise `CapabilityDisabled` (switched off on this node), `NotTagOwner`, `Busy` (the map is
@@ -53,12 +44,19 @@ class ReplicatedMap(Replica):
         store: Store | None = None,
         run: Run | None = None,
         max_records: int = MAX_RECORDS,
+        forward: bool = False,
     ) -> None:
         """``store`` keeps the records beyond the life of the node, see `load`. ``run`` has it, and
-        functions given to `on_change`, called where they may block; without, in own threads."""
-        super().__init__(name, store, run)
+        functions given to `on_change`, called where they may block; without, in own threads.
+
+        ``forward``: what may not be written here, because another node has the tag, is done there,
+        at most once. Then a write waits for the other node, so not in the hub, and raises also
+        `NodeDown`, `Unreachable`, `TimedOut` (it may have been done) and `RemoteError`.
+        """
+        super().__init__(name, store, run, max_records)
         self.store = store
-        self._max_records = max_records
+        self.forward = forward
+        self.forwarding = Forwarding(self, self._do)
 
     # Writing -------------------------------------------------------------------------------------
 
@@ -69,17 +67,11 @@ class ReplicatedMap(Replica):
 
         ``tag`` None keeps the tag that the record has, if there is one.
         """
-        packed = pack_key(key)
-        packed_value = pack_value(value)
-        port = self._writable()
-        wall_s = port.wall()
-        expires_ms = 0 if ttl_s is None else _after(wall_s, ttl_s)
-        with self._lock:
-            old = self._table.get(packed)
-            head = self._next(port, wall_s, packed, old, tag, expires_ms)
-            item = pack_record(head, packed_value)
-            self._table.take(((head, item),))
-        self._tell(port, packed, item, port.node_id)
+        packed, packed_value = pack_key(key), pack_value(value)
+        try:
+            self._put(packed, packed_value, tag, ttl_s)
+        except NotTagOwner as refused:
+            self._by_owner(refused, Write("put", packed, tag, packed_value, ttl_s))
 
     def patch(self, key: Key, fields: Mapping[str, Any], *, tag: str | None = None) -> None:
         """Set some fields of a value that is a dict, or begin such a value. Its expiry stays.
@@ -88,33 +80,62 @@ class ReplicatedMap(Replica):
         later one wins with all its fields.
         """
         packed = pack_key(key)
-        port = self._writable()
-        wall_s = port.wall()
-        with self._lock:
-            old = self._table.get(packed)
-            before = read_record(old) if old is not None else None
-            if before is None or not before.lives(int(wall_s * 1000)):
-                value, expires_ms = {}, 0
-            else:
-                value, expires_ms = before.value, before.expires_ms
-            if not isinstance(value, dict):
-                raise Misuse(f"the value of key {key!a} is no dict, so it has no fields: use put")
-            head = self._next(port, wall_s, packed, old, tag, expires_ms)
-            item = pack_record(head, pack_value({**value, **fields}))
-            self._table.take(((head, item),))
-        self._tell(port, packed, item, port.node_id)
+        try:
+            self._patch(packed, fields, tag)
+        except NotTagOwner as refused:
+            self._by_owner(refused, Write("patch", packed, tag, pack_value(dict(fields))))
 
     def delete(self, key: Key) -> None:
         """Delete a key on all nodes; `KeyError` when it has no value here."""
         packed = pack_key(key)
-        port = self._writable()
-        wall_s = port.wall()
-        with self._lock:
-            old = self._table.get(packed)
-            if old is None or not read_head(old).lives(int(wall_s * 1000)):
-                raise KeyError(key)
-            item = self._tombstone(port, wall_s, packed, old)
-        self._tell(port, packed, item, port.node_id)
+        try:
+            self._delete(packed)
+        except NotTagOwner as refused:
+            self._by_owner(refused, Write("delete", packed))
+
+    def _by_owner(self, refused: NotTagOwner, write: Write) -> None:
+        """Have the owner of the tag do what may not be done here, and wait for it."""
+        if not self.forward or refused.holder is None:
+            raise refused
+        self.forwarding.ask(refused.holder, refused.tag, write).result()
+
+    def _do(self, write: Write) -> None:
+        """What another node asks for, because the tag is active here."""
+        if write.kind == "put":
+            self._put(write.key, write.value, write.tag, write.ttl_s)
+        elif write.kind == "patch":
+            fields = read_any(write.value)
+            if not isinstance(fields, dict):
+                raise Misuse("the fields of a patch are no dict")
+            self._patch(write.key, fields, write.tag)
+        else:
+            self._delete(write.key)
+
+    # What the node calls -------------------------------------------------------------------------
+
+    def _hear_other(self, message: Any, source: NodeId) -> Broken:
+        try:
+            heard = read_message(message)
+        except msgspec.ValidationError as error:
+            return [(b"", str(error))]
+        if isinstance(heard, Vouched):
+            return self._vouched(heard, source)
+        if isinstance(heard, Forward):
+            self.forwarding.asked(heard, source)
+        else:
+            self.forwarding.answered(heard, source)
+        return []
+
+    def on_node_down(self, node: NodeId, cause: str) -> None:
+        """See `Capability.on_node_down`: what was asked of it will not be answered."""
+        super().on_node_down(node, cause)
+        self.forwarding.fail(NodeDown(f"node {node} went down: {cause}"), node)
+
+    def on_state(self, state: CapState, reason: str) -> None:
+        """See `Capability.on_state`."""
+        super().on_state(state, reason)
+        if state is CapState.DISABLED:
+            self.forwarding.fail(CapabilityDisabled(f"map {self.name!a} is off: {reason}"))
 
     # Reading -------------------------------------------------------------------------------------
 
@@ -183,96 +204,13 @@ class ReplicatedMap(Replica):
 
     def on_stop(self) -> None:
         """See `Capability.on_stop`."""
+        self.forwarding.fail(Unreachable("this node was stopped before an answer came"))
         self.flush()
 
     # ---------------------------------------------------------------------------------------------
-
-    def _next(
-        self,
-        port: Port,
-        wall_s: float,
-        key: bytes,
-        old: bytes | None,
-        tag: str | None,
-        expires_ms: int,
-    ) -> Head:
-        """The head of what a write puts in the place of ``old``; raises unless it may. Locked."""
-        newest = self._table.newest
-        before = read_head(old) if old is not None else None
-        if before is None and self._table.size >= self._max_records:
-            raise Busy(f"map {self.name!a} is full: it has {self._max_records} records")
-        moves = 0
-        if before is not None:
-            if tag is None:
-                tag = before.tag
-            moves = before.era.moves if before.era is not None else 0
-            if tag != before.tag:
-                moves += 1
-                self._epoch_to_write(port, before.tag)
-        tag = tag or ""
-        epoch = self._epoch_to_write(port, tag)
-        counter = int(wall_s * 1_000_000)
-        if counter <= newest:
-            counter = newest + 1
-        era = Era(moves, epoch) if tag or moves else None
-        return Head(key, tag, era, counter, port.node_id, expires_ms, False)
-
-    def _epoch_to_write(self, port: Port, tag: str) -> Epoch | None:
-        """Under which epoch records of a tag are written here; raises unless they may be (M-2)."""
-        if not tag:
-            return None
-        if len(tag) > MAX_NAME_CHARS:
-            raise Misuse(
-                f"tag {tag[:MAX_NAME_CHARS]!a}… is longer than {MAX_NAME_CHARS} characters"
-            )
-        stands = port.tag(tag)
-        if stands.token is not None:
-            return stands.token.epoch
-        if stands.holder is None:
-            raise NotTagOwner(
-                f"tag {tag!a} is active nowhere ({stands.why}): activate it where records of map"
-                f" {self.name!a} are to be written with it",
-                tag=tag,
-            )
-        raise NotTagOwner(
-            f"tag {tag!a} is active on node {stands.holder}, and records of map {self.name!a} are"
-            " written with it there: write there, hand the tag over, or make the map with"
-            " forward=True",
-            tag=tag,
-            holder=stands.holder,
-        )
-
-    def _delete_overdue(self, tag: str, keys: Sequence[bytes]) -> None:
-        """Delete records that expired, of a tag that is active here (M-5)."""
-        port = self.port
-        wall_s = port.wall()
-        for key in keys:
-            with self._lock:
-                old = self._table.get(key)
-                if old is None or key not in self._table.overdue.get(tag, ()):
-                    continue
-                try:
-                    item = self._tombstone(port, wall_s, key, old)
-                except NotTagOwner:
-                    return
-            self._tell(port, key, item, None)
-
-    def _tombstone(self, port: Port, wall_s: float, key: bytes, old: bytes) -> bytes:
-        """Delete the record ``old``; raises unless that may be done here. Locked."""
-        head = self._next(port, wall_s, key, old, None, 0)
-        item = tombstone(head, _after(wall_s, TOMBSTONE_S))
-        self._table.take(((read_head(item), item),))
-        return item
 
     def _all(self) -> Iterator[bytes]:
         for number in range(BUCKETS):
             with self._lock:
                 items = self._table.bucket(number)
             yield from items
-
-
-def _after(wall_s: float, ttl_s: float) -> int:
-    """When a record expires, in milliseconds since the epoch of Unix."""
-    if not 0 < ttl_s <= MAX_TTL_S:
-        raise Misuse(f"ttl_s is {ttl_s}: it must be above 0 and at most {MAX_TTL_S} seconds")
-    return int((wall_s + ttl_s) * 1000) + 1

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..capabilities import table
+from ..capabilities.map_writes import Writes
 from ..capabilities.record_fence import RecordFence, Records
 from ..capabilities.records import Head, read_head, tombstone
-from ..capabilities.replicated_map import ReplicatedMap
 from ..capabilities.table import TOMBSTONE_MS, Table
 from ..protocol.contract import Port
 from ..protocol.identity import NodeId
@@ -41,12 +41,12 @@ def nofence(replace: Replace) -> None:
 )
 def backupwrites(replace: Replace) -> None:
     """As OpenSIPS does."""
-    inner = ReplicatedMap._epoch_to_write
+    inner = Writes._epoch_to_write
 
-    def any_epoch(self: ReplicatedMap, port: Port, tag: str) -> Epoch | None:
+    def any_epoch(self: Writes, port: Port, tag: str) -> Epoch | None:
         return (port.tag(tag).epoch if tag else None) or inner(self, port, tag)
 
-    replace(ReplicatedMap, "_epoch_to_write", any_epoch)
+    replace(Writes, "_epoch_to_write", any_epoch)
 
 
 @mutant(

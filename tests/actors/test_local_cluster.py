@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tagmesh import Capability, Event, LocalCluster, Misuse
+from tagmesh import Capability, Event, LocalCluster, Misuse, NotTagOwner
 from tests.actors.leftovers import nothing_stays
 
 
@@ -160,3 +160,22 @@ def test_what_cannot_be_asked_for() -> None:
             lab.restart(1)
         with pytest.raises(Misuse, match="was not killed"):
             lab.restart(9)
+
+
+def test_a_record_with_a_tag_is_written_where_the_tag_is() -> None:
+    """M-2, over real links; with ``forward`` from everywhere."""
+    with LocalCluster(2) as lab:
+        here, there = (node.replicated_dict("calls", "vip", forward=True) for node in lab)
+        plain = lab[2].replicated_dict("plain", "vip")
+        lab[1].cluster(1).tag("vip").activate()
+        lab.until(lambda: there.map.port.tag("vip").holder == 1)
+        there["k"] = 1
+        assert (there["k"], here["k"]) == (1, 1)
+        with pytest.raises(NotTagOwner, match="active on node 1"):
+            plain["k"] = 1
+        with pytest.raises(Misuse, match="made without forward"):
+            lab[2].replicated_dict("plain", forward=True)
+        lab[1].cluster(1).tag("vip").release()
+        lab.until(lambda: there.map.port.tag("vip").holder is None)
+        with pytest.raises(NotTagOwner, match="active nowhere"):
+            there["k"] = 2

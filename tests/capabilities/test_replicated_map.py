@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tagmesh.capabilities.map_writes import MAX_TTL_S
 from tagmesh.capabilities.records import TOMBSTONE_S
 from tagmesh.capabilities.replica import MAX_SWEPT_RECORDS
-from tagmesh.capabilities.replicated_map import MAX_TTL_S, ReplicatedMap
+from tagmesh.capabilities.replicated_map import ReplicatedMap
 from tagmesh.protocol.errors import (
     Busy,
     CapabilityDisabled,
