@@ -38,6 +38,7 @@ bench: $(VENV)/.installed
 	$(RUN)/python -m benchmarks $(ARGS)
 
 # Histories of the simulator beyond those of make test: make soak SEEDS=3000- MINUTES=30
+# With sharing tags and wrong clocks: make soak SEEDS=0-999 ARGS=--tags
 # Before them the fuzz targets, processes that fight for one tag in each kind of database (P4), and
 # 25,000 dialogs that come to a joiner while they change.
 soak: $(VENV)/.installed
