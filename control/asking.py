@@ -26,8 +26,10 @@ class Asking:
     gevent at all. What is passed to `call` must not raise: gevent would print it.
     """
 
-    def __init__(self, port: NodePort) -> None:
+    def __init__(self, port: NodePort, *, read_only: bool = False) -> None:
+        """``read_only``: commands that change something are refused."""
         self._port = port
+        self._read_only = read_only
         self._quick = ThreadPool(QUICK_WORKERS)
         self._waiting = ThreadPool(WAITING_WORKERS)
 
@@ -42,6 +44,8 @@ class Asking:
         call = mi.parse(request, COMMANDS)
         if not isinstance(call, mi.Call):
             return call
+        if self._read_only and call.command.changing:
+            return mi.refuse(call)
         return self.call(functools.partial(mi.answer, call), waits=call.command.waits)
 
     def close(self) -> None:

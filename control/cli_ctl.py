@@ -25,6 +25,7 @@ from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 EXIT_UNKNOWN = 3
 _EXIT_BY_CODE = {
     404: EXIT_UNKNOWN,
+    401: EXIT_NOT_ALLOWED,
     403: EXIT_NOT_ALLOWED,
     -32601: EXIT_USAGE,
     -32602: EXIT_USAGE,
@@ -43,29 +44,33 @@ class _Group(click.Group):
             raise Failure(str(error), _EXIT_BY_CODE.get(error.code, EXIT_REFUSED)) from error
 
 
-def instance_url(url: str | None, config: str | None, environ: Mapping[str, str]) -> str:
-    """Where the instance answers: ``--url``, ``--config``, $TAGMESH_URL, a configuration, default.
+def instance(url: str | None, config: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where the instance answers: ``--url``, ``--config``, $TAGMESH_URL, a configuration, default;
+    and the file with its token, empty when there is none: $TAGMESH_TOKEN_FILE, or that of the
+    configuration which named the place.
 
     Raises `Misuse` when the file named by ``--config`` has no ``[admin] http``, and `ConfigError`
     when the file has mistakes.
     """
     if url is None and config is None:
         url = environ.get("TAGMESH_URL")
+    token_file = environ.get("TAGMESH_TOKEN_FILE", "")
     if url is not None:
-        return url
+        return url, token_file
     from .configfile import ConfigFileError, find_config, load_config
 
     try:
         file = find_config(config, environ)
     except ConfigFileError:  # nobody named one, and none is in the usual places
-        return DEFAULT_URL
-    address = load_config(file, environ).admin.http
+        return DEFAULT_URL, token_file
+    admin = load_config(file, environ).admin
+    address = admin.http
     if not address and config is not None:
         raise Misuse(
             f"{config}: [admin] http is empty, so the instance cannot be asked; "
             'set http = "127.0.0.1:8888" and restart it, or name another with --url'
         )
-    return f"http://{address}" if address else DEFAULT_URL
+    return f"http://{address}" if address else DEFAULT_URL, token_file or admin.token_file
 
 
 @click.group(cls=_Group, short_help="Ask or change a running instance.")
@@ -73,8 +78,18 @@ def instance_url(url: str | None, config: str | None, environ: Mapping[str, str]
 @click.option("-c", "--config", metavar="FILE", help="Take the URL from [admin] http of this file.")
 @click.pass_context
 def ctl(ctx: click.Context, url: str | None, config: str | None) -> None:
-    """Ask a running instance, or change it."""
-    ctx.obj = MiClient(instance_url(url, config, os.environ))
+    """Ask a running instance, or change it.
+
+    An instance with [admin] token_file wants its token: from the same configuration, or from the
+    file $TAGMESH_TOKEN_FILE.
+    """
+    place, token_file = instance(url, config, os.environ)
+    token = ""
+    if token_file:
+        from .token import read_token
+
+        token = read_token(token_file)
+    ctx.obj = MiClient(place, token=token)
 
 
 @ctl.command()

@@ -147,7 +147,7 @@ def health(ctx: click.Context, others: tuple[str, ...], nagios: bool, output: st
     """
     from .health import Verdict, judge, worst
 
-    clients = [client_of(ctx), *(MiClient(url) for url in others)]
+    clients = [client_of(ctx), *(client_of(ctx).beside(url) for url in others)]
     answers = {client.url: _answer(client) for client in clients}
     silent = not any(isinstance(answer, Status) for answer in answers.values())
     findings = judge(answers)

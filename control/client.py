@@ -38,7 +38,11 @@ class MiError(TagmeshError):
 class MiClient:
     """Talks to one instance. ``url``: ``http://host:port``, a path ``/mi`` at its end is fine."""
 
-    def __init__(self, url: str = DEFAULT_URL, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, timeout_s: float = TIMEOUT_S, *, token: str = ""
+    ) -> None:
+        """``token``: what the instance wants to hear, if it wants something."""
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.url = url.rstrip("/").removesuffix("/mi")
         try:
             parts = urllib.parse.urlsplit(self.url)
@@ -50,6 +54,12 @@ class MiClient:
         self._timeout_s = timeout_s
         # No proxy: the instance listens on loopback, and $http_proxy must not see the requests.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def beside(self, url: str) -> MiClient:
+        """For another instance, with the same token."""
+        other = MiClient(url, self._timeout_s)
+        other._headers = self._headers
+        return other
 
     def call(self, method: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """The result of a command. Raises `MiError` or `NoAnswer`."""
@@ -79,7 +89,9 @@ class MiClient:
             raise self._stranger(f"its status has another form ({error})") from error
 
     def _exchange(self, path: str, body: bytes | None) -> bytes:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - checked
             with self._opener.open(request, timeout=self._timeout_s) as response:

@@ -36,7 +36,7 @@ _log = logging.getLogger("tagmesh.mi")
 class DatagramServer:
     """A running server. It serves in the hub of the thread that made it."""
 
-    def __init__(self, port: NodePort, address: str) -> None:
+    def __init__(self, port: NodePort, address: str, *, read_only: bool = False) -> None:
         """Bind ``udp:host:port`` or ``unix:path`` and serve; UDP port 0 takes a free one.
 
         Raises `Misuse` when the address is malformed, not on loopback, or not ours to use.
@@ -51,7 +51,7 @@ class DatagramServer:
         else:
             raise Misuse(f"{address!a}: must begin with udp: or unix:")
         self._socket = gevent.socket.socket(fileno=bound.detach())
-        self._asking = Asking(port)
+        self._asking = Asking(port, read_only=read_only)
         self._answers = Pool(MAX_PARALLEL)
         self._reader = gevent.spawn(self._read)
 

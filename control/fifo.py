@@ -38,12 +38,14 @@ _log = logging.getLogger("tagmesh.mi")
 class FifoServer:
     """A running server. It serves in the hub of the thread that made it."""
 
-    def __init__(self, port: NodePort, path: str, reply_folder: str) -> None:
+    def __init__(
+        self, port: NodePort, path: str, reply_folder: str, *, read_only: bool = False
+    ) -> None:
         """Make the fifo and serve. Raises `Misuse` when ``path`` is not ours to use."""
         self.path = Path(path)
         self._reply_folder = Path(reply_folder)
         self._fd, self._identity = private_files.make_fifo(self.path)
-        self._asking = Asking(port)
+        self._asking = Asking(port, read_only=read_only)
         self._requests = FifoRequests()
         self._answers = Pool(MAX_PARALLEL)
         self._reader = gevent.spawn(self._read)

@@ -31,6 +31,7 @@ from werkzeug.exceptions import (
     MethodNotAllowed,
     NotFound,
     ServiceUnavailable,
+    Unauthorized,
     UnsupportedMediaType,
 )
 
@@ -39,6 +40,7 @@ from ..protocol.status import ClusterStatus, Status
 from . import mi, sse
 from .asking import Asking
 from .port import NodePort
+from .token import admits
 
 MAX_CONNECTIONS = 128
 IDLE_TIMEOUT_S = 15.0
@@ -46,6 +48,8 @@ IDLE_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 0.5
 """How long requests under way may take to end when the server stops."""
 MAX_LOGGED_CHARS = 128
+OPEN = frozenset(["healthz", "readyz", "cap", "tag"])
+"""Asked without the token: they tell load balancers a word each."""
 
 _log = logging.getLogger("tagmesh.http")
 
@@ -73,9 +77,10 @@ class HttpServer:
         self._node.close()
 
 
-def serve(port: NodePort, address: str) -> HttpServer:
+def serve(port: NodePort, address: str, *, token: str = "", read_only: bool = False) -> HttpServer:
     """Serve on ``host:port``, a loopback address; port 0 takes a free one.
 
+    ``token``: what callers must know, empty: nothing; see `token`.
     Raises `Misuse` when the address is malformed, not on loopback, or cannot be bound.
     """
     host, number = _loopback(address)
@@ -91,10 +96,10 @@ def serve(port: NodePort, address: str) -> HttpServer:
             f"[admin] http = {address!a}: cannot listen there: {error.strerror}; "
             "choose another port, or port 0 for a free one"
         ) from error
-    node = Asking(port)
+    node = Asking(port, read_only=read_only)
     server = WSGIServer(
         listener,
-        _application(node, host),
+        _application(node, host, token),
         log=None,
         error_log=None,
         handler_class=_Handler,
@@ -161,7 +166,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         _log.debug("request from %s: %s", self.client_address, text, extra={"event": "http_client"})
 
 
-def _application(node: Asking, host: str) -> flask.Flask:
+def _application(node: Asking, host: str, token: str) -> flask.Flask:
     app = flask.Flask("tagmesh", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = mi.MAX_REQUEST_BYTES
     streams = sse.Streams(node)
@@ -170,6 +175,12 @@ def _application(node: Asking, host: str) -> flask.Flask:
     @app.before_request
     def same_machine() -> None:
         _check_caller(hosts)
+        if flask.request.endpoint not in OPEN and not admits(
+            token, flask.request.headers.get("Authorization", "")
+        ):
+            raise Unauthorized(
+                "the request needs Authorization: Bearer and the content of [admin] token_file"
+            )
 
     @app.post("/mi")
     def manage() -> flask.Response:
@@ -215,6 +226,8 @@ def _application(node: Asking, host: str) -> flask.Flask:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> flask.Response:
         response = _json({"error": error.description}, error.code or 500)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.allow.update(error.valid_methods)
         return response

@@ -95,6 +95,12 @@ def answer(call: Call, port: NodePort) -> bytes | None:
         return _error(call.request_id, *SERVER_ERROR, "Command handler returned null")
 
 
+def refuse(call: Call) -> bytes | None:
+    """The reply where people may only look."""
+    why = "[admin] read_only = true: commands that change something are refused"
+    return _error(call.request_id, 403, "Not allowed", why)
+
+
 def _envelope(request: bytes) -> dict[str, Any]:
     if len(request) > MAX_REQUEST_BYTES:
         raise _Failure(INVALID_REQUEST, f"a request has at most {MAX_REQUEST_BYTES} bytes")

@@ -211,6 +211,12 @@ class AdminSettings:
         'MI over datagrams, "udp:127.0.0.1:8080" or "unix:/path"; empty: none',
         opensips="socket_name",
     )
+    token_file: str = setting(
+        path(optional=True),
+        "",
+        "a file whose content HTTP callers must know, mode 0600; empty: nothing to know",
+    )
+    read_only: bool = setting(flag(), False, "refuse every command that changes something")
     fault_switch: bool = setting(
         flag(), False, "allow `ctl link cut|heal`; for demonstrations and tests"
     )

@@ -334,9 +334,9 @@ Server = TypeVar("Server", bound=Stoppable)
 
 
 @contextlib.contextmanager
-def served(node: FakeNode, address: str = "127.0.0.1:0") -> Iterator[str]:
+def served(node: FakeNode, address: str = "127.0.0.1:0", **options: Any) -> Iterator[str]:
     """The url of an HTTP server for ``node``."""
-    with in_a_hub(lambda: http.serve(node, address)) as server:
+    with in_a_hub(lambda: http.serve(node, address, **options)) as server:
         yield server.url
 
 

@@ -28,6 +28,18 @@ def test_quick_calls_are_answered_while_all_waiting_ones_wait() -> None:
     asking.close()
 
 
+def test_who_may_only_look_changes_nothing() -> None:
+    node = FakeNode()
+    asking = Asking(node, read_only=True)
+    cut = b'{"jsonrpc":"2.0","id":1,"method":"tagmesh_cut","params":[3]}'
+    error = json.loads(asking.manage(cut) or b"")["error"]
+    assert (error["code"], error["message"]) == (403, "Not allowed")
+    assert node.switched == []
+    version = b'{"jsonrpc":"2.0","id":2,"method":"version"}'
+    assert "result" in json.loads(asking.manage(version) or b"")
+    asking.close()
+
+
 def test_what_cannot_be_understood_is_answered_and_a_notification_is_not() -> None:
     asking = Asking(FakeNode())
     assert json.loads(asking.manage(b"{") or b"")["error"]["code"] == -32700

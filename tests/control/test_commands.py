@@ -192,3 +192,30 @@ def test_these_change_something_and_no_others() -> None:
         "tagmesh_cut",
         "tagmesh_heal",
     }
+
+
+def test_what_only_looks_is_a_short_list() -> None:
+    """Whatever is not in it is refused under [admin] read_only: a new command must choose."""
+    assert {name for name, command in COMMANDS.items() if not command.changing} == {
+        "clusterer_list",
+        "clusterer_list_cap",
+        "clusterer_list_shtags",
+        "clusterer_list_topology",
+        "dlg_list",
+        "dlg_list_ctx",
+        "help",
+        "list_all_profiles",
+        "profile_get_size",
+        "profile_get_values",
+        "profile_list_dlgs",
+        "tagmesh_events",
+        "tagmesh_explain_donor",
+        "tagmesh_quarantine",
+        "tagmesh_status",
+        "tagmesh_sync_status",
+        "tagmesh_tags",
+        "tagmesh_trace",
+        "uptime",
+        "version",
+        "which",
+    }

@@ -151,6 +151,8 @@ http = "127.0.0.1:8888"
 fifo = "/run/tagmesh/mi.fifo"
 fifo_reply_dir = "/run/tagmesh/replies"
 datagram = "udp:127.0.0.1:8080"
+token_file = "token"
+read_only = true
 fault_switch = true
 """
 
