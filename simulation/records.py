@@ -240,6 +240,11 @@ class Records(ReplicatedMap, Watched):
         self.ledger.snapshot(self.node, self.name, self.life, kept)
         return super().sections(tags)
 
+    def head(self, packed: bytes) -> Head | None:
+        """All but the value of what is kept under a packed key."""
+        item = self._item(packed)
+        return read_head(item) if item is not None else None
+
     def versions(self, *, tombstones: bool = True) -> dict[bytes, Version]:
         """The version of each record by packed key."""
         heads: list[Head] = [read_head(item) for item in self._all()]

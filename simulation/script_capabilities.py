@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from ..capabilities.records import pack_key
+from ..protocol.errors import NotTagOwner
 from ..protocol.identity import NodeId
 from .records import LETTERS, NAMES, NOTES, RECORDS, REGISTERED, Ledger, Notes, Post, Records
 from .script_player import Player, command
@@ -50,12 +52,54 @@ def switch(player: Player, words: Words) -> None:
         player.world.switch(node, name, on=on)
 
 
-@command("put KEY VALUE at NODE")
-def put(player: Player, words: Words) -> None:
-    """Write into the records of a node."""
+@command("put KEY VALUE at NODE [tag=NAME] [ttl=SECONDS]")
+def put(player: Player, words: Words) -> list[str]:
+    """Write into the records of a node; what came of it when it is refused."""
     key, value = words.take("a key"), words.take("a value")
     words.demand("at")
-    _records(player, words.node()).put(key, value)
+    node = words.node()
+    tag, ttl_s = words.option("tag", str, ""), words.option("ttl", float, 0.0)
+    try:
+        _records(player, node).put(key, value, tag=tag or None, ttl_s=ttl_s or None)
+    except NotTagOwner as refused:
+        return [f"refused: {refused}"]
+    return []
+
+
+@command("delete KEY at NODE")
+def delete(player: Player, words: Words) -> list[str]:
+    """Delete one of the records of a node; what came of it when it is refused."""
+    key = words.take("a key")
+    words.demand("at")
+    try:
+        _records(player, words.node()).delete(key)
+    except NotTagOwner as refused:
+        return [f"refused: {refused}"]
+    return []
+
+
+@command("kept KEY NODES")
+def kept(player: Player, words: Words) -> list[str]:
+    """What each node has under a key, seen by readers or not: under which tag and epoch."""
+    packed = pack_key(words.take("a key"))
+    lines = []
+    for node in words.nodes():
+        head = _records(player, node).head(packed)
+        what = "nothing" if head is None else "a tombstone" if head.deleted else "a record"
+        under = f" of epoch {head.epoch}" if head is not None and head.epoch else ""
+        lines.append(f"{node}: {what}{under}")
+    return lines
+
+
+@command("standing TAG NODES")
+def standing(player: Player, words: Words) -> list[str]:
+    """How a sharing tag stands at each node, declared there or not."""
+    name, lines = words.take("a tag"), []
+    for node in words.nodes():
+        stands = _records(player, node).port.tag(name)
+        who = stands.why if stands.holder is None else f"node {stands.holder} has it"
+        lines.append(f"{node}: {stands.state}, epoch {stands.epoch or 'none'}, {who}")
+    return lines
 
 
 @command("values NODES")

@@ -89,6 +89,9 @@ def event_text(record: EventRecord, lives: Lives) -> str:
             text = f"{record.capability} {record.before}>{record.after}"
         case Event.TAG_CHANGED:
             text = f"tag {record.tag} {record.before}>{record.after}"
+        case Event.WRITE_REFUSED:
+            told = f" from node {record.node_id}" if record.node_id is not None else ""
+            text = f"{record.capability} write refused, tag {record.tag}{told}"
         case Event.SYNC_DONE:  # how long it took changes with every message more or less
             items = (record.cause or "").partition(" in ")[0]
             return f"{record.capability} sync_done node {record.node_id}: {items}"

@@ -30,6 +30,7 @@ KINDS: dict[str, Event] = {
     "SYNC-DONE": Event.SYNC_DONE,
     "SYNC-FAILED": Event.SYNC_FAILED,
     "WITHOUT-DATA": Event.SYNCED_WITHOUT_DATA,
+    "WRITE-REFUSED": Event.WRITE_REFUSED,
 }
 """How a scenario names the kinds of events."""
 QUIET = {kind for word, kind in KINDS.items() if word.startswith("SYNC-")}
