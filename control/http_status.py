@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ from .port import NodePort
 
 OPEN = frozenset(f"status.{name}" for name in ("healthz", "readyz", "cap", "tag"))
 """Asked without the token: they tell load balancers a word each."""
+
+MAX_ANSWER_S = 1.0
+"""A node that takes longer to tell its status is not healthy: its hub lags."""
 
 _log = logging.getLogger("tagmesh.http")
 
@@ -45,7 +49,12 @@ def status_routes(node: Asking) -> flask.Blueprint:
 
     @routes.get("/healthz")
     def healthz() -> flask.Response:
-        return _probe(node, "healthy", lambda status: status.healthy)
+        begin = time.monotonic()
+        return _probe(
+            node,
+            "healthy",
+            lambda status: status.healthy and time.monotonic() - begin < MAX_ANSWER_S,
+        )
 
     @routes.get("/readyz")
     def readyz() -> flask.Response:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from tagmesh.control import http_status
 from tagmesh.protocol.status import Status
 from tests.control.fake_node import FakeNode, capability, make_status, served, tag
 from tests.control.http_calls import exchange, rpc
@@ -86,6 +87,16 @@ def test_a_node_that_tells_nothing_is_unavailable(url: str, node: FakeNode, path
     status, _, body = exchange(url, "GET", path)
     assert status == 503
     assert "does not tell its status" in json.loads(body)["error"]
+
+
+def test_a_node_that_tells_late_is_not_healthy(
+    url: str, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exchange(url, "GET", "/healthz")[0] == 200
+    monkeypatch.setattr(http_status, "MAX_ANSWER_S", 0.0)
+    status, _, body = exchange(url, "GET", "/healthz")
+    assert (status, json.loads(body)) == (503, {"healthy": False})
+    assert exchange(url, "GET", "/readyz")[0] == 200
 
 
 def test_a_node_that_cannot_tell_its_status(
