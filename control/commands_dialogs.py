@@ -161,10 +161,14 @@ def _cluster_sync(port: NodePort, *, sharing_tag: str | None = None) -> str:
         answer = port.cluster(cluster.cluster_id).sync(dialogs.name, tags=tags)
     except Misuse as misuse:
         raise CommandError(500, "Internal error while setting sync state", str(misuse)) from misuse
+    if answer is Answer.TAKEN:
+        return DONE
+    if answer is Answer.IN_PROGRESS:
+        return SYNCING
+    why = answer.value
     if answer is Answer.DISABLED:
         why = f"clusterer_set_cap_status {cluster.cluster_id} {dialogs.name} 1"
-        raise CommandError(400, "Failed to send sync request", f"it is switched off: {why}")
-    return SYNCING if answer is Answer.IN_PROGRESS else DONE
+    raise CommandError(400, "Failed to send sync request", why)
 
 
 # Profiles -----------------------------------------------------------------------------------------
