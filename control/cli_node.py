@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -31,7 +33,8 @@ def run(path: str | None, log: str, verbose: bool) -> None:
     """Join the clusters this node is provisioned in, until SIGTERM or Ctrl-C.
 
     Logs go to stderr. On the signal the peers are told, connections are closed, and it exits 0.
-    SIGHUP reads certificates and provisioned nodes again. A service manager is told by sd_notify.
+    SIGHUP reads certificates and provisioned nodes again; on a terminal it ends the node, as its
+    terminal is gone. A service manager is told by sd_notify.
     """
     config = load_config(path)
     from .logs import log_to_stderr
@@ -55,7 +58,10 @@ def _serve(running: Node) -> None:
     service = Service(os.environ)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
-    gevent.signal_handler(signal.SIGHUP, _reload, running, service)
+    if sys.stderr.isatty():  # the terminal is gone, and nobody asked for a node without one
+        gevent.signal_handler(signal.SIGHUP, stop.set)
+    else:
+        gevent.signal_handler(signal.SIGHUP, _reload, running, service)
     admin = running.admin_url
     said = f"node {running.node_id} listens at {running.url}" + (
         f", management at {admin}/mi" if admin else ""
@@ -64,10 +70,19 @@ def _serve(running: Node) -> None:
     service.ready(said)
     gc.freeze()  # what start-up made stays; the collector need not look at it again
     while not stop.wait(service.watchdog_s):
-        if running.status().healthy:  # a node whose actors crash again and again is not alive
+        if _works(running):
             service.alive()
     service.stopping()
     running.stop()
+
+
+def _works(running: Node) -> bool:
+    """A node whose actors crash again and again, or do not answer, does not."""
+    try:
+        return running.status().healthy
+    except Exception:
+        logging.getLogger("tagmesh.service").exception("no status for the watchdog")
+        return False
 
 
 def _reload(running: Node, service: Service) -> None:

@@ -30,6 +30,9 @@ MAX_PARALLEL = 32
 SEND_TIMEOUT_S = 2.0
 """How long a client's full buffer may stop a reply."""
 
+RETRY_S = 0.01
+"""After an error of the socket; without a pause one that lasts would stop the node."""
+
 _log = logging.getLogger("tagmesh.mi")
 
 
@@ -76,8 +79,11 @@ class DatagramServer:
         while True:
             try:
                 request, sender = self._socket.recvfrom(mi.MAX_REQUEST_BYTES + 1)
-            except OSError as error:  # an earlier reply met nobody (ICMP); nothing is wrong here
+            except (
+                OSError
+            ) as error:  # an earlier reply met nobody, or no memory is left
                 _log.debug("datagram: %s", error, extra={"event": "mi_datagram_error"})
+                gevent.sleep(RETRY_S)
                 continue
             self._answers.spawn(self._answer, request, sender)
 

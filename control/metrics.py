@@ -147,6 +147,12 @@ def _capabilities(found: list[tuple[ClusterStatus, CapabilityStatus]]) -> Iterat
             )
         ],
     )
+    yield _gauge(
+        "sync_duration_seconds",
+        "How long the last sync took that ended.",
+        labels,
+        [(key, one.last_report.seconds) for key, one in named if one.last_report is not None],
+    )
     yield _counter(
         "quarantined",
         "Messages and records that a capability's handlers refused.",

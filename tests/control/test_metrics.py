@@ -116,6 +116,8 @@ def test_values_are_those_of_the_status() -> None:
     assert value(FULL, "cluster_nodes_reachable", cluster_id="1") == 3
     assert value(FULL, "route_hops", cluster_id="1", node_id="3") == 2
     assert value(FULL, "ping_rtt_seconds", cluster_id="1", node_id="2") == 0.0004
+    key = {"cluster_id": "1", "capability": "dialog-dlg-repl"}
+    assert value(FULL, "sync_duration_seconds", **key) == 0.5
     assert value(FULL, "tag_active", cluster_id="1", tag="vip1") == 1
     assert value(FULL, "join_refused_total", reason="unknown_node", by="us") == 7
     assert value(FULL, "join_refused_total", reason="unknown_node", by="them") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import time
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tagmesh.control import sse
+from tagmesh.control.http import STOP_TIMEOUT_S
 from tests.control.fake_node import FakeNode, event, make_status, served
 
 LIFE = make_status().incarnation
@@ -142,3 +144,11 @@ def test_a_stream_ends_with_its_node(url: str, node: FakeNode) -> None:
     node.broken = RuntimeError("stopped")
     with stream(url) as reader:
         assert reader.response.read() == b""
+
+
+def test_a_server_that_stops_does_not_wait_for_its_readers(node: FakeNode) -> None:
+    with contextlib.ExitStack() as readers:
+        with served(node) as running:
+            begin = time.monotonic()
+            readers.enter_context(stream(running))
+        assert time.monotonic() - begin < STOP_TIMEOUT_S + 5

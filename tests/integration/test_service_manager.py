@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tagmesh.control import pki
+from tagmesh.control.workspace import Workspace
 from tagmesh.protocol.identity import NodeId
 from tests.integration.process_cluster import ProcessCluster
 
@@ -62,3 +67,20 @@ def test_a_node_tells_its_manager_how_it_is(tmp_path: Path, manager: socket.sock
         cluster.signal(1, signal.SIGTERM)
         told(manager, "STOPPING=1")
         assert cluster.processes[1].wait(PATIENCE_S) == 0
+
+
+def test_on_a_terminal_a_hangup_ends_the_node(tmp_path: Path) -> None:
+    space = Workspace(tmp_path, 1)
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-m", "tagmesh", "node", "run", "-c", str(space.config(1))]
+    with subprocess.Popen(program, stderr=theirs, start_new_session=True) as process:
+        try:
+            os.close(theirs)
+            said = b""
+            while b"listens at" not in said:
+                said += os.read(ours, 4096)
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            os.close(ours)
