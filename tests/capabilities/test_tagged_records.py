@@ -1,6 +1,6 @@
 """Records with sharing tags: who tells them, who refuses them, who lets them expire.
 
-M-2, M-5, H-24, H-27, K-7 as the copies of a map see them; decision 22 has the theory.
+M-2, M-5, H-24, H-27, K-7 as the copies of a map see them; decision 21 has the theory.
 """
 
 from __future__ import annotations
