@@ -94,14 +94,16 @@ class Application:
             except BaseException as error:  # noqa: BLE001 - an application's mistake ends nothing (H1)
                 self.set_aside(source, "message", _pack(message), error)
 
-    def take(self, pieces: Sequence[Piece], donor: NodeId) -> int:
-        """Hand over the records of a chunk; how many were refused."""
+    def take(self, pieces: Sequence[Piece], donor: NodeId, *, forced: bool = False) -> int:
+        """Hand over the records of a chunk; how many were refused. ``forced``: see K-7."""
         before = self.quarantined
         capability = self.capability
         for piece in pieces:
             if isinstance(capability, KeyedCapability):
                 epoch = self._vouches(donor, piece.tag)
-                for item, error in capability.take_items(piece.tag, piece.records, epoch=epoch):
+                for item, error in capability.take_items(
+                    piece.tag, piece.records, epoch=epoch, forced=forced
+                ):
                     self.set_aside(donor, "record", item, error)
             else:
                 self._take_one_by_one(piece.records, donor)

@@ -23,7 +23,8 @@ from ..protocol.capability_words import (
     SyncOver,
     TellState,
 )
-from ..protocol.contract import SyncReport
+from ..protocol.contract import KeyedCapability, SyncReport
+from ..protocol.donors import CapabilityView
 from ..protocol.effects import Announce, Count, Effect
 from ..protocol.identity import NodeId
 from ..protocol.messages import (
@@ -69,6 +70,7 @@ from .mirroring import Mirroring
 from .registration import Registration
 from .straight import Straight
 from .syncing import Syncing
+from .tag_standing import tags_of
 from .view import View, capability_view
 
 OVERFLOW = "overflow"
@@ -89,7 +91,7 @@ class CapabilityActor(ClusterActor):
         self.rules = CapabilityRules(
             name,
             policy_of(capability, context.config.capability(cluster, name), self.settings),
-            capability_view(self._view, name),
+            self._around(),
             context.runtime.random.random,
             registration.application.position,
             next(registration.starts),
@@ -224,11 +226,17 @@ class CapabilityActor(ClusterActor):
             if after is not None and before != after:
                 self._notice(lambda n=node, i=after: capability.on_node_up(n, i))
         self._reached = dict(view.incarnations)
-        around = capability_view(view, self.registration.name)
+        around = self._around()
         self.apply(self.rules.view_changed(around, self.now))
         self.registration.divide(around)
         for name in self.syncing.names():
             self._tell(name, ViewChanged())
+
+    def _around(self) -> CapabilityView:
+        registration = self.registration
+        keyed = isinstance(registration.capability, KeyedCapability)
+        tags = tags_of(self.context, registration.cluster) if keyed else ()
+        return capability_view(self._view, registration.name, tags)
 
     # Messages ---------------------------------------------------------------------------------
 
@@ -311,7 +319,7 @@ class CapabilityActor(ClusterActor):
     def _say(self) -> None:
         """The other nodes, who sends from here, and who divides the work, hear of my state."""
         self.registration.port.current_state = self.registration.said.state
-        self.registration.divide(capability_view(self._view, self.registration.name))
+        self.registration.divide(self._around())
         self.flows.see(self._view, enabled=self.rules.state is not CapState.DISABLED)
         self._tell(("node", self.registration.cluster), CapabilitiesChanged())
 

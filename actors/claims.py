@@ -17,6 +17,7 @@ from ..protocol.tag_words import ClaimHeard, NumberHeard, TagRow, rank_of
 from .actor import soonest
 from .leased_tag import start_tag
 from .tag_mail import ClaimKept, ClaimTold, NumberTold, ReportClaim, TagsLoaded
+from .tag_standing import tell_of_tags
 
 if TYPE_CHECKING:
     from ..protocol.effects import Effect
@@ -83,6 +84,7 @@ class Claims:
         held = self.table.of(claim.tag)
         if held is not None and rank_of(held) > rank_of(claim):
             self._tell(claim.tag, ClaimTold(held))
+        tell_of_tags(self._context, self._cluster)
         return effects
 
     def heard(self, effect: ClaimHeard | NumberHeard) -> None:
@@ -92,6 +94,7 @@ class Claims:
             return
         self._take_up(effect.claim)
         self._tell(effect.claim.tag, ClaimTold(effect.claim))
+        tell_of_tags(self._context, self._cluster)
         if not self._context.tag_store.shared:
             self.keep(effect.claim)
 
@@ -131,6 +134,7 @@ class Claims:
             return []
         stored = [stored_claim(row) for row in mail.rows if row.owner is not None]
         effects = self.table.restore(stored)
+        tell_of_tags(self._context, self._cluster)
         for effect in effects:
             match effect:
                 case ClaimHeard():

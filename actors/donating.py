@@ -14,8 +14,8 @@ from ..protocol.effects import Count, Effect
 from ..protocol.identity import NodeId
 from ..protocol.messages import Routed, SyncChunk, SyncRequest
 from ..protocol.sync_donor import Donor
+from ..protocol.sync_sections import MAX_ASKED_RECORDS
 from ..protocol.sync_words import (
-    MAX_ASKED_RECORDS,
     AskItems,
     AskSections,
     Ended,
@@ -35,6 +35,7 @@ from .mail import (
     ViewChanged,
 )
 from .mirroring import ask
+from .tag_standing import tags_of
 
 if TYPE_CHECKING:
     from .registration import Registration
@@ -69,6 +70,7 @@ class DonorActor(ClusterActor):
             keyed=isinstance(capability, KeyedCapability),
             version=version,
             position=registration.application.position(),
+            tags=tags_of(context, registration.cluster),
         )
 
     @property
@@ -106,6 +108,8 @@ class DonorActor(ClusterActor):
             case LaneOpen():
                 self._send_waiting()
             case ViewChanged():
+                tags = tags_of(self.context, self._registration.cluster)
+                self.apply(self.rules.tags_changed(tags))
                 self._look_at_joiner()
                 self._send_waiting()
             case EndSession():

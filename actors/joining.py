@@ -38,6 +38,7 @@ from .mail import (
     ViewChanged,
 )
 from .mirroring import ask
+from .tag_standing import tags_of
 
 if TYPE_CHECKING:
     from ..protocol.capability_words import SyncWish
@@ -68,16 +69,21 @@ class JoinerActor(ClusterActor):
         self._sections_asked: AskSections | None = None
         self._told = wish.compare is None
         """Somebody wants to hear of it."""
+        part = wish.part
         self.rules = Joiner(
             here(context.views[registration.cluster], registration.name),
             Wish(
                 keyed=isinstance(self._capability, KeyedCapability),
                 version_min=self._capability.version_min,
                 version_max=self._capability.version_max,
-                tags=wish.tags,
-                mirror=wish.mirror,
-                dry_run=wish.dry_run,
+                tags=part.tags if part is not None else wish.tags,
+                mirror=part.mirror if part is not None else wish.mirror,
+                dry_run=part.dry_run if part is not None else wish.dry_run,
+                unowned=not part.owned if part is not None else bool(wish.terms),
+                forced=part is not None and part.forced,
                 first_bucket=wish.compare.first_bucket if wish.compare is not None else None,
+                terms=part.terms if part is not None else wish.terms,
+                foreign=wish.foreign,
             ),
             sync_settings(context.config.cluster(registration.cluster)),
             choose,
@@ -129,6 +135,8 @@ class JoinerActor(ClusterActor):
         return None
 
     def _look_at_nodes(self) -> None:
+        tags = tags_of(self.context, self._registration.cluster)
+        self.apply(self.rules.tags_changed(tags, self.now))
         view = self.context.views[self._registration.cluster]
         for node in sorted(view.members):
             incarnation = view.incarnations.get(node)
@@ -192,7 +200,8 @@ class JoinerActor(ClusterActor):
     def _take(self, pieces: list[Piece]) -> int:
         """In the worker: hand the records over; how many were refused."""
         assert self._registration.progress is not None, "records come from a donor"
-        return self._registration.application.take(pieces, self._registration.progress.donor)
+        donor, forced = self._registration.progress.donor, self.rules.wish.forced
+        return self._registration.application.take(pieces, donor, forced=forced)
 
     def _progressed(self, effect: Progressed) -> None:
         progress = self._registration.progress = effect.progress

@@ -14,13 +14,13 @@ from ..protocol.messages import (
     LinkState,
     ProbeRequest,
     Routed,
-    Trace,
     Want,
 )
 from ..protocol.routing import Dropped, forward, forward_trace, outcome
 from ..protocol.tag_messages import TagClaims, Vow, VowRequest
 from ..protocol.tag_words import ClaimHeard, NumberHeard
 from ..protocol.topology import Topology
+from ..protocol.trace_messages import Trace
 from .actor import ClusterActor, ReplyFuture, soonest
 from .claims import Claims
 from .context import Context

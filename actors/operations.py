@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..protocol.capability_words import Answer, wish_of
 from ..protocol.contract import Capability, KeyedCapability, Quarantined, SyncReport
 from ..protocol.donors import Verdict
-from ..protocol.errors import Busy, CapabilityDisabled, TimedOut, Unknown
+from ..protocol.errors import Busy, CapabilityDisabled, Misuse, TimedOut, Unknown
 from ..protocol.status import CapabilityStatus
 from .capability import CapabilityActor
 from .hubcalls import POLL_S
@@ -59,16 +59,25 @@ class Operations:
         tags: Sequence[str] = (),
         mirror: bool = False,
         dry_run: bool = False,
+        state: str = "",
+        force: Sequence[str] = (),
     ) -> Answer:
         """Ask for a sync; how it ends is heard by ``sync_done`` and in events (M-3).
 
         ``mirror``: drop what the donor does not have; `Misuse` when the records have no keys.
-        ``dry_run``: only tell what that would be.
+        ``dry_run``: only tell what that would be. ``state="backup"``: the sharing tags that are
+        backup here, and nothing else (K-3). A tag that is active here is fetched only when
+        ``force`` names it: else `Misuse` (K-7).
         """
         keyed = isinstance(self.capability(name), KeyedCapability)
-        wish = wish_of(tags, keyed=keyed, mirror=mirror, dry_run=dry_run)
+        wish = wish_of(tags, keyed=keyed, mirror=mirror, dry_run=dry_run, state=state, force=force)
         answer = self._ask(name, SyncWanted(wish))
         assert isinstance(answer, Answer), "the reply to such mail"
+        if answer is Answer.ACTIVE_HERE:
+            raise Misuse(
+                f"{', '.join(tags)}: a tag that is active on this node gives its records and takes"
+                " none; name it in force to fetch what another node has of it all the same"
+            )
         return answer
 
     def sync_now(
@@ -78,6 +87,8 @@ class Operations:
         tags: Sequence[str] = (),
         mirror: bool = False,
         dry_run: bool = False,
+        state: str = "",
+        force: Sequence[str] = (),
         timeout: float = 60.0,
     ) -> SyncReport:
         """Ask for a sync and wait until one has ended; ``ok`` of its report says how (M-3).
@@ -86,7 +97,9 @@ class Operations:
         when another sync is under way, `TimedOut` when none has ended in time; it goes on then.
         """
         before = self.status(name).last_report
-        answer = self.sync(name, tags=tags, mirror=mirror, dry_run=dry_run)
+        answer = self.sync(
+            name, tags=tags, mirror=mirror, dry_run=dry_run, state=state, force=force
+        )
         if answer is Answer.DISABLED:
             raise CapabilityDisabled(f"{name} is switched off on this node: enable it first")
         if answer is Answer.IN_PROGRESS:
@@ -111,10 +124,10 @@ class Operations:
         self._ask(name, switch)
         self.node.switches.keep(self.cluster_id, name, enabled=switch.enabled)
 
-    def explain_donor(self, name: str) -> list[Verdict]:
-        """Every other node with its place as a donor, or why it is none."""
+    def explain_donor(self, name: str, tag: str = "") -> list[Verdict]:
+        """Every other node with its place as a donor, of a sharing tag, or why it is none."""
         actor: CapabilityActor = self._ask(name, Describe())
-        return actor.rules.explain()
+        return actor.rules.explain(tag)
 
     def quarantine(self, name: str) -> list[Quarantined]:
         """The newest messages and records that their handlers refused by raising."""

@@ -45,6 +45,7 @@ from .tag_mail import (
     TagsWanted,
     VowTold,
 )
+from .tag_standing import tell_of_tags
 from .view import fit_nodes, tag_view
 
 CRASHED = "its actor crashed"
@@ -177,7 +178,8 @@ class TagActor(ClusterActor):
     def fit(self) -> frozenset[Any]:
         """The nodes that can have the tag."""
         cluster = self.entry.cluster
-        return fit_nodes(self.context.views[cluster], self.context.registered(cluster))
+        registered = self.context.registered(cluster)
+        return fit_nodes(self.context.views[cluster], registered, self.entry.name)
 
     def vow(self, _told: VowTold) -> None:
         """Somebody believes that there is a lease on this tag."""
@@ -271,8 +273,10 @@ class TagActor(ClusterActor):
                 self.ask_store(effect, lambda: store.release(cluster, name, self.me, number=number))
             case Activated():
                 self.entry.hold(effect.token)
+                tell_of_tags(self.context, cluster)
             case Deactivated():
                 self.entry.drop()
+                tell_of_tags(self.context, cluster)
             case Answered():
                 self._reply(TagRefused(effect.refusal) if effect.refusal else None)
             case Announce():

@@ -16,7 +16,7 @@ from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.lease_words import LeaseView
 from ..protocol.messages import CapabilityState, CapState
 from ..protocol.routing import Path
-from ..protocol.tag_words import TagView
+from ..protocol.tag_words import TagHere, TagView
 
 if TYPE_CHECKING:
     from ..protocol.topology import Topology
@@ -60,17 +60,25 @@ def view_of(cluster: ClusterId, context: Context, topology: Topology) -> View:
     )
 
 
-def fit_nodes(view: View, registered: Iterable[Registration]) -> frozenset[NodeId]:
-    """The nodes, me included, that have all the records with tags that I am to have, complete."""
+def fit_nodes(view: View, registered: Iterable[Registration], tag: str = "") -> frozenset[NodeId]:
+    """The nodes, me included, whose capabilities of those with tagged records here are all OK.
+
+    With a ``tag`` those of them that do not lack its records (H-25); when all do, all of them:
+    somebody is to have the tag.
+    """
     mine = [r for r in registered if isinstance(r.capability, KeyedCapability)]
+    said = dict(view.capabilities)
+    said[view.me] = {r.name: r.said for r in mine}
+    names = [r.name for r in mine]
     fit = {
         node
-        for node, states in view.capabilities.items()
-        if all(r.name in states and states[r.name].state is CapState.OK for r in mine)
+        for node, states in said.items()
+        if all(name in states and states[name].state is CapState.OK for name in names)
     }
-    if all(r.said.state is CapState.OK for r in mine):
-        fit.add(view.me)
-    return frozenset(fit)
+    complete = tag and {
+        node for node in fit if not any({tag, ""} & set(said[node][n].lacking) for n in names)
+    }
+    return frozenset(complete or fit)
 
 
 def tag_view(view: View, fit: frozenset[NodeId]) -> TagView:
@@ -83,8 +91,8 @@ def lease_view(view: View, fit: frozenset[NodeId]) -> LeaseView:
     return LeaseView(members=tuple(sorted(view.members)), lives=view.incarnations, fit=fit)
 
 
-def capability_view(view: View, name: str) -> CapabilityView:
-    """What the view of a cluster says of one capability."""
+def capability_view(view: View, name: str, tags: Iterable[TagHere] = ()) -> CapabilityView:
+    """What the view of a cluster says of one capability; ``tags``: if its records have some."""
     peers = {
         node: Peer(
             record=record,
@@ -95,4 +103,4 @@ def capability_view(view: View, name: str) -> CapabilityView:
         for node, record in sorted(view.members.items())
     }
     me = peers.pop(view.me)
-    return CapabilityView(me=me, peers=tuple(peers.values()))
+    return CapabilityView(me=me, peers=tuple(peers.values()), tags=tuple(tags))

@@ -95,11 +95,13 @@ def quarantine(ctx: click.Context, name: str, cluster: int | None, output: str) 
 @cap.command()
 @click.argument("name")
 @cluster_option
+@click.option("--tag", default="", help="For the records with this sharing tag.")
 @output_option
 @click.pass_context
-def donors(ctx: click.Context, name: str, cluster: int | None, output: str) -> None:
+def donors(ctx: click.Context, name: str, cluster: int | None, tag: str, output: str) -> None:
     """Which nodes would be asked for the data of NAME, in order, and why not the others."""
-    listed = client_of(ctx).call("tagmesh_explain_donor", _which(ctx, name, cluster))
+    which = [*_which(ctx, name, cluster), *([tag] if tag else [])]
+    listed = client_of(ctx).call("tagmesh_explain_donor", which)
     print_result(listed, output, "tables_capabilities:donors_table")
 
 
@@ -119,6 +121,7 @@ def sync(ctx: click.Context, output: str) -> None:
 @click.option("--tag", default="", help="Only the records with this tag.")
 @click.option("--mirror", is_flag=True, help="Drop what the donor does not have, too.")
 @click.option("--dry-run", is_flag=True, help="Only tell what --mirror would drop.")
+@click.option("--force", is_flag=True, help="Fetch --tag though it is active on this instance.")
 @output_option
 @click.pass_context
 def start(
@@ -128,10 +131,11 @@ def start(
     tag: str,
     mirror: bool,
     dry_run: bool,
+    force: bool,
     output: str,
 ) -> None:
     """Ask for a sync of capability NAME; 'tagmesh ctl sync' shows how it goes."""
-    mode = "dry_run" if dry_run else "mirror" if mirror else "union"
+    mode = "force" if force else "dry_run" if dry_run else "mirror" if mirror else "union"
     which = _which(ctx, name, cluster)
     result = client_of(ctx).call("tagmesh_sync_start", [*which, tag, mode])
     said = {

@@ -17,7 +17,7 @@ from .port import ClusterPort, NodePort
 
 MAX_SHOWN_CHARS = 200
 """Of a message or record that was set aside."""
-MODES = ("union", "mirror", "dry_run")
+MODES = ("union", "mirror", "dry_run", "force")
 
 
 def list_cap(status: Status) -> dict[str, Any]:
@@ -117,9 +117,12 @@ def _sync_start(
         raise CommandError(400, "Bad value for 'mode'", f"one of {', '.join(MODES)}")
     cluster = _cluster(port, cluster_id, capability)
     tags = [tag] if tag else []
-    mirror = mode != "union"
+    mirror = mode in ("mirror", "dry_run")
+    force = tags if mode == "force" else []
     answer: Answer = _done(
-        lambda: cluster.sync(capability, tags=tags, mirror=mirror, dry_run=mode == "dry_run")
+        lambda: cluster.sync(
+            capability, tags=tags, mirror=mirror, dry_run=mode == "dry_run", force=force
+        )
     )
     if answer is Answer.DISABLED:
         raise CommandError(
@@ -161,11 +164,13 @@ def _shown(item: Quarantined) -> dict[str, Any]:
     }
 
 
-def _explain_donor(port: NodePort, *, cluster_id: int, capability: str) -> dict[str, Any]:
+def _explain_donor(
+    port: NodePort, *, cluster_id: int, capability: str, tag: str = ""
+) -> dict[str, Any]:
     cluster = _cluster(port, cluster_id, capability)
     return {
         "capability": capability,
-        "donors": _done(lambda: cluster.explain_donor(capability)),
+        "donors": _done(lambda: cluster.explain_donor(capability, tag)),
     }
 
 
@@ -210,7 +215,7 @@ COMMANDS = (
         module="tagmesh",
         recipes=(_WHICH, (*_WHICH, "tag"), (*_WHICH, "tag", "mode")),
         types={**_TYPES, "tag": str, "mode": str},
-        help="asks for a sync of one tag, or all (''); mode: union, mirror or dry_run",
+        help="asks for a sync of one tag, or all (''); mode: union, mirror, dry_run or force",
         run=_sync_start,
         changing=True,
     ),
@@ -234,8 +239,8 @@ COMMANDS = (
     Command(
         name="tagmesh_explain_donor",
         module="tagmesh",
-        recipes=(_WHICH,),
-        types=_TYPES,
+        recipes=(_WHICH, (*_WHICH, "tag")),
+        types={**_TYPES, "tag": str},
         help="tells in which order other nodes would be asked as donors, and why not the others",
         run=_explain_donor,
     ),

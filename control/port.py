@@ -51,7 +51,13 @@ class ClusterPort(Protocol):
         ...
 
     def sync(
-        self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+        self,
+        name: str,
+        *,
+        tags: Sequence[str] = (),
+        mirror: bool = False,
+        dry_run: bool = False,
+        force: Sequence[str] = (),
     ) -> Answer:
         """Ask for a sync."""
         ...
@@ -64,8 +70,8 @@ class ClusterPort(Protocol):
         """Switch a capability off."""
         ...
 
-    def explain_donor(self, name: str) -> list[Verdict]:
-        """Every other node as a donor."""
+    def explain_donor(self, name: str, tag: str = "") -> list[Verdict]:
+        """Every other node as a donor, of a sharing tag."""
         ...
 
     def quarantine(self, name: str) -> list[Quarantined]:

@@ -20,6 +20,10 @@ OK without data    DONE     it has data, if the donor had
 OK without data    FAILED   tried again
 OK                 COMPARE  session with one node, but it stays OK (`verifying`)
 OK                 COMPARED only what it repaired is told
+SYNCING            DONE     before it is OK: sessions for the tags that have an owner (`tag_syncs`)
+OK, UNSYNCED       REQUEST  of tags that have owners alone: TAGS, as soon as that can be
+OK, UNSYNCED       TAGS     session for tags with one node, but it stays as it is
+these, SYNCING     FETCHED  the next ones, if there are; SYNCING: → OK, whatever is pending (K-4)
 =================  =======  ====================================================================
 
 Whoever wants a sync has a session, or a time to try again, or no donor and therefore waits for one
@@ -38,13 +42,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from .capability_base import DISABLED, OK, CapabilityBase
+from .capability_base import DISABLED, OK
+from .capability_sessions import CapabilitySessions
 from .capability_words import (
     Answer,
     CancelJoining,
     DropWaiting,
     Policy,
-    StartSession,
     SyncOver,
     SyncWish,
     Trigger,
@@ -57,6 +61,7 @@ from .fallback import LACKING, WANTING, Declaration
 from .identity import NodeId
 from .messages import CapState
 from .sync_words import Candidate, Why
+from .tag_syncs import Part
 from .verifying import Comparison
 
 UNSYNCED, PENDING = CapState.UNSYNCED, CapState.PENDING
@@ -64,7 +69,7 @@ SYNCING, DEGRADED = CapState.SYNCING, CapState.DEGRADED
 EVERYTHING = SyncWish()
 
 
-class CapabilityRules(CapabilityBase):
+class CapabilityRules(CapabilitySessions):
     """The machine of the table above; begins DISABLED. Times are seconds of a monotonic clock."""
 
     def __init__(
@@ -82,9 +87,7 @@ class CapabilityRules(CapabilityBase):
         no session and no generation has a number twice.
         """
         super().__init__(name, policy, view, draw, position, starts)
-        self._began_with = 0
-        """Position when it was switched on: what it has of its own."""
-        self._wish: SyncWish | None = None
+        self.tags.see(view.tags, 0.0, complete=False)
 
     # What happens -------------------------------------------------------------------------
 
@@ -103,6 +106,7 @@ class CapabilityRules(CapabilityBase):
     def view_changed(self, view: CapabilityView, now: float) -> list[Effect]:
         """What is known of the other nodes changed."""
         self.rounds.view_changed(view)
+        self.tags.see(view.tags, now, complete=self.state is OK)
         return self._proceed(now)
 
     def session_ended(self, session: int, report: SyncReport, now: float) -> list[Effect]:
@@ -110,6 +114,8 @@ class CapabilityRules(CapabilityBase):
         if session != self._session:
             return [Count("S-20")]
         self._session = None
+        if self._part is not None:
+            return self._fire(Trigger.FETCHED, now, report)
         if self._compares:
             return self._fire(Trigger.COMPARED, now, report)
         return self._fire(Trigger.DONE if report.ok else Trigger.FAILED, now, report)
@@ -119,19 +125,22 @@ class CapabilityRules(CapabilityBase):
         if self.deadline is None or now < self.deadline:
             return []
         self.rounds.tick(now)
+        self.tags.tick(now)
         return self._proceed(now)
 
     # Questions ------------------------------------------------------------------------------
 
     def choose(self, excluded: frozenset[NodeId]) -> Candidate | None:
         """For the session under way: the best donor there is now without these (S-22)."""
+        if self._part is not None:
+            return self.rounds.find(self._part.donor, excluded)
         if self._wish is not None and self._wish.compare is not None:
             return self.rounds.find(self._wish.compare.node_id, excluded)
         return self.rounds.choose(excluded)
 
-    def explain(self) -> list[Verdict]:
-        """Every other node: its place as a donor, or why it is none."""
-        return self.rounds.explain()
+    def explain(self, tag: str = "") -> list[Verdict]:
+        """Every other node: its place as a donor, of this sharing tag, or why it is none."""
+        return self.rounds.explain(tag)
 
     # Reactions, as in the table -------------------------------------------------------------
 
@@ -147,20 +156,30 @@ class CapabilityRules(CapabilityBase):
     def _switch_off(self, _now: float, reason: str) -> None:
         if self._session is not None:
             self._effects.append(CancelJoining(self._session, Why.DISABLED))
-        if self._wish is not None and not self._compares:
+        if (self._wish is not None and not self._compares) or self._sum is not None:
             self._end(SyncReport(ok=False, reason=Why.DISABLED))
         self._effects.append(DropWaiting())
-        self._session = self._wish = None
+        self._session = self._wish = self._part = self._sum = None
+        self.tags.reset()
         self._was_ok = self.rounds.without_data = False
         self.rounds.begin()
         self._enter(DISABLED, reason)
 
     def _requested(self, now: float, wish: SyncWish) -> None:
-        if self._compares and self._session is not None:
+        if any(self.tags.active(tag) and tag not in wish.force for tag in wish.tags):
+            self._answer(Answer.ACTIVE_HERE)
+            self._end(SyncReport(ok=False, reason=Why.ACTIVE_HERE))
+            return
+        unasked = self._compares or (self._part is not None and self._sum is None)
+        if unasked and self._session is not None:
             self._effects.append(CancelJoining(self._session, Why.SUPERSEDED))
-            self._session = None
-        if self._session is not None:  # without data, and fetching what others have
-            self._requested_twice(now, wish)
+            self._session = self._part = None
+        if self._session is not None or self._sum is not None:
+            self._requested_twice(now, wish)  # of tags; or without data, fetching what others have
+        elif wish.backups or (wish.tags and all(map(self.tags.known, wish.tags))):
+            self._answer(Answer.TAKEN)
+            self._wish, self._sum = None, SyncReport(ok=True)
+            self.tags.ask(self._asked(wish))
         else:
             self._answer(Answer.TAKEN)
             self._want(wish, "a sync was asked for")
@@ -188,7 +207,8 @@ class CapabilityRules(CapabilityBase):
         self._start()
 
     def _compare(self, _now: float, comparison: Comparison) -> None:
-        self._wish = SyncWish(compare=comparison)
+        terms = self.tags.comparable(comparison.node_id)
+        self._wish = SyncWish(compare=comparison, terms=terms)
         self._start()
 
     def _compared(self, _now: float, report: SyncReport) -> None:
@@ -197,21 +217,38 @@ class CapabilityRules(CapabilityBase):
             text = f"{report.sections} sections differed, {report.items} records compared"
             self._announce(Event.REPAIRED, text, report.donor)
 
-    def _synced(self, now: float, report: SyncReport) -> None:
+    def _synced(self, _now: float, report: SyncReport) -> None:
         assert self._wish is not None
-        if self._wish.tags and not self._was_ok:
-            self._enter(UNSYNCED, "synced only some tags")
-            self._satisfied(report)
-        else:
-            self._fetched(now, report)
-            self._become_ok(f"synced from node {report.donor}")
+        self._descend(report)
+        self._sum = report
+        self.tags.ask(self._asked(self._wish))
+        self._go_on_with_tags()
 
     def _fetched(self, _now: float, report: SyncReport) -> None:
-        assert self._wish is not None
-        if not self._wish.tags:
-            had_data = (self._was_ok or self._began_with > 0) and not self.rounds.without_data
-            self.rounds.succeeded(had_data=had_data, donor=report.donor)
+        self._descend(report)
         self._satisfied(report)
+
+    def _ask_for_tags(self, _now: float, part: Part) -> None:
+        self._part = part
+        self._start()
+
+    def _account_for(self, now: float, report: SyncReport) -> None:
+        """A session for tags is over."""
+        part, self._part = self._part, None
+        assert part is not None, "such a session has one"
+        if report.ok:
+            self.tags.done(part, report, now)
+        else:
+            self.tags.failed_with(part, part.tags, report.reason, now)
+        if self._sum is not None:
+            self._sum = self._sum.plus(report)
+        elif report.items:
+            text = f"{report.items} records of {', '.join(part.tags)}"
+            self._announce(Event.SYNC_DONE, text, report.donor)
+
+    def _go_on(self, now: float, report: SyncReport) -> None:
+        self._account_for(now, report)
+        self._go_on_with_tags()
 
     def _gave_up(self, now: float, report: SyncReport) -> None:
         self._enter(DEGRADED if self._was_ok else PENDING, report.reason)
@@ -228,32 +265,30 @@ class CapabilityRules(CapabilityBase):
             self._effects.append(SyncOver(SyncReport(ok=True)))
             self._wish = None
         self.rounds.begin()
+        self.tags.vouch()
         self._become_ok(declaration.cause)
 
     # Parts of reactions ---------------------------------------------------------------------
+
+    def _go_on_with_tags(self) -> None:
+        """After what has no owner: a session for tags, or the end of the sync."""
+        self._part = self.tags.due(self.rounds.able())
+        if self._part is not None:
+            self._start()
+            return
+        assert self._wish is not None, "tags come after the rest of a wish"
+        donor = self._sum.donor if self._sum is not None else None
+        first_of_some = self._wish.tags and not self._was_ok
+        self._over_with_tags()
+        if first_of_some:
+            self._enter(UNSYNCED, "synced only some tags")
+        else:
+            self._become_ok(f"synced from node {donor}")
 
     def _want(self, wish: SyncWish, reason: str) -> None:
         self._wish = wish
         self.rounds.begin()
         self._enter(PENDING, reason)
-
-    def _start(self) -> None:
-        assert self._wish is not None
-        self._sessions += 1
-        self._session = self._sessions
-        self._effects.append(StartSession(self._session, self._wish))
-        if not self._compares:
-            self._announce(Event.SYNC_STARTED, "", self.rounds.started())
-
-    @property
-    def _compares(self) -> bool:
-        """The session under way is one that nobody asked for or waits for."""
-        return self._wish is not None and self._wish.compare is not None
-
-    def _satisfied(self, report: SyncReport) -> None:
-        self._wish = None
-        self.rounds.begin()
-        self._end(report)
 
     # The frame around every input -------------------------------------------------------------
 
@@ -271,11 +306,21 @@ class CapabilityRules(CapabilityBase):
         elif declaration := self._fallback.consider(self._said(now), self.rounds.view, now):
             self.TABLE[self.state, Trigger.DECLARE](self, now, declaration)
             self._fallback.reset()
+        self._see_to_tags(now)
         if self.policy.verify_interval_s:
             self._verifying.see(self.rounds.comparable(), now)
-        if self._session is None and (comparison := self._verifying.due(now)):
+        if self._session is None and self._sum is None and (comparison := self._verifying.due(now)):
             self.TABLE[self.state, Trigger.COMPARE](self, now, comparison)
         return self._flush(now)
+
+    def _see_to_tags(self, now: float) -> None:
+        if self._session is not None or self.state not in (OK, UNSYNCED):
+            return
+        part = self.tags.due(self.rounds.able())
+        if part is not None:
+            self.TABLE[self.state, Trigger.TAGS](self, now, part)
+        elif self._sum is not None:
+            self._over_with_tags()
 
     TABLE: ClassVar[Mapping[tuple[CapState, Trigger], Callable[..., None]]] = {
         (DISABLED, Trigger.ENABLE): _switch_on,
@@ -293,6 +338,11 @@ class CapabilityRules(CapabilityBase):
         (SYNCING, Trigger.FAILED): _gave_up,
         (OK, Trigger.DONE): _fetched,
         (OK, Trigger.FAILED): _try_later,
+        (OK, Trigger.TAGS): _ask_for_tags,
+        (UNSYNCED, Trigger.TAGS): _ask_for_tags,
+        (OK, Trigger.FETCHED): _account_for,
+        (UNSYNCED, Trigger.FETCHED): _account_for,
+        (SYNCING, Trigger.FETCHED): _go_on,
         (OK, Trigger.COMPARE): _compare,
         (OK, Trigger.COMPARED): _compared,
         **dict.fromkeys([(s, Trigger.DECLARE) for s in sorted(LACKING)], _declare),

@@ -27,6 +27,7 @@ from .identity import NodeId
 from .messages import CapabilityState, CapState
 from .rounds import Rounds
 from .sync_words import Why
+from .tag_syncs import TagSyncs
 from .verifying import Verifying
 
 DISABLED, OK = CapState.DISABLED, CapState.OK
@@ -63,6 +64,12 @@ class CapabilityBase:
             interval_s=policy.seed_fallback_interval_s,
             quorum_share=policy.quorum_share,
             newest_decides=policy.newest_decides,
+        )
+        self.tags = TagSyncs(
+            auto=policy.auto_sync,
+            needs_data=policy.startup_sync,
+            newest=policy.orphan_sync == "newest",
+            draw=draw,
         )
         self._effects: list[Effect] = []
 
@@ -114,14 +121,15 @@ class CapabilityBase:
             effects = [*self._changes(before), *effects]
         waits = [self.rounds.retry_at, self._fallback.deadline, self._told.deadline(self.state)]
         if self._session is None:
-            waits.append(self._verifying.deadline)
+            waits += [self._verifying.deadline, self.tags.deadline]
         self.deadline = min((at for at in waits if at is not None), default=None)
         return effects
 
     def _said(self, now: float) -> CapabilityState:
         """What is to be published now."""
         without_data = self.state is OK and self.rounds.without_data
-        return self._told.said(self.state, now, without_data=without_data)
+        lacking = self.tags.told
+        return self._told.said(self.state, now, without_data=without_data, lacking=lacking)
 
     def _changes(self, before: CapabilityState) -> list[Effect]:
         after = self.published

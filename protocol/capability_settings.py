@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from .capability_words import Policy
+from .capability_words import OrphanSync, Policy
 from .cluster_settings import ClusterSettings
 from .contract import Capability, KeyedCapability, is_name
 from .donors import Wants
-from .kinds import duration, flag, integer, text
+from .kinds import choice, duration, flag, integer, text
 from .messages import MAX_NAME_CHARS
 from .named_tables import NamedTable, read_named
 from .settings import Reader, setting
@@ -34,6 +34,12 @@ class CapabilitySettings(NamedTable):
         "ask for a sync at the start; left out: as the module says",
         opensips="cluster_auto_sync",
         example=True,
+    )
+    orphan_sync: OrphanSync = setting(  # noqa: RUF009 - a declaration, as all here
+        choice("wait", "newest"),
+        "wait",
+        "records of a sharing tag that no reachable node has: wait for its owner; newest: fetch"
+        " them from the node with the newest data, unconfirmed",
     )
     enabled: bool = setting(flag(), True, "switched on at the start")
     verify_interval_s: float = setting(
@@ -78,4 +84,5 @@ def policy_of(
         newest_decides=cluster.newest_decides,
         quorum_share=cluster.quorum_share,
         verify_interval_s=settings.verify_interval_s if keyed else 0.0,
+        orphan_sync=settings.orphan_sync,
     )

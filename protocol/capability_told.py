@@ -7,7 +7,7 @@ by nodes that are not OK, because S-28 needs it, at most once in `POSITION_INTER
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -42,7 +42,9 @@ class Told:
         """Why the state is what it is."""
         self._reason = reason[:MAX_TEXT_CHARS]
 
-    def said(self, state: CapState, now: float, *, without_data: bool) -> CapabilityState:
+    def said(
+        self, state: CapState, now: float, *, without_data: bool, lacking: Sequence[str] = ()
+    ) -> CapabilityState:
         """What is to be published in this state."""
         said = msgspec.structs.replace(
             self.published,
@@ -52,6 +54,7 @@ class Told:
             view=self.view,
             generation=self.generation,
             weight=self.weight,
+            lacking=list(lacking),
         )
         due = state in LACKING and now >= self._at + POSITION_INTERVAL_S
         if due or said != self.published:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -14,12 +15,16 @@ from .contract import SyncReport
 from .donors import Wants
 from .effects import Effect
 from .errors import Misuse
-from .messages import CapabilityState, CapState
+from .messages import CapabilityState, CapState, TagTerm
 from .sync_words import check_tags
+from .tag_syncs import Part
 from .verifying import Comparison
 
 POSITION_INTERVAL_S = 1.0
 """A node that is not OK tells a position that moved at most so often; an OK one never by itself."""
+
+
+OrphanSync = Literal["wait", "newest"]
 
 
 class Trigger(Enum):
@@ -40,6 +45,10 @@ class Trigger(Enum):
     """That session is over, well or not."""
     DECLARE = "declare"
     """S-27 or S-28 says so."""
+    TAGS = "tags"
+    """There are sharing tags to fetch from a node that has them (`tag_syncs`)."""
+    FETCHED = "fetched"
+    """That session is over, well or not."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +65,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_share: float = 0.5
     verify_interval_s: float = 0.0
     """See `verifying`; 0 = never."""
+    orphan_sync: OrphanSync = "wait"
+    """K-4: what becomes of a sharing tag whose owner cannot be reached."""
 
 
 class SyncWish(msgspec.Struct, frozen=True):
@@ -67,13 +78,29 @@ class SyncWish(msgspec.Struct, frozen=True):
     dry_run: bool = False
     compare: Comparison | None = None
     """With one node alone, while this one stays OK; of the tags all."""
+    backups: bool = False
+    """Only the sharing tags that are backup here (K-3)."""
+    force: tuple[str, ...] = ()
+    """Of ``tags`` those that are wanted though they are active here (K-7)."""
+    part: Part | None = None
+    """These sharing tags, from this node."""
+    foreign: frozenset[str] = frozenset()
+    """The sharing tags that somebody claimed: a session takes those of its ``terms`` alone."""
+    terms: tuple[TagTerm, ...] = ()
+    """Sharing tags that the node has with which records are compared."""
 
     def __post_init__(self) -> None:
         check_tags(self.tags)
 
 
 def wish_of(
-    tags: Sequence[str] = (), *, keyed: bool, mirror: bool = False, dry_run: bool = False
+    tags: Sequence[str] = (),
+    *,
+    keyed: bool,
+    mirror: bool = False,
+    dry_run: bool = False,
+    state: str = "",
+    force: Sequence[str] = (),
 ) -> SyncWish:
     """What somebody asks for, of a capability whose records have keys, or have not.
 
@@ -86,7 +113,13 @@ def wish_of(
         )
     if dry_run and not mirror:
         raise Misuse("a dry run tells what a mirror would drop: ask with mirror=True, too")
-    return SyncWish(tuple(tags), mirror, dry_run)
+    if state not in ("", "backup") or (state and tags):
+        raise Misuse(
+            f"state={state!a}: only 'backup' can be asked for, and no tags together with it"
+        )
+    if not set(force) <= set(tags):
+        raise Misuse(f"force={list(force)!a}: name each of these among the tags, too")
+    return SyncWish(tuple(tags), mirror, dry_run, None, state == "backup", tuple(force))
 
 
 class Answer(StrEnum):
@@ -97,6 +130,8 @@ class Answer(StrEnum):
     IN_PROGRESS = "in_progress"
     """A sync is under way, or one that was asked for with other words waits: one at a time."""
     DISABLED = "disabled"
+    ACTIVE_HERE = "active_here"
+    """A tag that is active here gives its records and takes none, unless it is forced (K-7)."""
 
 
 class StateChanged(Effect, frozen=True):

@@ -73,6 +73,22 @@ _CODES = {
 }
 
 
+class TagEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """How the records of one sharing tag were synced last (K-4)."""
+
+    tag: str
+    donor: NodeId
+    epoch: int
+    """Number of the epoch that was known then."""
+    count: int = 0
+    """Records of the tag at the donor, and the sum of their hashes; empty = not told."""
+    digest: bytes = b""
+    at_s: float
+    """By the monotonic clock of this node."""
+    confirmed: bool = True
+    """The donor had the tag."""
+
+
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """A sync that is over (S-25, B5)."""
 
@@ -93,11 +109,30 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: int | None = None
     """The plan of the mirror step: it waits for confirmation when nothing was dropped (S-26), and
     can be undone when something was. None = there was nothing to drop."""
+    evidence: tuple[TagEvidence, ...] = ()
+    """Of each sharing tag that an owner served, or, unconfirmed, somebody else."""
+    pending: tuple[tuple[str, str], ...] = ()
+    """(tag, why): sharing tags that wait for their owner (K-4)."""
 
     @property
     def rate(self) -> float:
         """Records per second."""
         return self.items / self.seconds if self.seconds > 0 else 0.0
+
+    def plus(self, part: SyncReport) -> SyncReport:
+        """With another part of the same sync, by another donor maybe (K-2)."""
+        return msgspec.structs.replace(
+            self,
+            donor=part.donor if part.donor is not None else self.donor,
+            items=self.items + part.items,
+            bytes=self.bytes + part.bytes,
+            seconds=self.seconds + part.seconds,
+            dropped=self.dropped + part.dropped,
+            sections=self.sections + part.sections,
+            quarantined=self.quarantined + part.quarantined,
+            plan_id=part.plan_id if part.plan_id is not None else self.plan_id,
+            evidence=self.evidence + part.evidence,
+        )
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

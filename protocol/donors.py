@@ -10,7 +10,7 @@ hops, then with the highest data position, then with the lowest node id.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from .contract import Condition
 from .identity import NodeId, NodeRecord
 from .messages import CapabilityState, CapState
+from .tag_words import TagHere
 
 Life = tuple[NodeId, int]
 """(node, incarnation): one life of a node."""
@@ -64,6 +65,8 @@ class CapabilityView(msgspec.Struct, frozen=True, kw_only=True):
     me: Peer
     peers: tuple[Peer, ...] = ()
     """Every other row of the roster, by node id."""
+    tags: tuple[TagHere, ...] = ()
+    """The sharing tags that somebody claimed, by name; of capabilities with tagged records."""
 
     def quorum(self, share: float) -> bool:
         """Do I see, myself included, more than this share of the enabled nodes (1 = all)?"""
@@ -94,6 +97,8 @@ class Rejection(StrEnum):
     """No data format that both know."""
     NOT_OK = "not_ok"
     """Its data is not complete, or the capability is switched off there."""
+    NOT_TAG_OWNER = "not_tag_owner"
+    """Another node has the sharing tag that is asked about, or nobody has (K-1)."""
     TRIED = "tried"
     """It refused or failed a moment ago; asked again after a pause."""
 
@@ -153,6 +158,26 @@ def explain_donor(
             for node, (rejection, detail) in sorted(rejected.items())
         ),
     ]
+
+
+def of_tag(verdicts: Sequence[Verdict], tag: TagHere) -> list[Verdict]:
+    """What becomes of ``verdicts`` for the records of a tag: only its owner gives them (K-1)."""
+    holder = tag.holder.node_id if tag.holder is not None else None
+    who = f"node {holder} has {tag.tag}" if holder is not None else f"nobody has {tag.tag}"
+    able = [v for v in verdicts if v.accepted and v.node_id == holder and not tag.active]
+    rest = [
+        Verdict(
+            node_id=v.node_id,
+            rejection=Rejection.NOT_TAG_OWNER if v.accepted else v.rejection,
+            detail=f"{who}: {tag.why}".removesuffix(": ") if v.accepted else v.detail,
+        )
+        for v in verdicts
+        if v not in able
+    ]
+    placed = [
+        Verdict(node_id=v.node_id, place=1, detail=f"{v.detail}, has {tag.tag}") for v in able
+    ]
+    return [*placed, *sorted(rest, key=lambda v: v.node_id)]
 
 
 _Fault = tuple[Rejection, str]

@@ -6,7 +6,8 @@ import msgspec
 
 from .events import Event
 from .identity import NodeId, NodeRecord
-from .messages import Message, Trace
+from .messages import Message
+from .trace_messages import Trace
 
 
 class Effect(msgspec.Struct, frozen=True):

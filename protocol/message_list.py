@@ -28,12 +28,13 @@ from .messages import (
     SyncId,
     SyncRequest,
     SyncStop,
+    TagTerm,
     Taken,
-    Trace,
     Want,
     Welcome,
 )
 from .tag_messages import Claim, TagClaims, Vow, VowRequest
+from .trace_messages import Trace
 
 MESSAGES: tuple[type[Message], ...] = (
     Hello, Welcome, Refusal, Ping, Pong, ProbeRequest, ProbeAnswer,
@@ -44,7 +45,9 @@ MESSAGES: tuple[type[Message], ...] = (
 )  # fmt: skip
 """Every message type, in the order of their numbers."""
 
-INSIDE: tuple[type[msgspec.Struct], ...] = (ClusterOffer, CapabilityState, SyncId, Section, Claim)
+INSIDE: tuple[type[msgspec.Struct], ...] = (
+    ClusterOffer, CapabilityState, SyncId, Section, TagTerm, Claim,
+)  # fmt: skip
 """The structures that stand in fields of messages."""
 
 AnyMessage = (

@@ -36,6 +36,8 @@ MAX_WEIGHT = 16
 """Of a node's share in the work of a capability."""
 MAX_TAGS = 64
 """Tags in one sync session."""
+MAX_LACKING = 16
+"""Tags named in what a node says of a capability; of more it says that it lacks all."""
 MAX_SECTIONS = 1024
 """Sections named in one request, so that it fits every node's frames."""
 MAX_WINDOW = 1024  # chunks on their way in one sync session
@@ -172,6 +174,8 @@ class CapabilityState(msgspec.Struct, frozen=True, array_like=True):
     """Grows each time it becomes OK in a life: who left and came back is another member (P-3)."""
     weight: Weight = 0
     """Its share of the capability's work while it is OK (P-5); 0 = it takes no part."""
+    lacking: Annotated[list[Tag], msgspec.Meta(max_length=MAX_LACKING)] = []
+    """Sharing tags whose records are not complete here though it is OK (K-4); [""] = all tags."""
 
 
 class LinkState(Message, frozen=True, tag=20):
@@ -229,18 +233,6 @@ class Goodbye(Message, frozen=True, tag=24):
 
     cluster_id: Id
     cause: Text
-
-
-class Trace(Message, frozen=True, tag=30):
-    """Routed there and back, noting each node passed (R-11)."""
-
-    cluster_id: Id
-    source: Id
-    destination: Id
-    number: U63
-    ttl: Ttl
-    visited: Ids
-    returning: bool = False
 
 
 class Routed(Message, frozen=True):
@@ -309,6 +301,17 @@ class Section(msgspec.Struct, frozen=True, array_like=True):
     digest: DigestBytes
 
 
+class TagTerm(msgspec.Struct, frozen=True, array_like=True):
+    """A sharing tag that somebody claimed, and its latest epoch as the sender knows it (K-1)."""
+
+    tag: Name
+    number: U63
+    owner: Id
+    priority: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+Moved = Annotated[list[tuple[Name, U63]], msgspec.Meta(max_length=MAX_TAGS)]
+"""(tag, the node that has it; 0 = nobody): the sender does not have these (K-1, K-6)."""
 Sections = Annotated[list[Section], msgspec.Meta(max_length=MAX_SECTIONS)]
 
 
@@ -319,13 +322,19 @@ class SyncRequest(Routed, frozen=True, tag=50):
     version_min: Version
     version_max: Version
     tags: Annotated[list[Tag], msgspec.Meta(max_length=MAX_TAGS)]
-    """Wanted; none = everything the donor may serve."""
+    """Wanted; none = everything the donor may serve: see ``terms``."""
     have: Sections
     """What I have already: sections that are the same at the donor are left out."""
     only: Annotated[list[tuple[Tag, Bucket]], msgspec.Meta(max_length=MAX_SECTIONS)]
     """Second try after a failed verification: these sections and no others; none = all."""
     buckets: Annotated[list[Bucket], msgspec.Meta(max_length=BUCKETS)] = []
     """Only of these; none = all."""
+    terms: Annotated[list[TagTerm], msgspec.Meta(max_length=MAX_TAGS)] = []
+    """Sharing tags of which the donor is thought to be the owner, and that are wanted. Of those
+    that somebody claimed no other is served (K-1)."""
+    unowned: bool = False
+    """Nobody that can be reached has the tags of ``terms``, or the joiner itself: whoever has
+    records of them may serve (K-4, K-7)."""
 
 
 class SyncAnswer(Routed, frozen=True, tag=51):
@@ -342,6 +351,10 @@ class SyncAnswer(Routed, frozen=True, tag=51):
     """Served."""
     position: U63 = 0
     """See `CapabilityState.position`."""
+    unserved: Moved = []
+    """Of the request's terms."""
+    held: Annotated[list[tuple[Tag, U63, DigestBytes]], msgspec.Meta(max_length=MAX_TAGS)] = []
+    """(tag, records, digest) of all that is here of the terms that are served; when it is known."""
 
 
 class SyncChunk(Routed, frozen=True, tag=52):
@@ -381,3 +394,5 @@ class SyncStop(Routed, frozen=True, tag=55):
     session: SyncId
     reason: Text
     """``done`` from a joiner that verified; anything else is an abort and says why."""
+    moved: Moved = []
+    """With ``tag_moved``: these are not the donor's any more; the rest can be asked for (K-6)."""

@@ -14,7 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .damping import Backoff
-from .donors import CapabilityView, Life, Peer, Stint, Verdict, Wants, candidates, explain_donor
+from .donors import (
+    CapabilityView,
+    Life,
+    Peer,
+    Stint,
+    Verdict,
+    Wants,
+    candidates,
+    explain_donor,
+    of_tag,
+)
 from .identity import NodeId
 from .sync_words import Candidate
 
@@ -97,9 +107,13 @@ class Rounds:
         """Whose data can be compared with that of this node: nobody's unless it is OK."""
         return candidates(self.view, self._wants) if self.serving else []
 
+    def able(self) -> list[Peer]:
+        """Every node that could be a donor, whatever failed."""
+        return candidates(self.view, self._wants)
+
     def find(self, node: NodeId, excluded: frozenset[NodeId]) -> Candidate | None:
-        """For a comparison: this node, as long as it could be a donor and is not among these."""
-        lives = [peer.life for peer in self.comparable() if peer.node_id == node]
+        """This node, as long as it could be a donor and is not among these."""
+        lives = [peer.life for peer in self.able() if peer.node_id == node]
         return Candidate(*lives[0]) if lives and node not in excluded else None
 
     def choose(self, excluded: frozenset[NodeId]) -> Candidate | None:
@@ -110,6 +124,10 @@ class Rounds:
                 return Candidate(*peer.life)
         return None
 
-    def explain(self) -> list[Verdict]:
-        """Every other node: its place as a donor, or why it is none."""
+    def explain(self, tag: str = "") -> list[Verdict]:
+        """Every other node: its place as a donor, or why it is none; for the records of a tag that
+        somebody claimed, or for all that have none."""
+        for here in self.view.tags:
+            if here.tag == tag:
+                return of_tag(explain_donor(self.view, self._wants), here)
         return explain_donor(self.view, self._wants, dict(self._tried.values()))

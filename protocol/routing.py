@@ -23,7 +23,8 @@ import msgspec
 
 from .effects import Arrived, Count, SendTo
 from .identity import NodeId
-from .messages import MAX_NODES, Routed, Trace
+from .messages import MAX_NODES, Routed
+from .trace_messages import Trace
 
 Path = tuple[NodeId, ...]
 """The nodes passed on the way, without the start, the destination last."""

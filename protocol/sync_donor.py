@@ -5,6 +5,7 @@ The theory. ``U`` = resume_timeout, ``P`` = sync_timeout.
 ============  ===================  ============================================================
 state         trigger              reaction
 ============  ===================  ============================================================
+ACCEPTED      START                it has none of the tags: refused → ABORTED (K-1)
 ACCEPTED      START                SyncAnswer; keyed: AskSections → SNAPSHOTTING;
                                    else there is one section → SENDING
 SNAPSHOTTING  SECTIONS             what differs is to be sent: SyncAnswer, with the estimate
@@ -21,6 +22,7 @@ those two     GONE, BACK           remembered
 those two     TICK (P silence)     everything is acknowledged → FINISHED; else → ABORTED
 those two     TICK (U unreachable) the same
 those two     abort                SyncStop → ABORTED
+those two     tags_changed         a tag that it serves left: SyncStop(tag_moved) → ABORTED (K-6)
 ============  ===================  ============================================================
 
 No chunk is sent before the first ack, none beyond the window after it, and none twice unless
@@ -57,9 +59,9 @@ from .messages import (
     SyncStop,
 )
 from .sync_pieces import checksum
-from .sync_sections import Cutter, SectionKey, check_sections
+from .sync_sections import Cutter, SectionKey, TagTotal, check_sections, grouped
+from .sync_tenure import Moved, Tenure, totals_of
 from .sync_words import (
-    MAX_ASKED_RECORDS,
     AskItems,
     AskSections,
     DonorState,
@@ -70,6 +72,7 @@ from .sync_words import (
     SyncSettings,
     Why,
 )
+from .tag_words import TagHere
 
 _MESSAGES: Mapping[type[Routed], DonorTrigger] = {
     SyncRequest: DonorTrigger.REQUEST,
@@ -91,8 +94,10 @@ class Donor:
         keyed: bool,
         version: int,
         position: int,
+        tags: Sequence[TagHere] = (),
     ) -> None:
-        """``version``: of the data; ``position``: see `CapabilityState.position`."""
+        """``version``: of the data; ``position``: see `CapabilityState.position`; ``tags``: those
+        that somebody claimed, as they stand here."""
         self.request = request
         self.settings = settings
         self.state = DonorState.ACCEPTED
@@ -100,6 +105,8 @@ class Donor:
         self._version = version
         self._position = position
         self._head = here.head(request.source)
+        self._tenure = Tenure(request, tags)
+        self._held: list[TagTotal] = []
         self._total = 0
         """Records to come, an estimate."""
         self._cutter = Cutter(settings.packet_bytes)
@@ -156,6 +163,13 @@ class Donor:
         same = incarnation == self.request.incarnation
         return self._fire(DonorTrigger.BACK if same else DonorTrigger.RESTARTED, now, None)
 
+    def tags_changed(self, tags: Sequence[TagHere]) -> list[Effect]:
+        """How the claimed tags stand here now: of one that left, nothing more is sent (K-6)."""
+        moved = self._tenure.see(tags)
+        if moved and self.state in _RUNNING:
+            self._abort(Why.TAG_MOVED, f"{moved[0][0]} is no longer active here", moved)
+        return self._flush()
+
     def abort(self, reason: str) -> list[Effect]:
         """I cannot be a donor any more: my capability left OK, or its code raised (`Why`)."""
         if self.state in _RUNNING:
@@ -193,6 +207,10 @@ class Donor:
 
     def _started(self, now: float, _nothing: None) -> None:
         self._heard_at = now
+        if self.request.tags and not self._tenure.serves_any(self.request.tags):
+            self._answer(now, None, Why.NOT_TAG_OWNER)
+            self._over(DonorState.ABORTED, Why.NOT_TAG_OWNER)
+            return
         self._answer(now, None)
         if self._keyed:
             self.state = DonorState.SNAPSHOTTING
@@ -215,11 +233,12 @@ class Donor:
         gone = [key for key in there if key not in here and self._serves(*key)]
         sections_to_send = sorted(set(asked if self.request.only else [*differ, *gone]))
         counts = [here[key].count if key in here else 0 for key in sections_to_send]
+        self._held = totals_of(sections, self._tenure.served)
         if len({tag for tag, _ in sections_to_send}) > MAX_TAGS:
             self._abort(Why.TOO_MANY_TAGS, f"more than {MAX_TAGS} tags differ")
             return
         self._total = sum(counts)
-        self._to_ask = _grouped(sections_to_send, counts)
+        self._to_ask = grouped(sections_to_send, counts)
         self.state = DonorState.SENDING
         self._answer(now, None)
         self._send_on()
@@ -259,11 +278,19 @@ class Donor:
         self._heard_at = now
         self._window = ack.window
 
-    def _answer(self, _now: float, _request: SyncRequest | None) -> None:
-        tags = list(self.request.tags)
-        session = self.request.session
+    def _answer(self, _now: float, _request: SyncRequest | None, refusal: str = "") -> None:
+        unserved = self._tenure.unserved
+        lost = {tag for tag, _ in unserved}
         answer = SyncAnswer(
-            *self._head, session, "", self._total, self._version, tags, self._position
+            *self._head,
+            self.request.session,
+            refusal,
+            self._total,
+            self._version,
+            [tag for tag in self.request.tags if tag not in lost],
+            self._position,
+            unserved,
+            self._held,
         )
         self._effects.append(SendRouted(answer))
 
@@ -299,7 +326,8 @@ class Donor:
 
     def _serves(self, tag: str, bucket: int) -> bool:
         tags, buckets = self.request.tags, self.request.buckets
-        return (not tags or tag in tags) and (not buckets or bucket in buckets)
+        wanted = (not tags or tag in tags) and (not buckets or bucket in buckets)
+        return wanted and self._tenure.serves(tag)
 
     def _send_on(self) -> None:
         """Whatever may be done now: chunks, the next question to the application, the end."""
@@ -328,8 +356,9 @@ class Donor:
         self._unacknowledged.append(chunk)
         self._effects.append(SendRouted(chunk))
 
-    def _abort(self, reason: str, detail: str) -> None:
-        stop = SyncStop(*self._head, self.request.session, reason[:MAX_TEXT_CHARS])
+    def _abort(self, reason: str, detail: str, moved: Moved = ()) -> None:
+        reason = reason[:MAX_TEXT_CHARS]
+        stop = SyncStop(*self._head, self.request.session, reason, list(moved))
         self._effects.append(SendRouted(stop))
         self._over(DonorState.ABORTED, detail)
 
@@ -362,21 +391,3 @@ class Donor:
         **dict.fromkeys([(s, DonorTrigger.TICK) for s in _RUNNING], _silent),
     }
     """The table at the top, for the machine. Messages of no row are counted, news is ignored."""
-
-
-def _grouped(
-    sections: Sequence[SectionKey], counts: Sequence[int]
-) -> deque[tuple[SectionKey, ...]]:
-    """Neighbouring sections in groups of few records, so that few questions are asked."""
-    groups: deque[tuple[SectionKey, ...]] = deque()
-    group: list[SectionKey] = []
-    room = MAX_ASKED_RECORDS
-    for section, count in zip(sections, counts, strict=True):
-        if group and count > room:
-            groups.append(tuple(group))
-            group, room = [], MAX_ASKED_RECORDS
-        group.append(section)
-        room -= count
-    if group:
-        groups.append(tuple(group))
-    return groups

@@ -9,7 +9,8 @@ state       trigger            reaction
 CHOOSING    SECTIONS           choose a donor: a try with it → REQUESTED
 CHOOSING    TICK (P)           → FAILED: the application does not answer
 REQUESTED,  the try is
-RECEIVING   - LOST             leave that donor out from now on → CHOOSING
+RECEIVING   - LOST             leave that donor out from now on → CHOOSING; only of tags that it
+                               does not have any more, and ask for the rest (K-6)
             - STUCK            → FAILED: the application does not answer
             - COMPLETE         → VERIFYING
 VERIFYING   EXTRAS             kept
@@ -17,6 +18,8 @@ VERIFYING   no EXTRAS missing  differs: a second try, with what differs → REQU
                                again → FAILED; agrees: SyncStop(done), mirror → APPLYING or → DONE
 APPLYING    MIRRORED           → DONE
 those two   TICK (P)           → FAILED: the application does not answer
+those four  tags_changed       a tag is active here, or another owner is known: the try ends, the
+                               rest is asked for again → CHOOSING; nothing is left → FAILED
 any         cancel             → FAILED
 ==========  =================  =================================================================
 
@@ -42,6 +45,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
+from .contract import TagEvidence
 from .effects import Count, Effect
 from .errors import Misuse
 from .identity import NodeId
@@ -49,6 +55,7 @@ from .messages import Routed, Section, SyncId, SyncRequest
 from .sync_account import Account
 from .sync_extras import Extras
 from .sync_sections import SectionKey, check_sections, nameable, portion
+from .sync_terms import evidence_of, gone
 from .sync_try import Try
 from .sync_words import (
     PROGRESS_INTERVAL_S,
@@ -66,6 +73,7 @@ from .sync_words import (
     Why,
     Wish,
 )
+from .tag_words import TagHere
 
 
 class Joiner:
@@ -98,6 +106,7 @@ class Joiner:
         self._buckets: list[int] = []
         """Asked for; none = all."""
         self._account = Account()
+        self._evidence: tuple[TagEvidence, ...] = ()
         self._progress_at = 0.0
         self._effects: list[Effect] = []
 
@@ -131,9 +140,18 @@ class Joiner:
         effects = self._try.donor_changed(reachable=reachable, incarnation=incarnation, now=now)
         return self._go_on(self._try, effects, now)
 
+    def tags_changed(self, tags: Sequence[TagHere], now: float) -> list[Effect]:
+        """How the claimed tags stand here now (K-1, K-7)."""
+        lost = gone(self.wish, tags)
+        if lost and self.state in _BEFORE_THE_END:
+            self._close_try(Why.TAG_MOVED)
+            self._go_on_without(lost, now)
+        return self._flush()
+
     def sections(self, sections: Sequence[Section], now: float) -> list[Effect]:
         """The application's answer to `AskSections`."""
-        return self._fire(JoinerTrigger.SECTIONS, now, sections)
+        wanted = [section for section in sections if self.wish.covers(section.tag)]
+        return self._fire(JoinerTrigger.SECTIONS, now, wanted)
 
     def extra_keys(
         self, session: int, tag: str, bucket: int, keys: Sequence[bytes], now: float
@@ -210,10 +228,14 @@ class Joiner:
         self._ask(now, donor, have, [])
 
     def _lost(self, now: float, current: Try) -> None:
-        self._excluded |= {current.donor.node_id}
+        moved = [tag for tag in current.moved if self.wish.covers(tag)]
         self._reason = current.reason
         self._close_try(current.reason)
-        self._look_for_donor(now)
+        if moved:
+            self._go_on_without(moved, now)
+        else:
+            self._excluded |= {current.donor.node_id}
+            self._look_for_donor(now)
 
     def _complete(self, now: float, _current: Try) -> None:
         self._enter(JoinerState.VERIFYING, now)
@@ -225,6 +247,7 @@ class Joiner:
         assert current is not None, "there is nothing to verify"
         if extras is not None and extras.waiting:
             return
+        self._evidence = evidence_of(current, self.wish, now)
         missing = current.missing
         if missing != []:
             self._try_again(now, current.donor, missing)
@@ -241,6 +264,15 @@ class Joiner:
         self._fail(now, Why.APPLICATION)
 
     # Parts of reactions ---------------------------------------------------------------------
+
+    def _go_on_without(self, tags: Sequence[str], now: float) -> None:
+        """These are not to be had; each time there are fewer, so this ends."""
+        left = self.wish.without(tags)
+        if left is None:
+            self._fail(now, Why.TAG_MOVED)
+        else:
+            self.wish = left
+            self._look_for_donor(now)
 
     def _look_for_donor(self, now: float) -> None:
         if self._choose(self._excluded) is None:
@@ -260,8 +292,10 @@ class Joiner:
         head = self.here.head(donor.node_id)
         versions = wish.version_min, wish.version_max
         tags = list(wish.tags)
-        request = SyncRequest(*head, session, *versions, tags, have, only, self._buckets)
-        self._try = Try(self.here, self.settings, donor, request, self._extras, now)
+        tagged = list(wish.terms), wish.unowned
+        request = SyncRequest(*head, session, *versions, tags, have, only, self._buckets, *tagged)
+        covers = self.wish.covers
+        self._try = Try(self.here, self.settings, donor, request, self._extras, now, covers)
         self._effects += self._try.start()
         self._enter(JoinerState.REQUESTED, now)
 
@@ -289,7 +323,9 @@ class Joiner:
     def _finish(self, now: float, outcome: tuple[int, int | None]) -> None:
         self._close_try(Why.DONE)
         self._enter(JoinerState.DONE, now)
-        self._effects.append(Finished(self._account.report("", *outcome, now)))
+        report = self._account.report("", *outcome, now)
+        report = msgspec.structs.replace(report, evidence=self._evidence)
+        self._effects.append(Finished(report))
 
     def _fail(self, now: float, reason: str) -> None:
         assert reason, "a sync that fails says why"
@@ -331,3 +367,4 @@ class Joiner:
 
 
 _TRYING = (JoinerState.REQUESTED, JoinerState.RECEIVING)
+_BEFORE_THE_END = (JoinerState.CHOOSING, *_TRYING, JoinerState.VERIFYING)

@@ -76,6 +76,26 @@ def portion(sections: Sequence[Section], first: int) -> tuple[list[Section], lis
     return [section for bucket in buckets for section in homes[bucket]], sorted(buckets)
 
 
+MAX_ASKED_RECORDS = 512
+"""Small sections are asked of the donor's application together, up to so many records."""
+
+
+def grouped(sections: Sequence[SectionKey], counts: Sequence[int]) -> deque[tuple[SectionKey, ...]]:
+    """Neighbouring sections in groups of few records, so that few questions are asked."""
+    groups: deque[tuple[SectionKey, ...]] = deque()
+    group: list[SectionKey] = []
+    room = MAX_ASKED_RECORDS
+    for section, count in zip(sections, counts, strict=True):
+        if group and count > room:
+            groups.append(tuple(group))
+            group, room = [], MAX_ASKED_RECORDS
+        group.append(section)
+        room -= count
+    if group:
+        groups.append(tuple(group))
+    return groups
+
+
 class Totals:
     """Records and the sum of their hashes, per tag, of closed sections."""
 

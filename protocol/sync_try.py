@@ -80,14 +80,19 @@ class Try:
         request: SyncRequest,
         extras: Extras | None,
         now: float,
+        covers: Callable[[str], bool] = lambda _tag: True,
     ) -> None:
-        """``extras`` hears of the records that come, when somebody wants to mirror."""
+        """``extras`` hears of the records that come, when somebody wants to mirror. Records whose
+        tags are not covered are not taken, whatever the donor sends (K-1)."""
         self.settings = settings
         self.donor = donor
         self.request = request
         self.state = TryState.REQUESTED
         self.reason = ""
         """Why the donor was given up."""
+        self.moved: tuple[str, ...] = ()
+        """With the reason `Why.TAG_MOVED`: the tags that the donor does not have any more."""
+        self._covers = covers
         self.told = False
         """The donor knows, or cannot know, that the session is over."""
         self.answer: SyncAnswer | None = None
@@ -174,7 +179,10 @@ class Try:
 
     def serves(self, tag: str) -> bool:
         """The donor speaks for this tag: it serves all, or this one among others."""
-        served = self.answer.tags if self.answer is not None else []
+        answer = self.answer
+        if not self._covers(tag) or (answer and tag in dict(answer.unserved)):
+            return False
+        served = answer.tags if answer is not None else []
         return tag in served if served or self.request.tags else True
 
     def stop(self, reason: str) -> list[Effect]:
@@ -252,6 +260,7 @@ class Try:
 
     def _stopped(self, _now: float, stop: SyncStop) -> None:
         self.told = True
+        self.moved = tuple(tag for tag, _ in stop.moved)
         self._lose(stop.reason or Why.MALFORMED)
 
     def _restarted(self, _now: float, _nothing: None) -> None:
@@ -302,6 +311,10 @@ class Try:
         self.bytes += len(chunk.pieces)
         self._progressed(now)
         self._asked_again = False
+        wanted = [pair for pair in pieces if self._covers(pair[0].tag)]
+        if len(wanted) < len(pieces):
+            self._effects.append(Count("K-1"))
+            pieces = wanted
         self._effects.append(Apply(self.counter, chunk.number, [piece for piece, _ in pieces]))
         if self._extras is not None:
             self._effects += self._extras.came(self.counter, pieces)

@@ -5,7 +5,7 @@ The machines that use them, with their theory, are `sync_joiner` and `sync_donor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -21,6 +21,7 @@ from .messages import (
     MAX_TAGS,
     MAX_WINDOW,
     Routed,
+    TagTerm,
 )
 from .sync_pieces import MAX_PIECE_HEAD_BYTES, Piece
 
@@ -31,8 +32,6 @@ assert MAX_PAYLOAD_BYTES + MAX_PIECE_HEAD_BYTES <= MAX_BATCH_BYTES, "one record 
 
 PROGRESS_INTERVAL_S = 0.5
 """Between two reports of progress without a change of state (S-29)."""
-MAX_ASKED_RECORDS = 512
-"""Small sections are asked of the donor's application together, up to so many records."""
 
 
 class JoinerState(StrEnum):
@@ -149,6 +148,14 @@ class Why(StrEnum):
     """The donor's code raised, or gave a record that no chunk can carry."""
     INTERNAL = "internal"
     """A defect in tagmesh: the session's actor crashed."""
+    NOT_TAG_OWNER = "not_tag_owner"
+    """The donor does not have the tag, or the joiner knows a later epoch (K-1)."""
+    NO_OWNER = "no_owner"
+    """Nobody that can be reached has the tag (K-4)."""
+    TAG_MOVED = "tag_moved"
+    """The tag went to another node in the middle (K-6)."""
+    ACTIVE_HERE = "active_here"
+    """The tag is active on this node: it gives, and does not take (K-7)."""
     SUPERSEDED = "superseded"
     """The joiner has begun another session."""
 
@@ -190,10 +197,31 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     first_bucket: int | None = None
     """Compare what can be named in one request, beginning here; None = everything."""
+    terms: tuple[TagTerm, ...] = ()
+    """Sharing tags that the donor has (K-1)."""
+    foreign: frozenset[str] = frozenset()
+    """Sharing tags that somebody claimed: none but those in ``terms`` are taken."""
+    unowned: bool = False
+    """Nobody that can be reached has the tags of ``terms``, or this node itself."""
+    forced: bool = False
+    """They are active here, and taken all the same (K-7)."""
 
     def __post_init__(self) -> None:
         check_tags(self.tags)
         assert self.keyed or not self.mirror, "records without keys cannot be dropped"
+
+    def covers(self, tag: str) -> bool:
+        """Records with this tag are wanted, and may be taken."""
+        named = not self.tags or tag in self.tags
+        return named and (tag not in self.foreign or any(t.tag == tag for t in self.terms))
+
+    def without(self, tags: Collection[str]) -> Wish | None:
+        """What is left to wish for when these are not to be had; None = nothing."""
+        left = tuple(tag for tag in self.tags if tag not in tags)
+        if self.tags and not left:
+            return None
+        terms = tuple(term for term in self.terms if term.tag not in tags)
+        return msgspec.structs.replace(self, tags=left, terms=terms)
 
 
 def check_tags(tags: Sequence[str]) -> None:

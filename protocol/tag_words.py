@@ -26,7 +26,7 @@ import msgspec
 from .effects import Effect
 from .errors import Misuse
 from .identity import ClusterId, Incarnation, NodeId
-from .messages import MAX_NAME_CHARS, U63
+from .messages import MAX_NAME_CHARS, U63, TagTerm
 from .tag_messages import Claim, Mode
 
 MAX_EPOCH_NUMBER = 2**63 - 1
@@ -195,6 +195,25 @@ def standing(
     return TagStanding(
         tag=tag, epoch=epoch_of(known), holder=whose.node_id, why=whose.why, declared=declared
     )
+
+
+class TagHere(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sharing tag that somebody claimed stands on a node, for its syncs (K-1 … K-7)."""
+
+    tag: str
+    epoch: Epoch
+    """The latest that is known."""
+    holder: Owner | None = None
+    """The life that has it, as seen from here; None = nobody that can be reached."""
+    active: bool = False
+    """It is active on this node."""
+    why: str = ""
+    """Why that node has it, or what became of the last one."""
+
+    @property
+    def term(self) -> TagTerm:
+        """For requests."""
+        return TagTerm(self.tag, self.epoch.number, self.epoch.owner, self.epoch.priority)
 
 
 def digest_of_claims(claims: Iterable[Claim]) -> bytes:

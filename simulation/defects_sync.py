@@ -109,8 +109,8 @@ def lastchunklost(replace: Replace) -> None:
     """The last piece of each chunk is checked, and then forgotten."""
     take = Application.take
 
-    def shorter(self: Application, pieces: Sequence[Piece], donor: NodeId) -> int:
-        return take(self, pieces[:-1], donor)
+    def shorter(self: Application, pieces: Sequence[Piece], donor: NodeId, **how: bool) -> int:
+        return take(self, pieces[:-1], donor, **how)
 
     replace(Application, "take", shorter)
 

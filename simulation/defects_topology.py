@@ -16,10 +16,11 @@ from ..protocol.effects import Announce, Count, Effect, SendTo
 from ..protocol.events import Event
 from ..protocol.identity import NodeId
 from ..protocol.linkstates import LinkStates, Said, said_in
-from ..protocol.messages import LinkState, Trace
+from ..protocol.messages import LinkState
 from ..protocol.reachability import Reachability
 from ..protocol.routing import Path, forward_trace, shortest_paths
 from ..protocol.topology import Topology
+from ..protocol.trace_messages import Trace
 from . import machines
 from .defect import Replace, mutant
 

@@ -256,9 +256,15 @@ class FakeCluster:
         return self._node.capabilities.get(name, Capability())
 
     def sync(
-        self, name: str, *, tags: Sequence[str] = (), mirror: bool = False, dry_run: bool = False
+        self,
+        name: str,
+        *,
+        tags: Sequence[str] = (),
+        mirror: bool = False,
+        dry_run: bool = False,
+        force: Sequence[str] = (),
     ) -> Answer:
-        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run))
+        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run, *force))
         return self._node.answer
 
     def enable(self, name: str) -> None:
@@ -267,7 +273,10 @@ class FakeCluster:
     def disable(self, name: str) -> None:
         self._node.asked.append(("disable", name))
 
-    def explain_donor(self, name: str) -> list[Verdict]:
+    def explain_donor(self, name: str, tag: str = "") -> list[Verdict]:
+        if tag:
+            why = f"node 2 has {tag}"
+            return [Verdict(node_id=NodeId(3), rejection=Rejection.NOT_TAG_OWNER, detail=why)]
         return [
             Verdict(node_id=NodeId(2), place=1, detail="1 hop, position 7"),
             Verdict(node_id=NodeId(3), rejection=Rejection.UNREACHABLE, detail="no path"),

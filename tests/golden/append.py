@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from tagmesh.protocol import messages, tag_messages, wire
+from tagmesh.protocol import messages, tag_messages, trace_messages, wire
 from tagmesh.protocol.messages import Message
 from tests.golden.table import GAP, PATH, check_of, load, text_of
 
@@ -25,7 +25,8 @@ def append(expressions: list[str]) -> int:
         if not lines:
             table.write(HEADER)
         for expression in expressions:
-            message = eval(expression, vars(messages) | vars(tag_messages))  # noqa: S307 - the developer's own
+            words = vars(messages) | vars(tag_messages) | vars(trace_messages)
+            message = eval(expression, words)  # noqa: S307 - the developer's own
             assert isinstance(message, Message), f"{expression} is no message"
             body = wire.encode([message])
             assert wire.decode(body).messages == [message], f"{expression} breaks its own bounds"

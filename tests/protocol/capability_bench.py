@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tagmesh.protocol.capability import CapabilityRules
@@ -18,6 +19,7 @@ from tagmesh.protocol.effects import Announce, Effect
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from tagmesh.protocol.messages import CapabilityState, CapState
+from tagmesh.protocol.tag_words import TagHere
 
 NAME = "dialogs"
 
@@ -46,10 +48,10 @@ def peer(
     return Peer(record=record(node, **row), incarnation=life, hops=hops, state=word)
 
 
-def view(*peers: Peer, me: int = 1, **row: Any) -> CapabilityView:
+def view(*peers: Peer, me: int = 1, tags: Sequence[TagHere] = (), **row: Any) -> CapabilityView:
     """What node ``me`` knows."""
     others = sorted(peers, key=lambda p: p.node_id)
-    return CapabilityView(me=Peer(record=record(me, **row)), peers=tuple(others))
+    return CapabilityView(me=Peer(record=record(me, **row)), peers=tuple(others), tags=tuple(tags))
 
 
 SYNCED_AT_START = Policy(startup_sync=True, auto_sync=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tagmesh.protocol.contract import SyncReport
 from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import Routed, Section, SyncRequest
+from tagmesh.protocol.messages import Routed, Section, SyncRequest, TagTerm
 from tagmesh.protocol.sync_joiner import Joiner
 from tagmesh.protocol.sync_words import (
     AskExtraKeys,
@@ -52,6 +52,8 @@ class Bench:
         tags: tuple[str, ...] = (),
         local: Sequence[Section] = (),
         first_bucket: int | None = None,
+        terms: tuple[TagTerm, ...] = (),
+        foreign: frozenset[str] = frozenset(),
     ) -> None:
         self.donors = list(donors)
         self.local = list(local)
@@ -63,6 +65,8 @@ class Bench:
             mirror=mirror,
             dry_run=dry_run,
             first_bucket=first_bucket,
+            terms=terms,
+            foreign=foreign,
         )
         self.now = T0
         self.effects: list[Effect] = []

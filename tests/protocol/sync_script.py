@@ -17,9 +17,10 @@ from tagmesh.protocol.messages import (
     SyncId,
     SyncRequest,
     SyncStop,
+    TagTerm,
 )
 from tagmesh.protocol.sync_pieces import checksum, digest_of, encode_chunk, encode_piece, sum_of
-from tagmesh.protocol.sync_sections import SectionKey, Totals
+from tagmesh.protocol.sync_sections import SectionKey, TagTotal, Totals
 from tagmesh.protocol.sync_words import Candidate, Here, SendRouted
 
 T0 = 1000.0
@@ -48,9 +49,13 @@ def request(
     only: Sequence[SectionKey] = (),
     versions: tuple[int, int] = (1, 1),
     joiner: Here = AT_JOINER,
+    terms: Sequence[TagTerm] = (),
+    unowned: bool = False,
 ) -> SyncRequest:
     session = SyncId(joiner.node_id, joiner.incarnation, counter)
-    return SyncRequest(*joiner.head(DONOR), session, *versions, list(tags), list(have), list(only))
+    head = joiner.head(DONOR)
+    tagged = list(terms), unowned
+    return SyncRequest(*head, session, *versions, list(tags), list(have), list(only), [], *tagged)
 
 
 def ack(
@@ -59,8 +64,15 @@ def ack(
     return SyncAck(*at.head(DONOR), session(counter), next_, window, resend)
 
 
-def stop(reason: str, *, counter: int = 1, at: Here = AT_JOINER, to: int = DONOR) -> SyncStop:
-    return SyncStop(*at.head(to), session(counter), reason)
+def stop(
+    reason: str,
+    *,
+    counter: int = 1,
+    at: Here = AT_JOINER,
+    to: int = DONOR,
+    moved: Sequence[tuple[str, int]] = (),
+) -> SyncStop:
+    return SyncStop(*at.head(to), session(counter), reason, list(moved))
 
 
 def answer(
@@ -71,8 +83,12 @@ def answer(
     tags: Sequence[str] = (),
     counter: int = 1,
     at: Here = AT_DONOR,
+    unserved: Sequence[tuple[str, int]] = (),
+    held: Sequence[TagTotal] = (),
 ) -> SyncAnswer:
-    return SyncAnswer(*at.head(JOINER), session(counter), refusal, total, version, list(tags))
+    head, served = at.head(JOINER), list(tags)
+    told = list(unserved), list(held)
+    return SyncAnswer(*head, session(counter), refusal, total, version, served, 0, *told)
 
 
 def section(key: SectionKey, records: Sequence[bytes]) -> Section:

@@ -47,8 +47,8 @@ NAME = "allowed: 1 to 64 printable ASCII characters"
         ({7: {}}, f"[capability.7] -: cannot be the name of a capability; {NAME}"),
         (
             {"x": {"autosync": True}},
-            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, enabled,"
-            " verify_interval, module; did you mean 'auto_sync'?",
+            "[capability.'x'] autosync: unknown key; allowed: cluster, auto_sync, orphan_sync,"
+            " enabled, verify_interval, module; did you mean 'auto_sync'?",
         ),
         (
             {"x": {"enabled": "yes"}},

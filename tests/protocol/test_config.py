@@ -133,6 +133,7 @@ neighbours = [{ node_id = 2, url = "bins:b" }]
 cluster = 2
 auto_sync = false
 enabled = false
+orphan_sync = "newest"
 verify_interval = "5s"
 module = "replicated-map"
 [tag."vip1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.protocol import messages, tag_messages
+from tagmesh.protocol import messages, tag_messages, trace_messages
 from tagmesh.protocol.message_list import INSIDE, MESSAGES, number_of
 from tagmesh.protocol.messages import (
     BUCKETS,
@@ -42,12 +42,13 @@ from tagmesh.protocol.messages import (
     SyncId,
     SyncRequest,
     SyncStop,
+    TagTerm,
     Taken,
-    Trace,
     Want,
     Welcome,
 )
 from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims, Vow, VowRequest
+from tagmesh.protocol.trace_messages import Trace
 from tagmesh.protocol.wire import decode, encode
 
 ROUTED = "cluster_id source incarnation destination ttl capability"
@@ -71,12 +72,13 @@ GOLDEN = {
     40: f"Packets {ROUTED} stream number count payloads reliable floor",
     41: f"Taken {ROUTED} life stream number",
     42: "Credit cluster_id capability limit_bytes",
-    50: f"SyncRequest {ROUTED} session version_min version_max tags have only buckets",
-    51: f"SyncAnswer {ROUTED} session refusal total version tags position",
+    50: f"SyncRequest {ROUTED} session version_min version_max tags have only buckets terms"
+    " unowned",
+    51: f"SyncAnswer {ROUTED} session refusal total version tags position unserved held",
     52: f"SyncChunk {ROUTED} session number checksum pieces",
     53: f"SyncAck {ROUTED} session next window resend",
     54: f"SyncEnd {ROUTED} session chunks tags",
-    55: f"SyncStop {ROUTED} session reason",
+    55: f"SyncStop {ROUTED} session reason moved",
     60: "TagClaims cluster_id claims",
     61: "VowRequest cluster_id tag number round members",
     62: "Vow cluster_id tag number round",
@@ -87,16 +89,19 @@ REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 6, 21: 2, 2
 GOLDEN_INSIDE = {
     ClusterOffer: "ClusterOffer cluster_id config_digest description",
     CapabilityState: "CapabilityState name state version_min version_max position without_data"
-    " reason view generation weight",
+    " reason view generation weight lacking",
     SyncId: "SyncId joiner incarnation counter",
     Section: "Section tag bucket count digest",
+    TagTerm: "TagTerm tag number owner priority",
     Claim: "Claim tag number owner incarnation priority released mode reason successor",
 }
-REQUIRED_INSIDE = {ClusterOffer: 2, CapabilityState: 2, SyncId: 3, Section: 4, Claim: 5}
+REQUIRED_INSIDE = {ClusterOffer: 2, CapabilityState: 2, SyncId: 3, Section: 4, TagTerm: 4, Claim: 5}
 STATES = "DISABLED UNSYNCED PENDING SYNCING OK DEGRADED"
 
 
-DECLARED = [*vars(messages).values(), *vars(tag_messages).values()]
+DECLARED = [
+    word for module in (messages, tag_messages, trace_messages) for word in vars(module).values()
+]
 
 
 def layout(kind: type[msgspec.Struct]) -> str:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tagmesh.protocol.effects import Arrived, Count, SendTo
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.messages import MAX_NODES, Trace
+from tagmesh.protocol.messages import MAX_NODES
 from tagmesh.protocol.routing import Dropped, Sent, forward_trace, outcome, shortest_paths
+from tagmesh.protocol.trace_messages import Trace
 
 Graph = dict[NodeId, set[NodeId]]
 

@@ -13,9 +13,8 @@ from tagmesh.protocol.messages import (
     SyncStop,
 )
 from tagmesh.protocol.sync_pieces import checksum, decode_chunk
-from tagmesh.protocol.sync_sections import Tally
+from tagmesh.protocol.sync_sections import MAX_ASKED_RECORDS, Tally
 from tagmesh.protocol.sync_words import (
-    MAX_ASKED_RECORDS,
     AskItems,
     AskSections,
 )

@@ -39,7 +39,7 @@ from tests.protocol.sync_script import (
 
 
 def test_the_application_says_what_is_here_and_the_donor_is_told() -> None:
-    local = [section(("", 3), [b"\x01"]), section(("vip", 1), [])]
+    local = [section(("vip", 3), [b"\x01"]), section(("vip", 1), [])]
     bench = Bench(local=local, tags=("vip",))
     assert bench.effects == [AskSections(("vip",))]
     bench.sections()

@@ -15,6 +15,7 @@ from tagmesh.protocol import messages as m
 from tagmesh.protocol import tag_messages as t
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.message_list import MESSAGES
+from tagmesh.protocol.trace_messages import Trace
 from tagmesh.protocol.wire import MAX_MESSAGES_PER_FRAME, decode, encode, encode_into
 
 FRAME_BYTES = 1024**2  # the default max_frame
@@ -69,7 +70,7 @@ any_message: st.SearchStrategy[m.Message] = st.one_of(
         st.none() | texts, st.none() | texts, hops,
     ),
     st.builds(m.Goodbye, ids, texts),
-    st.builds(m.Trace, ids, ids, ids, u63, st.integers(0, m.MAX_NODES), id_lists, st.booleans()),
+    st.builds(Trace, ids, ids, ids, u63, st.integers(0, m.MAX_NODES), id_lists, st.booleans()),
     st.builds(
         m.Packets, *routed, u63, u63, st.integers(1, m.MAX_BATCH), bulk, st.booleans(), u63
     ),
@@ -133,7 +134,7 @@ def _one_of_each() -> list[m.Message]:
         m.Want(1, [2]),
         m.Description(1, 2, 3, "bins:a", 50, 3),
         m.Goodbye(1, "stop"),
-        m.Trace(1, 1, 2, 9, 5, [1]),
+        Trace(1, 1, 2, 9, 5, [1]),
         m.Packets(*ROUTE, 1, 0, 2, b"\x92\x01\x02"),
         m.Taken(*ROUTE, 5, 1, 2),
         m.Credit(1, "calls", 2**20),

@@ -15,8 +15,8 @@ from tagmesh.protocol.messages import (
     Message,
     SyncChunk,
     SyncId,
-    Trace,
 )
+from tagmesh.protocol.trace_messages import Trace
 from tagmesh.transport.frames import FrameReader
 from tagmesh.transport.sendqueue import DATA_SHARE, MAX_CHUNK_BYTES, MAX_DATA_BYTES, SendQueue
 from tests.transport.links import packets, ping
