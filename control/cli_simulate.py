@@ -14,8 +14,8 @@ EXIT_VIOLATED = 1
 @click.option("--seed", type=click.IntRange(0), required=True, help="Decides everything.")
 @click.option("--nodes", type=click.IntRange(2, MAX_NODES), help="3 … 7 by the seed if not given.")
 @click.option("--only", metavar="N,N,…", help="Only these faults of the plan; 'none': no fault.")
-@click.option("--traffic", is_flag=True, help="With capabilities, and applications that use them.")
-@click.option("--tags", is_flag=True, help="With sharing tags, wrong clocks, people who move tags.")
+@click.option("--traffic", is_flag=True, help="With applications; of tags too with --tags.")
+@click.option("--tags", is_flag=True, help="With sharing tags that people move, wrong clocks.")
 @click.option("--trace", is_flag=True, help="Print all that happened, with a column per node.")
 def simulate(
     seed: int, nodes: int | None, only: str | None, traffic: bool, tags: bool, trace: bool
@@ -25,9 +25,8 @@ def simulate(
     Ends with status 1, and says what is wrong, when an invariant does not hold.
     """
     from ..simulation.faults import FaultPlan, busy, run, tagged
+    from ..simulation.fenced_traffic import fenced
 
-    if traffic and tags:
-        raise click.UsageError("a history has --traffic or --tags, not both")
     plan = FaultPlan.draw(seed, nodes, tags=tags)
     if only is not None:
         plan = plan.only(_numbers(only, len(plan.faults)))
@@ -37,7 +36,10 @@ def simulate(
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what the nodes log is in the table
     try:
-        (busy if traffic else tagged if tags else run)(plan, world)
+        if tags:
+            (fenced if traffic else tagged)(plan, world)
+        else:
+            (busy if traffic else run)(plan, world)
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the seed
         failure = error
     finally:

@@ -17,8 +17,9 @@ from tagmesh.simulation import World
 ONE, TWO = NodeId(1), NodeId(2)
 
 
-def booted(tags: tuple[str, ...] = ("vip",)) -> World:
-    world = World(1, 3, settings={"sharing_tags": list(tags)})
+def booted(**settings: str) -> World:
+    world = World(1, 3, settings={"sharing_tags": ["vip"]})
+    world.capability_settings["calls"] = dict(settings)
     world.provide(lambda _node: ReplicatedMap("calls", run=lambda function: function()))
     world.boot_all()
     world.run_for(20)
@@ -106,3 +107,22 @@ def test_a_partition_in_which_both_sides_write() -> None:
     world.run_for(120)
     assert [calls(world, node).fetch("k") for node in world.ids] == ["of the owner"] * 3
     assert sorted(world.active("vip")) == [2]
+
+
+def test_what_the_owner_has_replaces_what_a_former_owner_wrote_too_late() -> None:
+    """H-24: newer or not, and although the owner has not written since it has the tag."""
+    world = booted(verify_interval="5s")
+    world.activate(1, "vip")
+    world.run_for(1)
+    calls(world, 1).put("k", "before", tag="vip")
+    world.run_for(1)
+    world.cut(1, 3)
+    world.cut(2, 3)
+    world.activate(3, "vip")
+    world.run_for(0.1)
+    calls(world, 1).put("k", "too late")
+    world.run_for(0.5)
+    assert [calls(world, node).fetch("k") for node in world.ids] == ["too late"] * 2 + ["before"]
+    world.heal_all()
+    world.run_for(60)
+    assert [calls(world, node).fetch("k") for node in world.ids] == ["before"] * 3

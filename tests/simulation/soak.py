@@ -2,7 +2,8 @@
 
 Every second seed has capabilities and applications that use them (`simulation.traffic`). With
 ``--tags`` each has sharing tags, clocks that are wrong by 5 % and people who move the tags
-(`simulation.tag_traffic`) instead.
+(`simulation.tag_traffic`) instead, and every second one applications that write records under them
+(`simulation.fenced_traffic`).
 
 Prints each seed that fails with the fewest faults found that still make it fail, and the command
 that replays it, and appends the same to ``--failures FILE``. Exit status 1 if there was one.
@@ -21,6 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tagmesh.simulation.faults import FaultPlan, busy, run, shorten, tagged
+from tagmesh.simulation.fenced_traffic import fenced
 
 TRAFFIC_EVERY = 2
 """Of so many seeds one has traffic; it costs about as much as the faults alone."""
@@ -33,13 +35,16 @@ SHORTEN_LIMIT_S = 120.0
 
 def has_traffic(plan: FaultPlan) -> bool:
     """Whether applications are at work in this seed."""
-    return plan.seed % TRAFFIC_EVERY == 0 and not plan.tags
+    return plan.seed % TRAFFIC_EVERY == 0
 
 
 def failure_of(plan: FaultPlan) -> str | None:
     """What goes wrong with a plan, beginning with its kind; None = nothing."""
     try:
-        (tagged if plan.tags else busy if has_traffic(plan) else run)(plan)
+        if plan.tags:
+            (fenced if has_traffic(plan) else tagged)(plan)
+        else:
+            (busy if has_traffic(plan) else run)(plan)
     except Exception as error:  # noqa: BLE001 - whatever it is belongs to the seed
         return f"{type(error).__name__} {getattr(error, 'invariant', '')}: {error}"
     return None
@@ -62,7 +67,8 @@ def report(seed: int, nodes: int | None, *, tags: bool = False) -> str | None:
     short = shorten(plan, same)
     numbers = ",".join(str(fault.number) for fault in short.faults)
     command = f"tagmesh simulate --seed {seed} --nodes {plan.nodes} --only {numbers or 'none'}"
-    command += " --traffic" if has_traffic(plan) else " --tags" if tags else ""
+    command += " --traffic" if has_traffic(plan) else ""
+    command += " --tags" if tags else ""
     return f"seed {seed} failed; replay: {command} --trace\n{failure_of(short) or failure}\n{short}"
 
 
