@@ -100,7 +100,7 @@ class Mirroring:
         capability = cast("KeyedCapability", self._registration.capability)
         match effect:
             case Drop():
-                self._ask(effect, lambda: capability.drop(effect.tag, effect.keys))
+                self._ask(effect, lambda: self._drop(capability, effect))
             case Restore():
                 self._ask(effect, lambda: capability.restore(effect.tag, effect.records))
             case MirrorDone():
@@ -112,6 +112,11 @@ class Mirroring:
                 self._decided(effect.plan_id, effect.restored)
             case _:
                 raise AssertionError(f"no such effect: {effect!r}")
+
+    def _drop(self, capability: KeyedCapability, step: Drop) -> list[bytes]:
+        """In the worker. A tag may have become active here since the plan was made (K-7)."""
+        active = self._registration.port.tag(step.tag).active
+        return [] if active else capability.drop(step.tag, step.keys)
 
     def _decided(self, plan_id: int, records: int) -> None:
         future = self._waiting.pop(plan_id, None)

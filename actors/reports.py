@@ -39,6 +39,7 @@ def _capability(context: Context, registration: Registration, ask: Ask) -> Capab
     name: Name = ("capability", registration.cluster, registration.name)
     runs = context.supervisor.has(name)
     said = registration.said
+    actor = _actor(context, name, ask) if runs else None
     return CapabilityStatus(
         name=registration.name,
         state=_state(said.state if runs else CapState.DISABLED),
@@ -49,7 +50,11 @@ def _capability(context: Context, registration: Registration, ask: Ask) -> Capab
         donating=_donating(context, name, ask) if runs else [],
         last_report=registration.last_report,
         quarantined=registration.application.quarantined,
-        plans=_plans(context, name, ask) if runs else [],
+        plans=[_plan(plan) for plan in actor.mirroring.plans()] if actor else [],
+        evidence=[found for _, found in sorted(dict(actor.rules.tags.evidence).items())]
+        if actor
+        else [],
+        pending=actor.rules.tags.pending() if actor else {},
     )
 
 
@@ -61,12 +66,12 @@ def _reason(registration: Registration, *, runs: bool) -> str:
     return registration.said.reason
 
 
-def _plans(context: Context, name: Name, ask: Ask) -> list[PlanStatus]:
+def _actor(context: Context, name: Name, ask: Ask) -> CapabilityActor | None:
     if context.supervisor.ref(name) is None:
-        return []
+        return None
     actor = ask(name, Describe())
     assert isinstance(actor, CapabilityActor), "it describes itself"
-    return [_plan(plan) for plan in actor.mirroring.plans()]
+    return actor
 
 
 def _plan(plan: Plan) -> PlanStatus:

@@ -79,9 +79,7 @@ class DatagramServer:
         while True:
             try:
                 request, sender = self._socket.recvfrom(mi.MAX_REQUEST_BYTES + 1)
-            except (
-                OSError
-            ) as error:  # an earlier reply met nobody, or no memory is left
+            except OSError as error:  # an earlier reply met nobody, or no memory is left
                 _log.debug("datagram: %s", error, extra={"event": "mi_datagram_error"})
                 gevent.sleep(RETRY_S)
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .contract import Progress, SyncReport
+from .contract import Progress, SyncReport, TagEvidence
 
 
 class PeerCapability(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +64,10 @@ class CapabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     """Messages and records that their handlers refused by raising, since the start."""
     plans: list[PlanStatus]
+    evidence: list[TagEvidence] = []
+    """How the records of each sharing tag were synced last, by tag."""
+    pending: dict[str, str] = {}
+    """Sharing tags whose records are not complete here, each with the reason (K-4)."""
 
 
 class TagChange(msgspec.Struct, frozen=True, kw_only=True):

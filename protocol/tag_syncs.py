@@ -213,9 +213,16 @@ class TagSyncs:
         lacking = self.lacking
         return lacking if len(lacking) <= MAX_LACKING else [""]
 
+    def proved(self) -> list[TagEvidence]:
+        """How each tag was synced last, by name. From any thread."""
+        return [found for _, found in sorted(self.evidence.copy().items())]
+
     def pending(self) -> dict[str, str]:
         """Lacking tags, and why."""
-        return {name: self.failed.get(name) or self._tags[name].why for name in self.lacking}
+        told = {}
+        for tag in map(self._tags.__getitem__, self.lacking):
+            told[tag.tag] = tag.why if tag.holder is None else self.failed.get(tag.tag, tag.why)
+        return told
 
     @property
     def deadline(self) -> float | None:

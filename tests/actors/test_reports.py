@@ -128,3 +128,25 @@ def test_what_waits_for_its_first_sync_says_why() -> None:
     world.run_for(1)
     (text,) = missing(world, 2)
     assert text.startswith(f"cluster 1: {NAME} is pending: ")
+
+
+def test_pending_tags_are_told_with_the_reason_and_the_others_with_the_evidence() -> None:
+    """K-4."""
+    world = made(sharing_tags=["mine", "vip"])
+    for tag in ("mine", "vip"):
+        world.activate(1, tag)
+    world.run_for(5)
+    world.boot(3)
+    world.run_for(20)
+    assert [(e.tag, e.donor, e.confirmed) for e in told(world, 3).evidence] == [
+        ("mine", 1, True),
+        ("vip", 1, True),
+    ]
+    assert told(world, 3).pending == {}
+    world.crash(1)
+    world.crash(3)
+    world.boot(3)
+    world.run_for(60)
+    pending = told(world, 3).pending
+    assert sorted(pending) == ["mine", "vip"]
+    assert pending["vip"] == "node 1 had it last and is unreachable"

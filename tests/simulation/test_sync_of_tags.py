@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagmesh.actors.mail import SyncWanted
+from tagmesh.actors.mail import PlanDecision, SyncWanted
 from tagmesh.actors.tag_standing import tell_of_tags
 from tagmesh.capabilities.replicated_map import ReplicatedMap
 from tagmesh.protocol.capability_words import SyncWish
@@ -13,6 +13,7 @@ from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.messages import CapState, Message, SyncAnswer, SyncRequest
 from tagmesh.simulation import World
 from tagmesh.transport.loopback_connection import Endpoint
+from tests.capabilities.map_bench import lose
 
 
 def booted(records: int = 200) -> tuple[World, list[Message]]:
@@ -158,6 +159,22 @@ def test_a_mirror_of_a_tag_drops_what_its_owner_does_not_have() -> None:
     world.run_for(3)
     assert (last(world, 3).ok, last(world, 3).dropped) == (True, 0)
     assert len(seen(world, 3)) == 61
+
+
+def test_a_plan_for_a_tag_that_became_active_here_drops_nothing() -> None:
+    """K-7: whoever confirms it, and however long it waited."""
+    world, _sent = booted(30)
+    lose(calls(world, 1), {"a0"})
+    ask(world, 3, SyncWish(tags=("a",), mirror=True, dry_run=True))
+    world.run_for(1)
+    plan = last(world, 3).plan_id
+    assert plan is not None
+    world.activate(3, "a")
+    world.run_for(1)
+    supervisor = world.processes[NodeId(3)].system.context.supervisor
+    supervisor.tell(("capability", 1, "calls"), PlanDecision(plan, "confirm"))
+    world.run_for(1)
+    assert seen(world, 3)["a0"] == 0
 
 
 def ask(world: World, node: int, wish: SyncWish) -> None:
