@@ -85,6 +85,10 @@ class Inbox:
         return len(self.waiting)
 
 
+NoReply = pykka.Timeout
+"""What `ReplyFuture.get` raises while there is none."""
+
+
 class ReplyFuture(pykka.Future[Any]):
     """The reply to an `ask`. Only greenlets outside actors wait on it."""
 

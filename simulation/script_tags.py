@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
-import pykka
-
+from ..actors.actor import NoReply
 from ..protocol.errors import Misuse
 from ..protocol.identity import NodeId
 from .rows import CLUSTER
@@ -112,7 +111,7 @@ def _outcome(player: Player, outcome: Outcome) -> list[str]:
     def there() -> bool:
         try:
             outcome()
-        except pykka.Timeout:
+        except NoReply:
             return False
         except Misuse:
             return True

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 Outcome = Callable[[], TagmeshError | None]
-"""What came of something that was asked for: None = it is done; `pykka.Timeout` = nothing yet."""
+"""What came of something that was asked for: None = it is done; `NoReply` = nothing yet."""
 
 
 class SimulatedSwitches(Switches):
