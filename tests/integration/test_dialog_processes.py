@@ -74,6 +74,8 @@ def test_a_node_is_a_backup_by_its_configuration_and_answers_over_mi(tmp_path: P
             assert cluster.client(OWNER).call("dlg_end_dlg", {"dialog_id": callid}) == "OK"
             cluster.until(lambda: size() == 39, 10)
             assert client.call("dlg_cluster_sync", {"sharing_tag": "vip1"}) == "OK"
+            with pytest.raises(MiError, match="Internal error while setting sync state"):
+                cluster.client(OWNER).call("dlg_cluster_sync", {"sharing_tag": "vip1"})
         finally:
             owner.end()
 
