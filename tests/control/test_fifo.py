@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tagmesh.control.fifo import FifoServer
 from tagmesh.control.mi import MAX_REQUEST_BYTES
 from tests.control.fake_node import FakeNode, in_a_hub, make_status, peer
 
+PATIENCE_S = 10.0
 VERSION = b'{"jsonrpc":"2.0","id":7,"method":"version"}'
 
 
@@ -42,8 +44,16 @@ def write(path: Path, data: bytes) -> None:
 
 
 def line(reply: Path) -> bytes:
-    with reply.open("rb") as stream:
-        return stream.readline()
+    """What comes into the fifo, up to its line end."""
+    fd = os.open(reply, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        data = b""
+        while not data.endswith(b"\n"):
+            assert select.select([fd], [], [], PATIENCE_S)[0], "no reply"
+            data += os.read(fd, 65_536)
+        return data
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -132,14 +142,18 @@ def test_many_clients_at_once_each_get_their_reply(path: Path) -> None:
         assert all(pool.map(one, range(100)))
 
 
-@pytest.mark.parametrize("kind", ["link", "file", "nothing", "no name"])
+@pytest.mark.parametrize("kind", ["link", "link to a fifo", "file", "nothing", "no name"])
 def test_a_reply_goes_into_no_link_and_no_file(
     path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     reply, victim = path.parent / "reply", path.parent / "victim"
+    os.mkfifo(path.parent / "elsewhere")
+    listening = os.open(path.parent / "elsewhere", os.O_RDONLY | os.O_NONBLOCK)
     victim.write_text("precious")
     if kind == "link":
         reply.symlink_to(victim)
+    elif kind == "link to a fifo":
+        reply.symlink_to(path.parent / "elsewhere")
     elif kind == "file":
         reply.write_text("precious")
     name = b".." if kind == "no name" else b"reply"
@@ -150,8 +164,25 @@ def test_a_reply_goes_into_no_link_and_no_file(
             time.sleep(0.01)
     assert [record.event for record in caplog.records] == ["mi_reply_failed"]  # type: ignore[attr-defined]  # ours
     assert victim.read_text() == "precious"
+    assert os.read(listening, 100) == b""
+    os.close(listening)
     assert not reply.is_file() or reply.read_text() == "precious"
     assert ask(path, VERSION, name="other")["id"] == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_reply_goes_to_nobody_else(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever guesses a client's reply fifo and makes it first learns nothing."""
+    with reply_fifo(path) as reply, caplog.at_level(logging.WARNING, "tagmesh.mi"):
+        os.chown(reply, 12345, 12345)
+        listening = os.open(reply, os.O_RDONLY | os.O_NONBLOCK)
+        write(path, b":reply:" + VERSION)
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert os.read(listening, 100) == b""
+        os.close(listening)
+    assert "no fifo of this user or root" in caplog.text
 
 
 def test_a_client_that_never_reads_is_given_up(
