@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..capabilities import table
 from ..capabilities.map_writes import Writes
 from ..capabilities.record_fence import RecordFence, Records
@@ -47,29 +45,6 @@ def backupwrites(replace: Replace) -> None:
         return (port.tag(tag).epoch if tag else None) or inner(self, port, tag)
 
     replace(Writes, "_epoch_to_write", any_epoch)
-
-
-@mutant(
-    "overwrites",
-    rule="row 14 (K-7, replacing)",
-    defect="a sync replaces records of a tag that is active on the joiner",
-    history="tagged records",
-    dies="K-7",
-)
-def overwrites(replace: Replace) -> None:
-    """The newer one stays, whoever has the tag."""
-
-    def synced(
-        _self: RecordFence,
-        _tag: str,
-        heads: list[Head],
-        items: list[bytes],
-        *_how: Any,
-        **_more: Any,
-    ) -> Records:
-        return heads, items
-
-    replace(RecordFence, "synced", synced)
 
 
 @mutant(
