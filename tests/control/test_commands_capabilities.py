@@ -121,6 +121,7 @@ def test_sync_status_says_what_waits_and_why() -> None:
         ({"tag": "vip1"}, (("vip1",), False, False)),
         ({"tag": "vip1", "mode": "mirror"}, (("vip1",), True, False)),
         ({"tag": "", "mode": "dry_run"}, ((), True, True)),
+        ({"tag": "vip1", "mode": "force"}, (("vip1",), False, False, "vip1")),
     ],
 )
 def test_a_sync_is_asked_for(arguments: dict[str, Any], asked: tuple[Any, ...]) -> None:
@@ -183,3 +184,8 @@ def test_donors_in_order_and_why_not_the_others() -> None:
     best, other = run("tagmesh_explain_donor", **DIALOGS)["donors"]
     assert (best["node_id"], best["place"], best["rejection"]) == (2, 1, None)
     assert (other["node_id"], other["place"], other["rejection"]) == (3, None, "unreachable")
+
+
+def test_the_donor_of_a_tag_is_explained_too() -> None:
+    (other,) = run("tagmesh_explain_donor", **DIALOGS, tag="vip1")["donors"]
+    assert (other["rejection"], other["detail"]) == ("not_tag_owner", "node 2 has vip1")

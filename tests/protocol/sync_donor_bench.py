@@ -16,6 +16,7 @@ from tagmesh.protocol.sync_words import (
     Ended,
     SyncSettings,
 )
+from tagmesh.protocol.tag_words import TagHere
 from tests.protocol.sync_script import (
     AT_DONOR,
     JOINER,
@@ -44,11 +45,12 @@ class Bench:
         *,
         keyed: bool = True,
         start: bool = True,
+        tags: Sequence[TagHere] = (),
     ) -> None:
         self.data = DATA if data is None else data
         settings = SyncSettings(packet_bytes=1024, window_chunks=4)
         self.rules = Donor(
-            AT_DONOR, asked or request(), settings, keyed=keyed, version=3, position=99
+            AT_DONOR, asked or request(), settings, keyed=keyed, version=3, position=99, tags=tags
         )
         self.now = T0
         self.effects: list[Effect] = []

@@ -17,10 +17,12 @@ from tagmesh.protocol.donors import (
     candidates,
     explain_donor,
     fellows,
+    of_tag,
 )
 from tagmesh.protocol.identity import NodeId, NodeRecord
 from tagmesh.protocol.messages import CapState
 from tests.protocol.capability_bench import peer, said, view
+from tests.protocol.tag_sync_bench import here
 
 ANY = Wants()
 
@@ -211,3 +213,25 @@ def test_the_explanation_agrees_with_the_choice_and_leaves_nobody_out(peers: lis
             b.without_data, worse.hops, -b.position, worse.node_id
         )  # fmt: skip
     assert all(p.said.state is CapState.OK and p.hops for p in chosen)
+
+
+def test_of_a_tag_its_owner_alone_is_a_donor_and_the_others_are_told_why() -> None:
+    """K-1."""
+    around = view(peer(2), peer(3), peer(4, CapState.PENDING))
+    first, *others = of_tag(explain_donor(around, Wants()), here("vip", 3))
+    assert (first.node_id, first.place) == (3, 1)
+    assert [(v.node_id, v.rejection) for v in others] == [
+        (2, Rejection.NOT_TAG_OWNER),
+        (4, Rejection.NOT_OK),
+    ]
+    assert others[0].detail == "node 3 has vip: a test says so"
+
+
+def test_of_a_tag_that_nobody_has_nobody_is_a_donor() -> None:
+    """K-4."""
+    around = view(peer(2))
+    (only,) = of_tag(explain_donor(around, Wants()), here("vip", None))
+    assert (only.rejection, only.detail) == (
+        Rejection.NOT_TAG_OWNER,
+        "nobody has vip: a test says so",
+    )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tagmesh.protocol.messages import Section, SyncRequest, TagTerm
+from tagmesh.protocol.messages import Section, SyncAnswer, SyncRequest, SyncStop, TagTerm
 from tagmesh.protocol.sync_pieces import digest_of
 from tagmesh.protocol.sync_tenure import Tenure, totals_of
+from tagmesh.protocol.sync_words import Why
 from tagmesh.protocol.tag_words import TagHere
-from tests.protocol.sync_script import request
+from tests.protocol.sync_donor_bench import Bench
+from tests.protocol.sync_script import request, sent
 from tests.protocol.tag_sync_bench import here, term
 
 
@@ -78,3 +80,45 @@ def test_what_is_held_of_each_tag() -> None:
     ]
     held = totals_of(sections, frozenset({"a", "b"}))
     assert held == [("a", 3, digest_of(12)), ("b", 0, digest_of(0))]
+
+
+def owning(*, b_active: bool = True) -> Bench:
+    """The joiner asked for tags a and b, and the donor has them, or only a."""
+    asked = request(tags=["a", "b"], terms=[term("a"), term("b")])
+    tags = [here("a", active=True), here("b", 2 if b_active else 3, active=b_active)]
+    data = {("a", 1): [b"\x01"], ("b", 1): [b"\x02"]}
+    return Bench(data, asked, tags=tags)
+
+
+def test_of_the_tags_it_serves_those_it_has_and_says_what_it_holds_of_them() -> None:
+    """K-1: and who has the others."""
+    bench = owning(b_active=False)
+    bench.sections()
+    last = sent(bench.effects, SyncAnswer)[-1]
+    assert (last.tags, last.unserved, last.total) == (["a"], [("b", 3)], 1)
+    assert [(tag, count) for tag, count, _ in last.held] == [("a", 1)]
+    assert bench.asked == [("a", 1)]
+
+
+def test_a_tag_that_leaves_ends_the_session_and_the_joiner_is_told_where_it_is() -> None:
+    """K-6."""
+    bench = owning()
+    bench.sections()
+    bench.do(bench.rules.tags_changed([here("a", active=True), here("b", 3, 6)]))
+    (told,) = sent(bench.effects, SyncStop)
+    assert (told.reason, told.moved) == (Why.TAG_MOVED, [("b", 3)])
+    assert bench.ended == (False, "b is no longer active here")
+
+
+def test_tags_that_stay_end_nothing() -> None:
+    bench = owning()
+    bench.do(bench.rules.tags_changed([here("a", active=True), here("b", active=True)]))
+    assert sent(bench.effects, SyncStop) == []
+
+
+def test_a_request_for_tags_of_others_is_refused() -> None:
+    """K-1."""
+    bench = Bench({}, request(tags=["a"], terms=[term("a")]), tags=[here("a", 3)])
+    (told,) = sent(bench.effects, SyncAnswer)
+    assert (told.refusal, told.unserved) == (Why.NOT_TAG_OWNER, [("a", 3)])
+    assert bench.ended == (False, Why.NOT_TAG_OWNER)
