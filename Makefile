@@ -16,9 +16,9 @@ $(VENV)/.installed: pyproject.toml setup.py
 demo: $(VENV)/.installed
 	$(RUN)/tagmesh demo $(ARGS)
 
-# What runs on virtual time or on nothing but rules goes first, on all cores; then what has real
-# sockets, processes and times, alone. make test ARGS="tests/protocol -k link" runs just that.
-ON_ALL_CORES := tests/protocol tests/simulation tests/scenarios tests/capabilities tests/golden
+# What runs on virtual time, on nothing but rules, or on databases goes first, on all cores; then what
+# has real sockets, processes and times, alone. make test ARGS="tests/protocol -k link" runs just that.
+ON_ALL_CORES := $(addprefix tests/,protocol simulation scenarios capabilities golden fuzz storage)
 test: $(VENV)/.installed
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)

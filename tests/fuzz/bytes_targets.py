@@ -150,8 +150,12 @@ def _value(draw: Draw, depth: int) -> object:
 
 def mi(data: bytes) -> None:
     """A request to the management interface: no reply, or one of JSON-RPC; no command crashes."""
-    logging.getLogger("tagmesh.mi").addFilter(_escaped)
-    reply = handle(data, COMMANDS, FakeNode())
+    log = logging.getLogger("tagmesh.mi")
+    log.addFilter(_escaped)
+    try:
+        reply = handle(data, COMMANDS, FakeNode())
+    finally:
+        log.removeFilter(_escaped)
     if reply is None:
         return
     answer = msgspec.json.decode(reply)
