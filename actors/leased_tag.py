@@ -110,12 +110,13 @@ class LeasedTagActor(TagActor):
     def _ask(self, effect: Effect) -> None:
         store, cluster, name, me = self._store, self.entry.cluster, self.entry.name, self.me
         ttl_s = self.entry.settings.ttl_s
+        words: dict[str, Any] = {"ttl_s": ttl_s, "electors": self.lease.electors}
         call: Callable[[], Any]
         match effect:
             case Acquire(seen=seen):
-                call = lambda: store.acquire(cluster, name, me, seen=seen, ttl_s=ttl_s)  # noqa: E731 - one of four
+                call = lambda: store.acquire(cluster, name, me, seen=seen, **words)  # noqa: E731 - one of four
             case Renew(number=number):
-                call = lambda: store.renew(cluster, name, me, number=number, ttl_s=ttl_s)  # noqa: E731 - one of four
+                call = lambda: store.renew(cluster, name, me, number=number, **words)  # noqa: E731 - one of four
             case GiveUp(number=number):
                 call = lambda: store.release(cluster, name, me, number=number)  # noqa: E731 - one of four
             case _:

@@ -28,6 +28,10 @@ nodes, and have the same settings: while these are being changed nobody goes on 
 database. A node that is asking for the lease itself gives none, and one that has just started, and
 may have given vows in its earlier life, does not take a lease that ran out within its first ttl.
 
+Rosters change meanwhile. So the row names the *electors*, the nodes that the owner knew when it
+renewed. Nobody else is given a lease that ran out, and the owner needs a vow of all that may be
+stored: those of the last renewal that was answered, and of each that was sent since.
+
 A candidate is a node whose data is complete. Its turn comes as many delays after the row became
 free as other candidates are before it: in the order of the preferred nodes, or of all. Somebody who
 gave the lease up lets others try first, and so does everybody when a successor was named.
@@ -115,6 +119,12 @@ class LeaseRules:
         self._round = 0
         self._round_at = now
         self._vows: set[NodeId] = set()
+        self._sent: frozenset[NodeId] = frozenset()
+        """The electors of the request under way, or of the last one."""
+        self._electors: frozenset[NodeId] = frozenset()
+        """Everybody who may be stored as an elector of the lease I hold."""
+        self._unsure = False
+        """I asked for the lease, and do not know whether I got it."""
         self._rival: tuple[NodeId, float] | None = None
         """A preferred node that could have the tag, and since when."""
         self._effects: list[Effect] = []
@@ -141,6 +151,7 @@ class LeaseRules:
         if now < until_s and not self._to_wait(now):
             self.holding, self.until_s, self._number = True, until_s, row.number
             self._renew_at = self._asked_at + self._settings.renew_s
+            self._electors = self._sent
             self._named_until = -math.inf
             self._effects.append(LeaseWon(row.number, until_s))
         else:
@@ -153,6 +164,7 @@ class LeaseRules:
         self._note(row, now)
         if self.holding:
             self._extend(self._asked_at)
+            self._electors = self._sent
             self._renew_at = self._asked_at + self._settings.renew_s
         else:
             self._to_release = row.number
@@ -179,6 +191,7 @@ class LeaseRules:
         assert self._request is not None
         if self._request is Request.GIVE_UP:
             self._to_release = None  # it ends by itself
+        self._unsure = self._unsure or self._request is Request.ACQUIRE
         self._request = None
         self._read_at = self._renew_at = self._again_at = now + self._settings.retry_s
         if self.holding and self._settings.failsafe:
@@ -222,6 +235,11 @@ class LeaseRules:
         return self._proceed(now)
 
     @property
+    def electors(self) -> tuple[NodeId, ...]:
+        """To be stored with `Acquire` and `Renew`, by id."""
+        return tuple(sorted(self._sent))
+
+    @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called."""
         times = []
@@ -259,11 +277,14 @@ class LeaseRules:
 
     def _ask(self, request: Request, effect: Effect, now: float) -> None:
         self._request, self._asked_at = request, now
+        if request in (Request.ACQUIRE, Request.RENEW):
+            self._sent = frozenset(self._view.members) | {self._me.node_id}
+            self._electors |= self._sent
         self._effects.append(effect)
 
     def _note(self, row: TagRow | None, now: float) -> None:
         """An answer: this is the row."""
-        self._request = None
+        self._request, self._unsure = None, False
         self.row = row
         often = now < self._named_until
         pause_s = self._settings.rank_delay_s if often else self._settings.renew_s
@@ -280,6 +301,8 @@ class LeaseRules:
         foreign = row.owner is None or row.owner.node_id != self._me.node_id
         if row.paused or (row.mode == "manual" and foreign):
             return NEVER
+        if row.electors and self._me.node_id not in row.electors:
+            return NEVER  # its owner may go on without having asked me
         guard_s = self._born + self._settings.ttl_s if self._settings.failsafe else now
         return max(now + row.left_s, guard_s)
 
@@ -348,7 +371,8 @@ class LeaseRules:
         self._count_vows()
 
     def _count_vows(self) -> None:
-        if self._vows >= set(self._others()):
+        # Who is no member any more gives no vow, so then the lease ends.
+        if self._vows >= (self._electors | set(self._view.members)) - {self._me.node_id}:
             self._extend(self._round_at)
 
     @property
@@ -363,6 +387,7 @@ class LeaseRules:
         if (
             self.holding
             or self._request is Request.ACQUIRE
+            or self._unsure  # what I asked for may be mine, and go on to others
             or self._to_release is not None
             or request.number < self._seen
             or request.members != self._terms

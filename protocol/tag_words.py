@@ -256,6 +256,8 @@ class TagRow(msgspec.Struct, frozen=True, kw_only=True):
     """Nobody takes the tag over by himself."""
     preferred: tuple[NodeId, ...] = ()
     """Who should have it, the best first."""
+    electors: tuple[NodeId, ...] = ()
+    """Who may take the lease when it runs out, by id; empty = everybody."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -64,22 +64,38 @@ class SimulatedTagStore:
         return self._own(allowed, cluster, row, owner, claim.number, released=released)
 
     def acquire(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        seen: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `storage.LeaseStore`."""
         row = self._begin(cluster, tag)
         mine = row.mode == "manual" and row.owner is not None and row.owner[0] == owner[0]
-        allowed = row.number <= seen and not row.paused and (_free(row) or mine)
+        elector = row.released or not row.electors or owner[0] in row.electors
+        allowed = row.number <= seen and not row.paused and ((_free(row) and elector) or mine)
+        row = msgspec.structs.replace(row, electors=tuple(electors)) if allowed else row
         return self._own(allowed, cluster, row, owner, next_number(seen), ttl_s=ttl_s)
 
     def renew(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, number: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        number: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `storage.LeaseStore`."""
         row = self.read(cluster, tag)
         if row is None or not _is_claim(row, owner, number) or row.released or row.mode != "lease":
             return TagAnswer(done=False, row=row)
-        return self._put(cluster, row, ttl_s)
+        return self._put(cluster, msgspec.structs.replace(row, electors=tuple(electors)), ttl_s)
 
     def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
         """See `storage.TagStore`."""
@@ -133,6 +149,8 @@ class SimulatedTagStore:
             return TagAnswer(done=False, row=row)
         mode: TagMode = "manual" if ttl_s is None else "lease"
         words = {"number": number, "owner": owner, "released": released, "mode": mode}
+        if ttl_s is None:
+            words["electors"] = ()
         return self._put(cluster, msgspec.structs.replace(row, **words), ttl_s)
 
     def _put(self, cluster: ClusterId, row: TagRow, ttl_s: float | None = None) -> TagAnswer:

@@ -117,18 +117,33 @@ class LeaseStore(TagStore, Protocol):
         """The row; None = there is none."""
 
     def acquire(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        seen: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """Take the tag with a lease under the number ``seen`` + 1.
 
         Refused when a higher number is stored, while a lease lasts, whosever, while another node
-        owns the tag in mode manual, and while it is paused.
+        owns the tag in mode manual, and while it is paused. One that ran out only an elector of it
+        gets. ``electors`` are those of the new lease; none = everybody.
         """
 
     def renew(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, number: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        number: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
-        """Let the lease last ``ttl_s`` from now, also one that is over.
+        """Let the lease last ``ttl_s`` from now, also one that is over, with these ``electors``.
 
         Refused when the tag has been released or taken over.
         """

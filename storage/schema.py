@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Inspector, Table
 from sqlalchemy.dialects import mysql
 
-from ..protocol.config import COLUMNS, ProvisioningSettings
+from ..protocol.config import COLUMNS, MAX_NODES, ProvisioningSettings
 from ..protocol.errors import Misuse
 from ..protocol.messages import MAX_NAME_CHARS
 from .base import MAX_PREFERRED
@@ -23,6 +23,8 @@ MAX_FINGERPRINT_CHARS = 64
 
 MAX_PREFERRED_CHARS = MAX_PREFERRED * 11
 """Each id has at most ten digits, and a comma."""
+MAX_ELECTORS_CHARS = MAX_NODES * 11 + 1
+"""As above; it begins and ends with a comma, so that a condition can look for one id."""
 
 # OpenSIPS's own script for PostgreSQL has VARCHAR: there CHAR would come back padded with blanks.
 _TEXT = sa.CHAR(MAX_TEXT_CHARS).with_variant(sa.VARCHAR(MAX_TEXT_CHARS), "postgresql")
@@ -155,6 +157,7 @@ def _cluster_tags(metadata: sa.MetaData) -> Table:
         number("lease_ttl_ms"),
         number("paused", sa.Integer),
         Column("preferred", sa.VARCHAR(MAX_PREFERRED_CHARS)),
+        Column("electors", sa.VARCHAR(MAX_ELECTORS_CHARS)),
         comment="the highest claim on each sharing tag, and its lease by this server's clock",
     )
 

@@ -101,22 +101,36 @@ class SqlTagStore:
         return self._change(cluster, claim.tag, allowed, values, insert=True)
 
     def acquire(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, seen: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        seen: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `LeaseStore`."""
         c = self._tags.c
         mine = sa.and_(c.mode == "manual", c.owner == owner.node_id)
-        allowed = sa.and_(c.number <= seen, c.paused == 0, sa.or_(self._is_free, mine))
-        values = _owned(owner, next_number(seen)) | _lease(ttl_s)
+        allowed = sa.and_(c.number <= seen, c.paused == 0, sa.or_(self._may_take(owner), mine))
+        values = _owned(owner, next_number(seen)) | _lease(ttl_s, electors)
         return self._change(cluster, tag, allowed, values, insert=True)
 
     def renew(
-        self, cluster: ClusterId, tag: str, owner: Owner, *, number: int, ttl_s: float
+        self,
+        cluster: ClusterId,
+        tag: str,
+        owner: Owner,
+        *,
+        number: int,
+        ttl_s: float,
+        electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `LeaseStore`."""
         c = self._tags.c
         allowed = sa.and_(self._is_claim(owner, number), c.released == 0, c.mode == "lease")
-        return self._change(cluster, tag, allowed, _lease(ttl_s))
+        return self._change(cluster, tag, allowed, _lease(ttl_s, electors))
 
     def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
         """See `TagStore`."""
@@ -136,6 +150,13 @@ class SqlTagStore:
     def close(self) -> None:
         """Give connections back."""
         self._database.close()
+
+    def _may_take(self, owner: Owner) -> ColumnElement[bool]:
+        """It was given up, or ran out and the node is one of its electors."""
+        c = self._tags.c
+        everybody = sa.func.coalesce(c.electors, "") == ""
+        elector = sa.or_(everybody, c.electors.contains(f",{owner.node_id},"))
+        return sa.or_(c.released != 0, sa.and_(self._is_free, elector))
 
     def _is_claim(self, owner: Owner, number: int) -> ColumnElement[bool]:
         c = self._tags.c
@@ -220,7 +241,8 @@ class SqlTagStore:
                 mode=_mode(row),
                 left_s=max(0, integer(row, "left_ms", -MAX_EPOCH_NUMBER, MAX_EPOCH_NUMBER)) / 1000,
                 paused=bool(integer(row, "paused", 0, 1)),
-                preferred=_preferred(row["preferred"]),
+                preferred=_nodes(row["preferred"])[:MAX_PREFERRED],
+                electors=_nodes(row["electors"]),
             )
         except Misuse as misuse:
             shown = printable(str(row["tag"]), MAX_NAME_CHARS)
@@ -230,7 +252,12 @@ class SqlTagStore:
             ) from misuse
 
 
-_NO_LEASE: _Values = {"mode": "manual", "lease_until_ms": 0, "lease_ttl_ms": 0}
+_NO_LEASE: _Values = {
+    "mode": "manual",
+    "lease_until_ms": 0,
+    "lease_ttl_ms": 0,
+    "electors": None,
+}
 
 
 def _owned(owner: Owner, number: int) -> _Values:
@@ -242,11 +269,16 @@ def _owned(owner: Owner, number: int) -> _Values:
     }
 
 
-def _lease(ttl_s: float) -> _Values:
+def _lease(ttl_s: float, electors: Sequence[NodeId]) -> _Values:
     assert ttl_s > 0
     # One more than asked for: a clock of whole milliseconds says up to one too few.
     ttl_ms = math.ceil(ttl_s * 1000) + 1
-    return {"mode": "lease", "lease_until_ms": now_ms() + ttl_ms, "lease_ttl_ms": ttl_ms}
+    return {
+        "mode": "lease",
+        "lease_until_ms": now_ms() + ttl_ms,
+        "lease_ttl_ms": ttl_ms,
+        "electors": f",{','.join(map(str, electors))}," if electors else None,
+    }
 
 
 def _same_host(mine: str, other: str) -> bool:
@@ -267,8 +299,8 @@ def _mode(row: Row) -> Mode:
     raise Misuse(f"mode is not {' or '.join(_MODES)}")
 
 
-def _preferred(text: object) -> tuple[NodeId, ...]:
+def _nodes(text: object) -> tuple[NodeId, ...]:
     """Parts that are no node id are left out: a slip in this list must not cost the lease."""
     parts = str(text or "").split(",")
     ids = (int(part) for part in map(str.strip, parts) if part.isascii() and part.isdigit())
-    return tuple(NodeId(node) for node in dict.fromkeys(ids) if node > 0)[:MAX_PREFERRED]
+    return tuple(NodeId(node) for node in dict.fromkeys(ids) if node > 0)

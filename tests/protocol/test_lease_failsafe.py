@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tagmesh.protocol.effects import Count, Effect, SendTo
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.lease import LeaseRules
@@ -93,3 +95,35 @@ def test_who_may_take_the_lease_or_knows_better_gives_no_vow() -> None:
     careless = node(settings=LeaseSettings(failsafe=False))
     assert careless.receive(TWO, vow_request(), 0.5) == [Count("B4")]
     assert node().receive(NodeId(9), vow_request(), 0.5) == [Count("G-4")]
+
+
+def test_who_was_disabled_since_the_last_renewal_could_still_take_the_lease() -> None:
+    rules = holder()
+    rules.view_changed(LeaseView(members=(ONE,), fit=frozenset({ONE})), 1.0)
+    rules.tick(3.0)
+    assert rules.failed("away", 4.0) == []
+    assert rules.until_s == LASTS_S
+
+
+def test_electors_of_a_renewal_that_was_answered_are_all_that_count() -> None:
+    rules = holder()
+    rules.view_changed(LeaseView(members=(ONE,), fit=frozenset({ONE})), 1.0)
+    rules.tick(3.0)
+    assert rules.electors == (ONE,)
+    rules.renewed(row(1, 1, 10.0), 3.1)
+    rules.tick(6.0)
+    assert rules.failed("away", 7.0) == [LeaseExtended(7.0 + LASTS_S)]
+
+
+def test_who_is_no_elector_takes_no_lease_that_ran_out() -> None:
+    for electors, asks in (((ONE, TWO), False), ((ONE, THREE), True), ((), True)):
+        rules = node(3, view=LeaseView(members=(ONE, THREE), fit=frozenset({THREE})))
+        over = msgspec.structs.replace(row(1, 1), electors=electors)
+        assert (rules.row_read(over, 0.0) == [Acquire(1)]) is asks
+
+
+def test_who_may_have_got_the_lease_gives_no_vow_before_it_has_read_the_row() -> None:
+    rules = node(2, view=LeaseView(members=(ONE, TWO, THREE), fit=frozenset({TWO})))
+    assert rules.row_read(row(1, 1), 0.0) == [Acquire(1)]
+    rules.failed("away", 0.5)
+    assert rules.receive(ONE, vow_request(), 1.0) == [Count("B4")]

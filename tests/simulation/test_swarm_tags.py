@@ -8,10 +8,13 @@ too, is wrong by up to 5 %. I3 is checked after every step, and all other checks
 * seed 51: a node read from the database that somebody who is no member had claimed the tag, kept
   that as the highest claim, and refused the owner that all others knew. Its story is in
   `test_tag_claims`.
+* seed 20015: a node in failsafe went on alone, because its roster, which it could not read,
+  had the others disabled; one of them was enabled meanwhile and took the lease that ran out.
 """
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tagmesh.simulation.faults import FaultPlan, tagged
@@ -23,3 +26,10 @@ SEEDS = range(60)
 def test_swarm_with_tags(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
     tagged(FaultPlan.draw(seed, tags=True))
+
+
+def test_a_node_enabled_while_the_owner_is_without_database_takes_no_lease() -> None:
+    """Seed 20015, without the faults that do not matter."""
+    plan = FaultPlan.draw(20015, 3, tags=True)
+    story = [fault for fault in plan.faults if fault.number in (6, 7, 11, 12)]
+    tagged(msgspec.structs.replace(plan, faults=tuple(story)))

@@ -105,9 +105,10 @@ def test_a_name_that_not_every_database_keeps_is_refused(
 ) -> None:
     sqlite_storage.init()
     with sqlite_storage.tags() as tags:
-        for call in (tags.claim, tags.acquire):
-            with pytest.raises(Misuse, match="cannot be the name of a sharing tag"):
-                call(C1, name, A, seen=0, **({"ttl_s": 1} if call == tags.acquire else {}))
+        with pytest.raises(Misuse, match="cannot be the name of a sharing tag"):
+            tags.claim(C1, name, A, seen=0)
+        with pytest.raises(Misuse, match="cannot be the name of a sharing tag"):
+            tags.acquire(C1, name, A, seen=0, ttl_s=TTL_S)
         assert tags.load(C1) == ()
 
 
@@ -264,3 +265,19 @@ def test_a_server_judges_all(sqlite_storage: Storage, scheme: str) -> None:
     nodes = [sqlite_storage.node(n, url=BinsUrl(f"10.0.0.{n}")) for n in (1, 2)]
     with sqlite_storage.tags(url=f"{scheme}://db/opensips") as tags:
         tags.check_shared(nodes[0], nodes)
+
+
+def test_a_lease_that_ran_out_goes_to_its_electors_and_a_released_one_to_everybody(
+    tags: SqlTagStore,
+) -> None:
+    tags.acquire(C1, VIP, A, seen=0, ttl_s=BRIEF_S, electors=[A.node_id])
+    _wait_until_over(tags)
+    assert not tags.acquire(C1, VIP, B, seen=1, ttl_s=TTL_S).done
+    both = [A.node_id, B.node_id]
+    assert tags.renew(C1, VIP, A, number=1, ttl_s=BRIEF_S, electors=both).done
+    assert row_of(tags).electors == (A.node_id, B.node_id)
+    _wait_until_over(tags)
+    only_b = [B.node_id]
+    assert tags.acquire(C1, VIP, B, seen=1, ttl_s=TTL_S, electors=only_b).done
+    assert tags.release(C1, VIP, B, number=2).done
+    assert tags.acquire(C1, VIP, A, seen=2, ttl_s=TTL_S).done
