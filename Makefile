@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo test check bench soak fuzz docs clean
+.PHONY: demo test test-virtual test-real check bench soak fuzz docs clean
 
 # Made anew when the metadata changes, so that nothing stays that is no longer asked for.
 $(VENV)/.installed: pyproject.toml setup.py
@@ -16,16 +16,22 @@ $(VENV)/.installed: pyproject.toml setup.py
 demo: $(VENV)/.installed
 	$(RUN)/tagmesh demo $(ARGS)
 
-# What runs on virtual time, on nothing but rules, or on databases goes first, on all cores; then what
-# has real sockets, processes and times, alone. make test ARGS="tests/protocol -k link" runs just that.
-ON_ALL_CORES := $(addprefix tests/,protocol simulation scenarios capabilities golden fuzz storage)
+# What has real sockets, processes and times runs one after the other, and mostly waits; meanwhile what
+# runs on virtual time, on nothing but rules, or on databases fills all cores, and gives way to it.
+# make test ARGS="tests/protocol -k link" runs just that.
+VIRTUAL := $(addprefix tests/,protocol simulation scenarios capabilities golden fuzz storage)
 test: $(VENV)/.installed
 ifdef ARGS
 	$(RUN)/pytest $(ARGS)
 else
-	$(RUN)/pytest -n auto $(ON_ALL_CORES)
-	$(RUN)/pytest $(addprefix --ignore=,$(ON_ALL_CORES))
+	$(MAKE) --jobs 2 --output-sync=target test-virtual test-real
 endif
+
+test-virtual: $(VENV)/.installed
+	nice -n 19 $(RUN)/pytest -n auto $(VIRTUAL)
+
+test-real: $(VENV)/.installed
+	$(RUN)/pytest $(addprefix --ignore=,$(VIRTUAL))
 
 check: $(VENV)/.installed
 	$(RUN)/ruff check .

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import hypothesis
 import pytest
 
 from tests.servers import DatabaseServer, MariaDbServer, PostgresServer
@@ -20,6 +21,8 @@ def pytest_configure() -> None:
     tests that interrupt a program need it as a terminal has it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("untimed", deadline=None)  # cores are shared
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)
