@@ -18,6 +18,7 @@ from . import (
     imports,
     latency,
     simulation,
+    slow_reader,
     startup,
     sync,
     throughput,
@@ -40,6 +41,7 @@ BENCHMARKS: Mapping[str, Callable[[int], list[Figure]]] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "sync": sync.measure,
+    "slow_reader": slow_reader.measure,
     "capabilities": capabilities.measure,
 }
 """A new benchmark is one line here."""

@@ -1,4 +1,4 @@
-"""Two real nodes in fresh processes, used through the public API.
+"""Some real nodes in fresh processes, used through the public API.
 
 `Members` starts them; each is ``python -m benchmarks.members OPTIONS``, a JSON object: ``config``,
 the node's configuration file, ``what``, a function of `ROLES`, and what that function wants. A
@@ -31,8 +31,8 @@ Result = dict[str, Any]
 class Members:
     """The processes; a context manager that leaves none behind."""
 
-    def __init__(self, folder: Path) -> None:
-        self._space = Workspace(folder, 2, admin=False, timing=TIMING)
+    def __init__(self, folder: Path, count: int = 2) -> None:
+        self._space = Workspace(folder, count, admin=False, timing=TIMING)
         self._processes: dict[int, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> Members:
@@ -98,10 +98,10 @@ def until(condition: Callable[[], bool], what: str, pause_s: float = 0.005) -> N
 
 def main() -> None:
     """Be one of the processes."""
-    from . import latency, sync, throughput
+    from . import latency, slow_reader, sync, throughput
 
     options = json.loads(sys.argv[1])
-    roles = {**throughput.ROLES, **latency.ROLES, **sync.ROLES}
+    roles = {**throughput.ROLES, **latency.ROLES, **sync.ROLES, **slow_reader.ROLES}
     gc.freeze()  # as `tagmesh` does: what was imported stays, the collector need not look at it
     roles[options["what"]](options)
 

@@ -27,6 +27,11 @@ UNDER = "UNDER"
 _GRAVITY = ("", WITHIN, WORST_OVER, WORST_UNDER, OVER, UNDER)
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of the values do not exceed; 1 = the largest."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
 class BenchmarkFailed(Exception):  # noqa: N818 - it is what happened, not a bug of the caller
     """A figure cannot be had; the text says what happened."""
 

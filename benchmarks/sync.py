@@ -10,8 +10,6 @@ end saw during the sync counts. ``python -m benchmarks.sync`` shows one run with
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import hashlib
 import sys
 import threading
@@ -27,6 +25,7 @@ from tagmesh.capabilities.replicated_map import ReplicatedMap
 
 from . import ceiling, pair
 from .members import FIRST, SECOND, Members, tell, until, wait_for_release
+from .memory import MIB, begin_peak, held_bytes, memory_bytes
 from .processes import temporary_folder
 from .report import BenchmarkFailed, Figure
 
@@ -37,7 +36,6 @@ RATIO_BUDGET, MEMORY_BUDGET_MIB, PING_BUDGET_MS = 0.4, 64.0, 50.0
 SAMPLE_S = 0.05
 """A fifth of the ping interval: a look at the status costs both ends something."""
 BAR = 40
-MIB = 1024 * 1024
 
 
 class Watch:
@@ -48,7 +46,7 @@ class Watch:
         self._running = True
         self.slowest_ping_s = 0.0
         self._thread = threading.Thread(target=self._work, daemon=True)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+        begin_peak()
         self._thread.start()
 
     def stop(self) -> None:
@@ -60,21 +58,6 @@ class Watch:
             peers = [p for c in self._node.status().clusters for p in c.peers]
             self.slowest_ping_s = max([self.slowest_ping_s, *(p.rtt_s or 0.0 for p in peers)])
             time.sleep(SAMPLE_S)
-
-
-def memory_bytes(kind: str) -> int:
-    """``VmHWM`` (peak) or ``VmRSS`` (now) of this process."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{kind}:"):
-            return int(line.split()[1]) * 1024
-    raise BenchmarkFailed(f"no {kind} in /proc/self/status")
-
-
-def held_bytes() -> int:
-    """What this process holds, without what it has freed."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return memory_bytes("VmRSS")
 
 
 def digest(records: ReplicatedMap) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from . import ceiling, pair
 from .ceiling import Rate
 from .processes import temporary_folder
-from .report import Figure
+from .report import Figure, quantile
 
 SECONDS = 1.0
 PING_INTERVAL_S = 0.002
@@ -47,7 +47,7 @@ def _measure(
         _, told = pair.run(
             "link_ends", folder, **what, seconds=seconds, ping_interval_s=PING_INTERVAL_S
         )
-        trips.append(sorted(told["trips_s"]))
+        trips.append(told["trips_s"])
     return [
         Figure(
             f"one-way, {name}",
@@ -63,15 +63,11 @@ def _measure(
             [rate.cpu_s * 1e6 for rate in ours],
             ceiling=[rate.cpu_s * 1e6 for rate in raw],
         ),
-        Figure(f"ping meanwhile, {name}: median", "ms", [_quantile(t, 0.5) * 1e3 for t in trips]),
+        Figure(f"ping meanwhile, {name}: median", "ms", [quantile(t, 0.5) * 1e3 for t in trips]),
         Figure(
             f"ping meanwhile, {name}: 99.9 %",
             "ms",
-            [_quantile(t, 0.999) * 1e3 for t in trips],
+            [quantile(t, 0.999) * 1e3 for t in trips],
             LATEST_PING_BUDGET_MS,
         ),
     ]
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
