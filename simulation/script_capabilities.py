@@ -113,16 +113,17 @@ def values(player: Player, words: Words) -> list[str]:
     return lines
 
 
-@command("fill COUNT at NODE [size=BYTES]")
+@command("fill COUNT at NODE [size=BYTES] [tag=NAME]")
 def fill(player: Player, words: Words) -> None:
     """Write so many new records at a node, each with a value of that size."""
     value = "x" * words.option("size", int, 100)
+    tag = words.option("tag", str, "")
     count = words.number()
     words.demand("at")
     found = _records(player, words.node())
     begin = len(found)
     for number in range(begin, begin + count):
-        found.put(f"key-{number}", value)
+        found.put(f"key-{number}", value, tag=tag or None)
 
 
 @command("count NODES")

@@ -15,11 +15,14 @@ from .script_views import columns
 from .script_words import ScenarioError, Words
 
 
-@command("sync NAME NODE")
+@command("sync NAME NODE [tags=A,B…] [force=A,B…] [mirror]")
 def sync(player: Player, words: Words) -> list[str]:
-    """Ask for a sync, as an operator does; what is said to that (S-1)."""
+    """Ask for a sync, as an operator does; what is said to that (S-1, K-3)."""
     name, node = words.choice("capability", NAMES), words.node()
-    answer = _actor(player, node, name).on_receive(SyncWanted(SyncWish()))
+    none: tuple[str, ...] = ()
+    tags, force = words.option("tags", _names, none), words.option("force", _names, none)
+    wish = SyncWish(tags=tags, force=force, mirror=words.flag("mirror"))
+    answer = _actor(player, node, name).on_receive(SyncWanted(wish))
     return [str(answer.value).replace("_", " ")]
 
 
@@ -74,6 +77,21 @@ def report(player: Player, words: Words) -> list[str]:
     return [f"done{donor}: {found.items} records, {found.bytes} bytes"]
 
 
+@command("evidence NAME NODE")
+def evidence(player: Player, words: Words) -> list[str]:
+    """What the last report has of each tag and from whom; which tags are lacking here (K-4)."""
+    name, node = words.choice("capability", NAMES), words.node()
+    registration = player.world.registration(node, name)
+    found = registration.last_report
+    lines = [
+        f"{e.tag}: {e.count} records of epoch {e.epoch}, from node {e.donor}"
+        + ("" if e.confirmed else ", unconfirmed")
+        for e in (found.evidence if found is not None else ())
+    ]
+    lacking = registration.said.lacking
+    return [*lines, f"lacking: {' '.join(lacking) or 'nothing'}"]
+
+
 @command("damage NODE")
 def damage(player: Player, words: Words) -> None:
     """A byte of the next sync chunk that passes through a node is another one behind it."""
@@ -86,6 +104,10 @@ def _actor(player: Player, node: NodeId, name: str) -> CapabilityActor:
         if actor.registration.name == name:
             return actor
     raise ScenarioError(f"{name} of node {node} is in no cluster now")
+
+
+def _names(word: str) -> tuple[str, ...]:
+    return tuple(word.split(","))
 
 
 def _without_position(detail: str) -> str:

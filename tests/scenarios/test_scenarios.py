@@ -27,8 +27,9 @@ RULES = [
     "S-1", "S-20", "S-21", "S-22", "S-23", "S-24", "S-25", "S-26", "S-27", "S-28", "S-29",
     "P-1", "P-2", "P-3", "P-4",
     "H-20", "H-21", "H-22", "H-23", "H-24", "H-25", "H-26", "B4",
+    "K-1", "K-2", "K-3", "K-4", "K-5", "K-6", "K-7", "M-2", "M-4", "M-5",
 ]  # fmt: skip
-"""What exists today of behaviour 1.6 to 1.16 and 1.19, and of the shortlist behind it."""
+"""What exists today of behaviour 1.6 to 1.19, and of the shortlist behind it."""
 ELSEWHERE = {
     # TLS decides these; a simulated connection begins after it: tests/transport/test_tls.py
     "cert_missing", "cert_untrusted", "cert_not_yet_valid", "cert_usage",
