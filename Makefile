@@ -28,7 +28,7 @@ else
 endif
 
 test-virtual: $(VENV)/.installed
-	nice -n 19 $(RUN)/pytest -n auto $(VIRTUAL)
+	nice -n 19 $(RUN)/pytest -n auto --dist worksteal $(VIRTUAL)
 
 test-real: $(VENV)/.installed
 	$(RUN)/pytest $(addprefix --ignore=,$(VIRTUAL))
