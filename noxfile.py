@@ -27,7 +27,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def determinism(session: nox.Session) -> None:
     """I12: each Python finds the stored hashes, whatever PYTHONHASHSEED is; ``tests`` does too."""
-    session.install("--editable", ".", "pytest")
+    session.install("--editable", ".", "hypothesis", "pytest")
     session.run("pytest", "tests/simulation/test_determinism.py", *session.posargs)
 
 
