@@ -8,6 +8,8 @@ import urllib.parse
 from typing import Any
 
 JSON = {"Content-Type": "application/json"}
+HEAD = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+"""Of a raw request, as far as it is complete."""
 
 
 def exchange(

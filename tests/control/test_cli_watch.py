@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -22,12 +21,6 @@ def node() -> FakeNode:
     node = FakeNode()
     node.records = [event(1), event(2, cause="a\x1b[31m\nb")]
     return node
-
-
-@pytest.fixture
-def url(node: FakeNode) -> Iterator[str]:
-    with served(node) as running:
-        yield running
 
 
 def ctl(url: str, *args: str) -> Result:

@@ -39,11 +39,6 @@ class Client:
         return json.loads(self.socket.recv(65_536))
 
 
-@pytest.fixture
-def node() -> FakeNode:
-    return FakeNode()
-
-
 @pytest.fixture(params=["udp:127.0.0.1:0", "unix"])
 def client(node: FakeNode, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
     path = tmp_path / "mi"

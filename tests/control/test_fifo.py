@@ -26,11 +26,6 @@ VERSION = b'{"jsonrpc":"2.0","id":7,"method":"version"}'
 
 
 @pytest.fixture
-def node() -> FakeNode:
-    return FakeNode()
-
-
-@pytest.fixture
 def path(node: FakeNode, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "mi.fifo"
     with in_a_hub(lambda: FifoServer(node, str(path), str(tmp_path))):

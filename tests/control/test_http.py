@@ -7,7 +7,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import gevent
@@ -17,20 +16,7 @@ from tagmesh.control import asking
 from tagmesh.control import http as face
 from tagmesh.protocol.errors import Misuse
 from tests.control.fake_node import FakeNode, served
-from tests.control.http_calls import address_of, rpc
-
-HEAD = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    return FakeNode()
-
-
-@pytest.fixture
-def url(node: FakeNode) -> Iterator[str]:
-    with served(node) as running:
-        yield running
+from tests.control.http_calls import HEAD, address_of, rpc
 
 
 def test_a_call_that_waits_holds_up_nobody_else(url: str, node: FakeNode) -> None:

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tagmesh.control import mi
-from tests.control.fake_node import FakeNode, served
+from tests.control.fake_node import FakeNode
 from tests.control.http_calls import JSON, address_of, exchange, rpc
-
-HEAD = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    return FakeNode()
-
-
-@pytest.fixture
-def url(node: FakeNode) -> Iterator[str]:
-    with served(node) as running:
-        yield running
 
 
 def test_mi_answers_json_with_status_200(url: str) -> None:

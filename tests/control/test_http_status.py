@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from tagmesh.control import http_status
 from tagmesh.protocol.status import Status
-from tests.control.fake_node import FakeNode, capability, make_status, served, tag
+from tests.control.fake_node import FakeNode, capability, make_status, tag
 from tests.control.http_calls import exchange, rpc
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    return FakeNode()
-
-
-@pytest.fixture
-def url(node: FakeNode) -> Iterator[str]:
-    with served(node) as running:
-        yield running
 
 
 def test_state_is_the_whole_snapshot(url: str) -> None:
