@@ -5,7 +5,6 @@ python -m tests.integration.sync_node CONFIG
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import sys
 import threading
@@ -16,7 +15,7 @@ import msgspec
 
 from tagmesh import Node
 from tagmesh.capabilities.replicated_map import ReplicatedMap
-from tests.integration.told_nodes import obey
+from tests.integration.told_nodes import ToldNode, obey
 
 NAME = "records"
 VALUE = "v" * 180
@@ -24,7 +23,7 @@ TICK_S = 0.01
 SAMPLE_S = 0.02
 
 
-class Program:
+class Program(ToldNode):
     """One node and the threads that write into its map and watch its links."""
 
     def __init__(self, config: str) -> None:
@@ -59,22 +58,10 @@ class Program:
             "report": msgspec.to_builtins(status.last_report),
         }
 
-    def content(self) -> dict[str, Any]:
-        sections = msgspec.json.encode(self.map.sections(()))
-        return {"count": len(self.map), "digest": hashlib.sha256(sections).hexdigest()}
-
     def costs(self) -> dict[str, Any]:
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         slowest, self.slowest_ping_s = self.slowest_ping_s, 0.0
         return {"peak_bytes": peak_kib * 1024, "slowest_ping_s": slowest, "written": self.written}
-
-    def cut(self, peer: int) -> dict[str, Any]:
-        self.node.cut(peer)
-        return {}
-
-    def heal(self, peer: int) -> dict[str, Any]:
-        self.node.heal(peer)
-        return {}
 
     def _write(self) -> None:
         begun, done = time.monotonic(), 0.0

@@ -9,7 +9,6 @@ the number of the epoch; 0 = it was refused, -1 = the tag came or went while it 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import threading
@@ -17,10 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tagmesh import Busy, Node, NotTagOwner
 from tagmesh.capabilities.replicated_map import ReplicatedMap
+from tests.integration.told_nodes import ToldNode, obey
 
 NAME, TAG = "records", "vip"
 KEYS = 2_000
@@ -28,7 +26,7 @@ UPDATES_PER_S = 500
 TICK_S = 0.004
 
 
-class Program:
+class Program(ToldNode):
     """One node and its writer."""
 
     def __init__(self, config: str) -> None:
@@ -57,18 +55,6 @@ class Program:
         self.writing = False
         return {}
 
-    def content(self) -> dict[str, Any]:
-        sections = msgspec.json.encode(self.map.sections(()))
-        return {"count": len(self.map), "digest": hashlib.sha256(sections).hexdigest()}
-
-    def cut(self, peer: int) -> dict[str, Any]:
-        self.node.cut(peer)
-        return {}
-
-    def heal(self, peer: int) -> dict[str, Any]:
-        self.node.heal(peer)
-        return {}
-
     def _write(self) -> None:
         begun, due = time.monotonic(), 0.0
         while True:
@@ -92,8 +78,6 @@ class Program:
 
 
 def main() -> None:
-    from tests.integration.told_nodes import obey
-
     program = Program(sys.argv[1])
     obey(program)
     program.node.stop()

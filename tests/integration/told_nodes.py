@@ -6,6 +6,7 @@ method and its arguments, and is answered by one line.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -14,6 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from tagmesh import Node
+from tagmesh.capabilities.replicated_map import ReplicatedMap
 from tagmesh.control.workspace import Workspace
 
 PATIENCE_S = 90.0
@@ -26,6 +31,25 @@ def obey(program: object) -> None:
     for line in sys.stdin:
         words = json.loads(line)
         print(json.dumps(getattr(program, words.pop("do"))(**words)), flush=True)
+
+
+class ToldNode:
+    """What programs with a replicated map do in the same way."""
+
+    node: Node
+    map: ReplicatedMap
+
+    def content(self) -> dict[str, Any]:
+        sections = msgspec.json.encode(self.map.sections(()))
+        return {"count": len(self.map), "digest": hashlib.sha256(sections).hexdigest()}
+
+    def cut(self, peer: int) -> dict[str, Any]:
+        self.node.cut(peer)
+        return {}
+
+    def heal(self, peer: int) -> dict[str, Any]:
+        self.node.heal(peer)
+        return {}
 
 
 class ToldNodes:
