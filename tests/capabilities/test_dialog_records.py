@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.capabilities.dialog_records import (
@@ -127,7 +127,6 @@ _names = st.text(min_size=1, max_size=20).filter(lambda name: name != "dlgX_shta
 _plain_names = st.text("abc#|\\xyz", min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(
     variables=st.dictionaries(_names, _texts, max_size=5),
     profiles=st.lists(st.tuples(_plain_names, _texts), max_size=5).map(tuple),

@@ -188,7 +188,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(value=ANYTHING, place=st.integers(0, len(COLUMNS) - 1))
 def test_whatever_another_node_writes_harms_nobody(value: object, place: int) -> None:
     """A whole value, and a dialog with one wrong column."""

@@ -183,5 +183,5 @@ class Histories(RuleBasedStateMachine):
             assert told == final == contents(cluster[node])
 
 
-Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestHistories = Histories.TestCase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.capabilities.records import (
@@ -223,7 +223,6 @@ ITEMS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(ITEMS | ITEMS.map(dead), max_size=40), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(items: list[bytes], random: object) -> None:
     one, other = Table(), Table()

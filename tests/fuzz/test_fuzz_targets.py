@@ -42,7 +42,7 @@ def near(draw: st.DrawFn, samples: list[bytes]) -> bytes:
 def run(target: Callable[[bytes], None], samples: list[bytes], examples: int) -> None:
     """Give ``target`` that many inputs; what it raises is raised."""
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(near(samples) | st.binary(max_size=400))
     def check(data: bytes) -> None:
         target(data)

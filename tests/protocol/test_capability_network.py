@@ -270,7 +270,7 @@ FAULTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(FAULTS, st.sets(st.integers(1, 5), max_size=2), st.integers(0, 999))
 @example([], set(), 0)
 @example([("request", 30.0, n, 1) for n in range(1, 6)], set(), 0)

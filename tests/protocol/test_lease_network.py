@@ -93,7 +93,7 @@ def heal(net: LeaseNet) -> None:
     net.look_around()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(1, 5),
     st.integers(0, 2**32),

@@ -176,7 +176,7 @@ STEPS = st.lists(
 def test_never_two_workers_and_in_the_end_exactly_one() -> None:
     """P-3, B17"""
 
-    @settings(max_examples=200, deadline=None, derandomize=True)
+    @settings(max_examples=200, derandomize=True)
     @given(STEPS)
     def history(steps: list[tuple[str, int, int]]) -> None:
         world = World(4)

@@ -281,7 +281,7 @@ def drop(net: Net, pick: int) -> None:
 ACTS: list[Act] = [step, step, step, step, lose, wait, restart, cut, drop]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(ACTS) - 1), st.integers(0, 11)), max_size=60))
 def test_after_any_trouble_both_sides_end_with_the_same_connection(
     acts: list[tuple[int, int]],

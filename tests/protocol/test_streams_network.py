@@ -154,7 +154,7 @@ class Network:
         }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(moves, st.booleans(), st.booleans(), st.booleans())
 def test_nothing_comes_twice_or_out_of_order(
     history: list[tuple[str, int]], reliable: bool, several: bool, lose_all: bool
@@ -176,7 +176,7 @@ calm = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(calm, st.booleans())
 def test_while_both_live_a_reliable_stream_delivers_everything_once(
     history: list[tuple[str, int]], lose_all: bool

@@ -309,7 +309,7 @@ def do(world: World, kind: str, node_id: NodeId) -> None:
             world.app_delay_s = 0.001
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(FATES, EVENTS, st.sampled_from([1, 40, 256]), st.booleans(), st.booleans())
 def test_every_session_ends_and_done_is_true(
     fates: list[list[float]],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh.protocol import wire
@@ -79,7 +79,6 @@ SECTIONS = st.dictionaries(
 ).map(lambda sections: sorted(sections.items()))
 
 
-@settings(deadline=None)
 @given(SECTIONS, st.integers(MIN_PACKET_BYTES, 8192))
 def test_what_is_cut_is_tallied(
     sections: list[tuple[SectionKey, list[bytes]]], packet_bytes: int

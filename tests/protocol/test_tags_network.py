@@ -66,7 +66,7 @@ def end(net: Net) -> None:
     net.check()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(2, 5),
     st.integers(0, 2**32),

@@ -262,7 +262,7 @@ def disturb(net: Network, kind: str, a: int, b: int) -> None:
 # from the neighbour itself (4 comes back to 1) and from a third node (8 comes back to 3 and 5).
 @example(4, False, [("heal", 0, 3), ("forget", 3, 0), ("heal", 0, 3)])
 @example(8, False, [("heal", 7, 4), ("forget", 7, 0), ("heal", 2, 4), ("heal", 2, 7)])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(2, 6), st.booleans(), _steps)
 def test_after_any_disturbance_all_agree_within_two_digest_rounds(
     size: int, meshed: bool, steps: list[tuple[str, int, int]]

@@ -100,7 +100,7 @@ SYNC = m.SyncId(2, 7, 1)
 ARRAY_OF_4G = b"\xdd\xff\xff\xff\xff"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(frames)
 def test_what_is_encoded_is_decoded(sent: list[m.Message]) -> None:
     body = encode(sent)
@@ -315,14 +315,14 @@ def test_a_hostile_frame_takes_bounded_memory(name: str) -> None:
     assert peak < MEMORY_BYTES
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_messages_or_a_violation(body: bytes) -> None:
     for candidate in (body, b"\x91" + body, b"\x92\x93\x0a\x01\x07" + body):
         check(candidate)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(frames, st.data())
 def test_frames_with_a_few_bytes_changed(sent: list[m.Message], data: st.DataObject) -> None:
     body = bytearray(encode(sent))
@@ -339,7 +339,7 @@ trees = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.lists(trees, max_size=12) | trees, max_size=4))
 def test_well_formed_msgpack_of_any_shape(body: list[object]) -> None:
     check(msgspec.msgpack.encode(body))

@@ -90,7 +90,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(WRITES)
 def test_it_is_a_dict(
     tmp_path_factory: pytest.TempPathFactory, writes: list[dict[bytes, bytes | None]]

@@ -59,7 +59,6 @@ def url() -> Iterator[str]:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=st.lists(STEPS, min_size=15, max_size=40))
