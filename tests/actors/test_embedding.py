@@ -22,7 +22,7 @@ from tagmesh import (
 from tagmesh.actors import callbacks
 from tagmesh.control.workspace import Workspace
 from tagmesh.protocol.status import Status
-from tests.actors.leftovers import UP_S, leftovers, nothing_stays, until
+from tests.actors.leftovers import UP_S, leftovers, nothing_stays, only, settled, until
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_start_stop_and_start_again(space: Workspace) -> None:
 
 
 def test_nothing_happens_before_start(space: Workspace) -> None:
-    before = leftovers()
+    before = settled()
     node = Node.from_config(space.config(1))
     node.on(Event.NODE_UP)(print)
     assert leftovers() == before
@@ -283,7 +283,7 @@ def test_a_start_that_fails_leaves_nothing(
 ) -> None:
     breaking(space)
     node = Node.from_config(space.config(1))
-    before = leftovers()
+    before = settled()
     for _ in range(2):
         with pytest.raises(error):
             node.start()
@@ -298,10 +298,10 @@ def test_a_start_that_fails_late_frees_the_address(space: Workspace) -> None:
         assert one.admin_url is not None
         address = one.admin_url.removeprefix("http://")
         two = Node.from_config(with_admin(space.config(2), address))
-        before = leftovers()
+        before = settled()
         with pytest.raises(Misuse, match="cannot listen there"):
             two.start()
-        until(lambda: leftovers() == before, 5)
+        only(before)
     with two:
         assert two.admin_url == f"http://{address}"
 
