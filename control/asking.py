@@ -9,7 +9,7 @@ from typing import TypeVar
 from gevent.threadpool import ThreadPool
 
 from . import mi
-from .commands import COMMANDS
+from .commands import TABLE
 from .port import NodePort
 
 QUICK_WORKERS = 2
@@ -41,7 +41,7 @@ class Asking:
 
     def manage(self, request: bytes) -> bytes | None:
         """The reply to a JSON-RPC request; None when there is none to send. Raises nothing."""
-        call = mi.parse(request, COMMANDS)
+        call = mi.parse(request, TABLE)
         if not isinstance(call, mi.Call):
             return call
         if self._read_only and call.command.changing:

@@ -29,6 +29,6 @@ def completion(shell: str) -> None:
 
 def methods(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The management commands that begin so."""
-    from .commands import COMMANDS
+    from .commands import TABLE
 
-    return [name for name in COMMANDS if name.startswith(incomplete)]
+    return [name for name in TABLE if name.startswith(incomplete)]

@@ -27,6 +27,11 @@ class CommandError(TagmeshError):
         self.data = data
 
 
+Kind = type[int] | type[str] | type[list[str]]
+"""What a parameter can be; ``list``: an array of strings."""
+Argument = int | str | list[str]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
     """One command. ``run(port, **arguments)`` returns what JSON can carry, or a msgspec struct."""
@@ -36,8 +41,8 @@ class Command:
     """Who exports it, as OpenSIPS names it in ``help``."""
     recipes: tuple[tuple[str, ...], ...]
     """The lists of parameter names it can be called with, each in order."""
-    types: Mapping[str, type[int] | type[str]] = dataclasses.field(default_factory=dict)
-    """``int`` or ``str`` for each parameter named in a recipe."""
+    types: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
+    """Of each parameter named in a recipe."""
     named_only: bool = False
     """Parameters have to be named, whatever their number."""
     help: str

@@ -2,7 +2,7 @@
 
 The management interface, ``which``, ``help`` and completion are derived from it. Names, parameters,
 JSON shapes and error texts of the commands OpenSIPS has are those of OpenSIPS 3.2 (behaviour 1.21);
-commands that start with ``tagmesh_`` are ours.
+commands that start with ``tagmesh_`` are ours. OpenSIPS 4.0 has other names, which do too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
 from . import commands_capabilities, commands_dialogs, commands_tags, event_pages
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
+from .command_names import new_name
 from .port import NodePort
 
 TRACE_TIMEOUT_S = 2.0
@@ -95,14 +96,20 @@ def _switch(port: NodePort, turn: Callable[[int], None], node_id: int) -> str:
 
 
 def _lookup(name: str) -> Command:
-    if name not in COMMANDS:
+    if name not in TABLE:
         raise CommandError(404, "unknown MI command")
-    return COMMANDS[name]
+    return TABLE[name]
 
 
 def _which(_port: NodePort, *, command: str | None = None) -> list[str] | list[list[str]]:
+    """All names; with ``module:`` those of a module; else the parameter lists of a command."""
     if command is None:
-        return list(COMMANDS)
+        return list(TABLE)
+    if command.endswith(":"):
+        found = [name for name in TABLE if name.startswith(command)]
+        if not found:
+            raise CommandError(404, "unknown MI command")
+        return found
     return [list(recipe) for recipe in _lookup(command).recipes]
 
 
@@ -128,7 +135,7 @@ def _uptime(port: NodePort) -> dict[str, str]:
     }
 
 
-COMMANDS: Mapping[str, Command] = {
+COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         Command(
@@ -223,3 +230,8 @@ COMMANDS: Mapping[str, Command] = {
     )
 }
 """By name, in the order in which ``which`` lists them."""
+
+TABLE: Mapping[str, Command] = COMMANDS | {
+    new: command for command in COMMANDS.values() if (new := new_name(command))
+}
+"""By every name that is accepted: those of OpenSIPS 4.0 stand behind."""

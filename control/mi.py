@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import msgspec
 
-from .command import Command, CommandError
+from .command import Argument, Command, CommandError, Kind
 from .port import NodePort
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -49,7 +49,7 @@ class Call:
 
     request_id: Id
     command: Command
-    arguments: Mapping[str, int | str]
+    arguments: Mapping[str, Argument]
 
 
 class _Failure(Exception):  # noqa: N818 - not raised to callers
@@ -139,7 +139,7 @@ def _request_id(envelope: dict[str, Any]) -> Id:
 
 def _command(
     envelope: dict[str, Any], table: Mapping[str, Command]
-) -> tuple[Command, dict[str, int | str]]:
+) -> tuple[Command, dict[str, Argument]]:
     """(command, its arguments by name)"""
     method, params = envelope.get("method"), envelope.get("params", [])
     if envelope.get("jsonrpc") != "2.0":
@@ -181,8 +181,12 @@ def _named(command: Command, params: dict[str, Any]) -> tuple[str, ...]:
     raise _Failure(INVALID_PARAMS, "Named parameters do not match")
 
 
-def _argument(name: str, kind: type[int] | type[str], value: object) -> int | str:
+def _argument(name: str, kind: Kind, value: object) -> Argument:
     bad = _Failure(INVALID_PARAMS, f"Bad type for parameter '{name}'")
+    if kind is list:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise bad
+        return value
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise bad
     if kind is str:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tagmesh.control.cli import GROUPS, root
 from tagmesh.control.cli_completion import SHELLS
-from tagmesh.control.commands import COMMANDS
+from tagmesh.control.commands import TABLE
 
 
 def script(shell: str) -> str:
@@ -73,5 +73,5 @@ def test_commands_options_and_values_are_completed() -> None:
 
 
 def test_management_commands_come_from_their_table() -> None:
-    assert completed("tagmesh ctl mi ") == list(COMMANDS)
+    assert completed("tagmesh ctl mi ") == list(TABLE)
     assert completed("tagmesh ctl mi clusterer_list_t") == ["clusterer_list_topology"]

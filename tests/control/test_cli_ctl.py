@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from tagmesh.control.cli import root
 from tagmesh.control.client import MiClient, NoAnswer
-from tagmesh.control.commands import COMMANDS
+from tagmesh.control.commands import TABLE
 from tests.control.fake_node import FakeNode, make_status, peer, served
 
 PROGRAM = [sys.executable, "-c", "from tagmesh.control.cli import main; main()"]
@@ -122,7 +122,7 @@ def test_trace_asks_for_the_cluster_when_there_are_several(node: FakeNode) -> No
 
 
 def test_mi_prints_json() -> None:
-    assert json.loads(output("mi", "which")) == list(COMMANDS)
+    assert json.loads(output("mi", "which")) == list(TABLE)
     assert json.loads(output("mi", "which", "help")) == [[], ["mi_cmd"]]
     assert json.loads(output("mi", "which", "command=help")) == [[], ["mi_cmd"]]
     assert json.loads(output("mi", "version", "-o", "json"))["Server"].startswith("tagmesh")

@@ -30,6 +30,7 @@ TABLE = {
     "set": _command("set", ("cluster_id", "status"), ("cluster_id", "node_id", "status"),
                     cluster_id=int, node_id=int, status=int),
     "say": _command("say", (), ("text",), text=str),
+    "list": _command("list", ("texts",), texts=list),
     "null": Command(
         name="null", module="test", recipes=((),), help="fails", run=lambda port: 1 / 0
     ),
@@ -82,6 +83,11 @@ def test_a_number_may_be_given_for_a_text() -> None:
     assert call("say", [42])["result"] == {"text": "42"}
 
 
+@pytest.mark.parametrize("params", [[["a", "b"]], {"texts": ["a", "b"]}])
+def test_an_array_is_one_parameter(params: Any) -> None:
+    assert call("list", params)["result"] == {"texts": ["a", "b"]}
+
+
 @pytest.mark.parametrize(
     ("method", "params", "data"),
     [
@@ -106,6 +112,8 @@ def test_a_number_may_be_given_for_a_text() -> None:
         ("set", [2**80, 1], "Bad type for parameter 'cluster_id'"),
         ("say", [{"a": 1}], "Bad type for parameter 'text'"),
         ("say", [None], "Bad type for parameter 'text'"),
+        ("list", ["a"], "Bad type for parameter 'texts'"),
+        ("list", [["a", 1]], "Bad type for parameter 'texts'"),
     ],
 )
 def test_parameters_that_do_not_fit(method: str, params: Any, data: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tagmesh.control.commands import COMMANDS
+from tagmesh.control.commands import TABLE
 from tagmesh.control.datagram import DatagramServer
 from tagmesh.control.fifo import FifoServer
 from tests.control.fake_node import FakeNode, in_a_hub, served
@@ -73,7 +73,7 @@ def test_clusterer_list_topology(cli: OpenSipsCli) -> None:
 
 
 def test_which_in_both_forms_and_by_name(cli: OpenSipsCli) -> None:
-    assert cli.mi("which") == list(COMMANDS)
+    assert cli.mi("which") == list(TABLE)
     assert cli.mi("which", "help") == [[], ["mi_cmd"]]
     assert cli.mi("which", "command=help") == [[], ["mi_cmd"]]
 
