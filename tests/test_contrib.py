@@ -14,6 +14,7 @@ import pytest
 from tagmesh.control.cli import root
 from tagmesh.control.metrics import exposition
 from tests.control.fake_node import FakeNode, make_status, served
+from tests.promtool import needs_promtool, promtool
 
 CONTRIB = Path(__file__).parents[1] / "contrib"
 
@@ -58,6 +59,11 @@ def test_the_rules_ask_for_metrics_that_exist() -> None:
     asked = set(re.findall(r"tagmesh_\w+", (CONTRIB / "prometheus-rules.yml").read_text()))
     assert asked
     assert asked <= there
+
+
+@needs_promtool
+def test_promtool_can_read_the_rules() -> None:
+    assert "rules found" in promtool("check", "rules", str(CONTRIB / "prometheus-rules.yml"))
 
 
 def test_the_check_of_nagios_runs(tmp_path: Path) -> None:

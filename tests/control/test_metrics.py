@@ -1,4 +1,4 @@
-"""``GET /metrics``: read back by the parser of prometheus-client, and by promtool's rules."""
+"""``GET /metrics``: read back by the parser of prometheus-client, and judged by promtool."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tagmesh.control.metrics import exposition
 from tagmesh.protocol.status import EventCount, Status
 from tests.control.fake_node import make_status, refusal
+from tests.promtool import needs_promtool, promtool
 
 FULL = msgspec.structs.replace(
     make_status(),
@@ -86,8 +87,20 @@ def test_every_name_that_is_promised_is_there() -> None:
     assert {f"tagmesh_{name}" for name in NAMES} <= set(families(FULL))
 
 
-def test_what_promtool_would_complain_of_is_not_there() -> None:
-    """Its rules: help for each, counters and only they end in _total, base units, no type in the
+@needs_promtool
+def test_promtool_has_nothing_to_say() -> None:
+    assert promtool("check", "metrics", fed=exposition(FULL)) == ""
+
+
+@needs_promtool
+def test_promtool_would_say_it() -> None:
+    bad = exposition(FULL).replace(b"tagmesh_uptime_seconds", b"tagmesh_uptime_milliseconds")
+    with pytest.raises(AssertionError, match="base unit"):
+        promtool("check", "metrics", fed=bad)
+
+
+def test_names_are_as_those_of_prometheus_should_be() -> None:
+    """Help for each, counters and only they end in _total, base units, no type in the
     name, snake case, every series once."""
     text = exposition(FULL).decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
