@@ -14,7 +14,13 @@ from typing import Any
 
 from ..protocol.errors import Misuse, NodeDown
 from ..protocol.status import ClusterStatus, PeerStatus, Status
-from . import commands_capabilities, commands_dialogs, commands_tags, event_pages
+from . import (
+    commands_capabilities,
+    commands_dialogs,
+    commands_events,
+    commands_tags,
+    event_pages,
+)
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .command_names import new_name
 from .port import NodePort
@@ -155,6 +161,7 @@ COMMANDS: dict[str, Command] = {
         *commands_capabilities.COMMANDS,
         *commands_tags.COMMANDS,
         *commands_dialogs.COMMANDS,
+        *commands_events.COMMANDS,
         Command(
             name="which",
             module="core",

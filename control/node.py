@@ -10,6 +10,7 @@ from ..actors.embedding import EmbeddedNode
 from ..protocol.config import Config
 from .configfile import load_config
 from .modules import make_capability
+from .notices import Notices
 
 if TYPE_CHECKING:
     from ..actors.system import NodeSystem
@@ -29,6 +30,8 @@ class Node(EmbeddedNode):
     def __init__(self, config: Config) -> None:
         """Makes the capabilities that the configuration names a ``module`` for; see `modules`."""
         super().__init__(config)
+        self.subscriptions = Notices(self).subscriptions
+        """Who hears of events by datagram."""
         for settings in config.capabilities:
             if settings.module is not None:
                 self.cluster(settings.cluster).register(make_capability(settings))
@@ -56,3 +59,4 @@ class Node(EmbeddedNode):
         if self._faces is not None:
             self._faces.stop()
             self._faces = None
+        self.subscriptions.close()

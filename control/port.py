@@ -10,6 +10,7 @@ from ..protocol.contract import Capability, Quarantined
 from ..protocol.donors import Verdict
 from ..protocol.events import EventRecord
 from ..protocol.status import Status
+from .subscriptions import Subscriptions
 
 
 class TagPort(Protocol):
@@ -101,6 +102,11 @@ class NodePort(Protocol):
 
     def status(self) -> Status:
         """The whole snapshot, quickly (milliseconds)."""
+        ...
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Who hears of its events by datagram."""
         ...
 
     def events(self) -> Iterable[EventRecord]:

@@ -12,6 +12,7 @@ import gevent.event
 import msgspec
 
 from tagmesh.control import http
+from tagmesh.control.subscriptions import Subscriptions
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncReport
 from tagmesh.protocol.donors import Rejection, Verdict
@@ -207,6 +208,7 @@ class FakeNode:
         self.broken_tag: Exception | None = None
         self.records: list[EventRecord] = []
         """Its events."""
+        self.subscriptions = Subscriptions()
         self.hold: threading.Event | None = None
         self.held = threading.Semaphore(0)
         """Released by each trace that begins to wait."""

@@ -32,6 +32,7 @@ def sample_node() -> FakeNode:
     """A node that has something of everything."""
     node, _cluster = booted()
     node.records = [event(1), event(2, node_id=None)]
+    node.subscriptions.subscribe("E_CLUSTERER_NODE_STATE_CHANGED", "unix:/run/panel.sock")
     return node
 
 
