@@ -22,19 +22,13 @@ clock; the database from when it was asked, by its own; the safety covers what b
 wrong by (`lease_words`). A process that was stopped for longer finds its token invalid when it goes
 on, before it has looked at anything else.
 
-A *vow* is as good as a renewal: who gives it does not ask for the lease within ttl from then on.
-Every other enabled node must give one, over its own link with the owner. It must know the same
-nodes, and have the same settings: while these are being changed nobody goes on without the
-database. A node that is asking for the lease itself gives none, and one that has just started, and
-may have given vows in its earlier life, does not take a lease that ran out within its first ttl.
+A node that is asking for the lease itself gives no vow (`lease_vows`), and one that has just
+started, and may have given vows in its earlier life, does not take a lease that ran out within its
+first ttl.
 
-Rosters change meanwhile. So the row names the *electors*, the nodes that the owner knew when it
-renewed. Nobody else is given a lease that ran out, and the owner needs a vow of all that may be
-stored: those of the last renewal that was answered, and of each that was sent since.
-
-A candidate is a node whose data is complete. Its turn comes as many delays after the row became
-free as other candidates are before it: in the order of the preferred nodes, or of all. Somebody who
-gave the lease up lets others try first, and so does everybody when a successor was named.
+The turn of a candidate (`lease_candidates`) comes as many delays after the row became free as
+others are before it. Somebody who gave the lease up lets others try first, and so does everybody
+when a successor was named.
 """
 
 from __future__ import annotations
@@ -44,6 +38,8 @@ from enum import Enum
 
 from .effects import Count, Effect, SendTo
 from .identity import ClusterId, NodeId
+from .lease_candidates import candidates, is_elector
+from .lease_vows import Consent, terms_of
 from .lease_words import (
     Acquire,
     GiveUp,
@@ -55,9 +51,8 @@ from .lease_words import (
     ReadRow,
     Renew,
 )
-from .messages import MAX_NUMBER
 from .tag_messages import Vow, VowRequest
-from .tag_words import Owner, TagRow, digest_of_terms
+from .tag_words import Owner, TagRow
 
 NEVER = math.inf
 
@@ -92,6 +87,7 @@ class LeaseRules:
         """When a lease that I hold ends, by my clock."""
         self._cluster_id = cluster_id
         self._tag = tag
+        self._consent = Consent(cluster_id, tag, me.node_id)
         self._me = me
         self._settings = settings
         self._view = view
@@ -116,13 +112,6 @@ class LeaseRules:
         """I am the successor named, so I look often until then."""
         self._to_release: int | None = None
         """A number under which the row is mine, though I do not hold the lease."""
-        self._round = 0
-        self._round_at = now
-        self._vows: set[NodeId] = set()
-        self._sent: frozenset[NodeId] = frozenset()
-        """The electors of the request under way, or of the last one."""
-        self._electors: frozenset[NodeId] = frozenset()
-        """Everybody who may be stored as an elector of the lease I hold."""
         self._unsure = False
         """I asked for the lease, and do not know whether I got it."""
         self._rival: tuple[NodeId, float] | None = None
@@ -151,7 +140,7 @@ class LeaseRules:
         if now < until_s and not self._to_wait(now):
             self.holding, self.until_s, self._number = True, until_s, row.number
             self._renew_at = self._asked_at + self._settings.renew_s
-            self._electors = self._sent
+            self._consent.stored()
             self._named_until = -math.inf
             self._effects.append(LeaseWon(row.number, until_s))
         else:
@@ -164,7 +153,7 @@ class LeaseRules:
         self._note(row, now)
         if self.holding:
             self._extend(self._asked_at)
-            self._electors = self._sent
+            self._consent.stored()
             self._renew_at = self._asked_at + self._settings.renew_s
         else:
             self._to_release = row.number
@@ -209,7 +198,7 @@ class LeaseRules:
         self._read_at = now
         if successor == self._me.node_id:
             self._named_until, self._waits_until = now + self._settings.ttl_s, -math.inf
-        elif successor is not None and self._able(successor):
+        elif successor in self._view.lives and successor in self._view.fit:
             self._waits_until = now + self._settings.renew_s
         return self._proceed(now)
 
@@ -227,8 +216,7 @@ class LeaseRules:
             return [Count("G-4")]
         if isinstance(message, VowRequest):
             self._consider_vow(sender, message, now)
-        elif self.holding and (message.number, message.round) == (self._number, self._round):
-            self._vows.add(sender)
+        elif self.holding and self._consent.given(sender, message):
             self._count_vows()
         else:
             self._effects.append(Count("B4"))
@@ -237,7 +225,7 @@ class LeaseRules:
     @property
     def electors(self) -> tuple[NodeId, ...]:
         """To be stored with `Acquire` and `Renew`, by id."""
-        return tuple(sorted(self._sent))
+        return self._consent.electors
 
     @property
     def deadline(self) -> float | None:
@@ -278,8 +266,7 @@ class LeaseRules:
     def _ask(self, request: Request, effect: Effect, now: float) -> None:
         self._request, self._asked_at = request, now
         if request in (Request.ACQUIRE, Request.RENEW):
-            self._sent = frozenset(self._view.members) | {self._me.node_id}
-            self._electors |= self._sent
+            self._consent.sending(self._view)
         self._effects.append(effect)
 
     def _note(self, row: TagRow | None, now: float) -> None:
@@ -301,29 +288,16 @@ class LeaseRules:
         foreign = row.owner is None or row.owner.node_id != self._me.node_id
         if row.paused or (row.mode == "manual" and foreign):
             return NEVER
-        if row.electors and self._me.node_id not in row.electors:
+        if not is_elector(self._me.node_id, row):
             return NEVER  # its owner may go on without having asked me
         guard_s = self._born + self._settings.ttl_s if self._settings.failsafe else now
         return max(now + row.left_s, guard_s)
 
     def _turn_at(self) -> float:
         """When I may ask for the lease, by what I know."""
-        node = self._me.node_id
-        if node not in self._view.fit:
-            return NEVER
+        node, order = self._me.node_id, candidates(self.row, self._view, self._me.node_id)
         at = max(self._free_at, self._vowed_until, self._waits_until, self._again_at)
-        if node in self._order():
-            return at + self._settings.rank_delay_s * self._order().index(node)
-        return NEVER
-
-    def _order(self) -> list[NodeId]:
-        """The candidates, as seen here, in their order; a node not preferred is none."""
-        preferred = self.row.preferred if self.row is not None else ()
-        return [n for n in preferred or self._view.members if self._able(n)]
-
-    def _able(self, node: NodeId) -> bool:
-        reached = node == self._me.node_id or node in self._view.lives
-        return reached and node in self._view.fit
+        return at + self._settings.rank_delay_s * order.index(node) if node in order else NEVER
 
     def _to_wait(self, now: float) -> bool:
         return now < max(self._vowed_until, self._waits_until)
@@ -350,7 +324,8 @@ class LeaseRules:
         if row is None or row.paused or not row.preferred or delay_s is None:
             self._rival = None
             return
-        best = next(iter(self._order()), self._me.node_id)
+        order = candidates(row, self._view, self._me.node_id)
+        best = next(iter(order), self._me.node_id)
         if best == self._me.node_id:
             self._rival = None
         elif self._rival is None or self._rival[0] != best:
@@ -363,24 +338,13 @@ class LeaseRules:
     # Failsafe ----------------------------------------------------------------------------------
 
     def _ask_for_vows(self, now: float) -> None:
-        self._round = (self._round + 1) % MAX_NUMBER
-        self._round_at = now
-        self._vows.clear()
-        request = VowRequest(self._cluster_id, self._tag, self._number, self._round, self._terms)
-        self._effects += [SendTo(n, request) for n in self._others()]
+        asked = self._consent.ask(self._number, self._settings, self._view, now)
+        self._effects += asked
         self._count_vows()
 
     def _count_vows(self) -> None:
-        # Who is no member any more gives no vow, so then the lease ends.
-        if self._vows >= (self._electors | set(self._view.members)) - {self._me.node_id}:
-            self._extend(self._round_at)
-
-    @property
-    def _terms(self) -> bytes:
-        return digest_of_terms(self._view.members, self._settings.ttl_s)
-
-    def _others(self) -> list[NodeId]:
-        return [n for n in self._view.members if n != self._me.node_id]
+        if self._consent.complete(self._view):
+            self._extend(self._consent.asked_at)
 
     def _consider_vow(self, sender: NodeId, request: VowRequest, now: float) -> None:
         """Let the owner go on, unless I may have the tag, or somebody I know of."""
@@ -390,7 +354,7 @@ class LeaseRules:
             or self._unsure  # what I asked for may be mine, and go on to others
             or self._to_release is not None
             or request.number < self._seen
-            or request.members != self._terms
+            or request.members != terms_of(self._settings, self._view)
             or not self._settings.failsafe  # I would not keep it over a restart
         ):
             self._effects.append(Count("B4"))

@@ -1,4 +1,4 @@
-"""An owner goes on without the database while all other nodes let it (B4)."""
+"""The vows that let an owner go on without the database (B4)."""
 
 from __future__ import annotations
 

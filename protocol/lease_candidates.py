@@ -1,0 +1,40 @@
+"""Who may take the lease on a sharing tag, in which order, and why the others may not (B4).
+
+A candidate is a node that can be reached, whose data is complete, that is one of the preferred
+nodes where there are some, and that is an elector of the lease where that ran out. Only candidates
+have a place in the order: waiting for a node that the store would refuse costs time for nothing.
+"""
+
+from __future__ import annotations
+
+from .identity import NodeId
+from .lease_words import LeaseView
+from .tag_words import TagRow
+
+
+def is_elector(node: NodeId, row: TagRow) -> bool:
+    """Whether the store would give it the lease, once that is over.
+
+    A lease that was released goes to anybody, one that ran out to those whom its owner knew: it may
+    go on by their word, and has not asked the others.
+    """
+    return row.released or not row.electors or node in row.electors
+
+
+def why_not(node: NodeId, row: TagRow | None, view: LeaseView, me: NodeId) -> str:
+    """Why the node is no candidate, for people; empty: it is one."""
+    if node != me and node not in view.lives:
+        return "it is not reachable"
+    if node not in view.fit:
+        return "its capabilities are not all OK"
+    if row is not None and row.preferred and node not in row.preferred:
+        return "it is not among the preferred nodes"
+    if row is not None and not is_elector(node, row):
+        return "the owner did not know it at its last renewal"
+    return ""
+
+
+def candidates(row: TagRow | None, view: LeaseView, me: NodeId) -> list[NodeId]:
+    """As seen by ``me``, the first to take the lease first: as preferred, else by id."""
+    preferred = row.preferred if row is not None else ()
+    return [node for node in preferred or view.members if not why_not(node, row, view, me)]
