@@ -53,7 +53,8 @@ class Cluster(Operations):
         self.requests = Requests(run=node.handlers.run, parallel=PARALLEL_REQUESTS)
         """Requests that do not wait, and request and reply messages as OpenSIPS scripts send
         them."""
-        self._capabilities[self.requests.name] = self.requests
+        for each in (self.requests, *node.own_capabilities(cluster_id)):
+            self._capabilities[each.name] = each
 
     # Capabilities --------------------------------------------------------------------------------
 

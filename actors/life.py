@@ -13,9 +13,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import gevent
 import gevent.event
@@ -42,6 +42,9 @@ from .incarnation import take_incarnation
 from .runtime import GeventRuntime, in_pool
 from .switches import Switches
 from .system import NodeSystem
+
+if TYPE_CHECKING:
+    from ..protocol.contract import Capability
 
 START_TIMEOUT_S = 60.0  # beyond boot_patience
 CALL_TIMEOUT_S = 30.0
@@ -230,6 +233,10 @@ class NodeLife:
             if record.node_id == self.node_id:
                 self._clusters.setdefault(record.cluster_id, Cluster(self, record.cluster_id))
         return list(self._clusters.values())
+
+    def own_capabilities(self, cluster: ClusterId) -> Iterable[Capability]:  # noqa: ARG002 - a hook
+        """What the node itself offers in each of its clusters, made for this one."""
+        return ()
 
     def _started_in_hub(self, system: NodeSystem) -> None:
         """Hook for faces that live beside the node."""

@@ -26,9 +26,10 @@ class Asking:
     gevent at all. What is passed to `call` must not raise: gevent would print it.
     """
 
-    def __init__(self, port: NodePort, *, read_only: bool = False) -> None:
-        """``read_only``: commands that change something are refused."""
+    def __init__(self, port: NodePort, who: str, *, read_only: bool = False) -> None:
+        """``who`` asks, for the audit; ``read_only``: what changes something is refused."""
         self._port = port
+        self._who = who
         self._read_only = read_only
         self._quick = ThreadPool(QUICK_WORKERS)
         self._waiting = ThreadPool(WAITING_WORKERS)
@@ -45,8 +46,10 @@ class Asking:
         if not isinstance(call, mi.Call):
             return call
         if self._read_only and call.command.changing:
-            return mi.refuse(call)
-        return self.call(functools.partial(mi.answer, call), waits=call.command.waits)
+            self._port.note(self._who, call.command.name, call.shown(), "refused: read only")
+            return mi.refuse(call, mi.READ_ONLY)
+        answer = functools.partial(mi.answer, call, who=self._who)
+        return self.call(answer, waits=call.command.waits)
 
     def close(self) -> None:
         """End the worker threads; calls under way are given up."""

@@ -14,6 +14,7 @@ import click
 
 from ..protocol.errors import Misuse
 from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
+from .cli_call import call
 from .cli_capabilities import cap, caps, sync
 from .cli_client import client_of, print_result, print_table, the_only
 from .cli_completion import methods
@@ -200,5 +201,5 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         click.echo(done)
 
 
-for _command in (caps, cap, sync, tags, tag, events, wait, health):
+for _command in (call, caps, cap, sync, tags, tag, events, wait, health):
     ctl.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -33,19 +34,23 @@ def db() -> None:
 
 @contextmanager
 def _provisioning(path: str | None) -> Iterator[Provisioning]:
+    from ..storage.provisioning import Provisioning
+
+    provisioning = Provisioning(_settings(path))
+    try:
+        yield provisioning
+    finally:
+        provisioning.close()
+
+
+def _settings(path: str | None) -> ProvisioningSettings:
     settings: ProvisioningSettings = load_config(path).provisioning
     if settings.mode != "database":
         raise Misuse(
             'the configuration says mode = "static" in [provisioning], so no database is used; '
             "nodes stand in its [[cluster]] tables"
         )
-    from ..storage.provisioning import Provisioning
-
-    provisioning = Provisioning(settings)
-    try:
-        yield provisioning
-    finally:
-        provisioning.close()
+    return settings
 
 
 @db.command()
@@ -150,6 +155,34 @@ def _row(record: NodeRecord) -> tuple[object, ...]:
         record.flags,
         record.description,
     )
+
+
+@db.command()
+@config_option
+@click.option("-n", "--count", type=click.IntRange(1, 1000), default=20, show_default=True)
+@output_option
+def audit(path: str | None, count: int, output: str) -> None:
+    """Who had which node do what: the newest commands that changed something, or were refused."""
+    import msgspec
+
+    from ..storage.audit_table import SqlAudit
+
+    table = SqlAudit(_settings(path))
+    try:
+        entries = table.newest(count)
+    finally:
+        table.close()
+    if output == "json":
+        print_json([msgspec.structs.asdict(entry) for entry in entries])
+        return
+    header = ("TIME", "NODE", "WHO", "COMMAND", "ARGUMENTS", "OUTCOME")
+    rows = [(_moment(e.at_s), e.node_id, e.who, e.command, e.arguments, e.outcome) for e in entries]
+    print_columns(header, rows)
+
+
+def _moment(at_s: float) -> str:
+    moment = datetime.datetime.fromtimestamp(at_s).astimezone()
+    return moment.isoformat(sep=" ", timespec="seconds")
 
 
 @db.command()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..protocol.errors import TagmeshError
+from ..protocol.roles import Role
 from ..protocol.status import ClusterStatus, Status
 
 DONE = "OK"
@@ -49,8 +50,19 @@ class Command:
     run: Callable[..., Any]
     changing: bool = False
     """Changes the state of the instance; such a command is refused where people may only look."""
+    admin: bool = False
+    """Changes who belongs to the cluster, or is for tests: operators of other nodes may not."""
+    asks_nodes: bool = False
+    """Has other nodes do something, and so is not done for another node."""
     waits: bool = False
     """Can take seconds, because it asks other nodes."""
+
+    @property
+    def role(self) -> Role:
+        """What another node must be here to have it done."""
+        if self.admin:
+            return Role.ADMIN
+        return Role.OPERATOR if self.changing else Role.OBSERVER
 
 
 def per_cluster(

@@ -18,6 +18,7 @@ from . import (
     commands_capabilities,
     commands_dialogs,
     commands_events,
+    commands_remote,
     commands_tags,
     event_pages,
 )
@@ -162,6 +163,7 @@ COMMANDS: dict[str, Command] = {
         *commands_tags.COMMANDS,
         *commands_dialogs.COMMANDS,
         *commands_events.COMMANDS,
+        *commands_remote.COMMANDS,
         Command(
             name="which",
             module="core",
@@ -224,6 +226,7 @@ COMMANDS: dict[str, Command] = {
             help="blocks the direct path to a node; needs [admin] fault_switch = true",
             run=_cut,
             changing=True,
+            admin=True,
         ),
         Command(
             name="tagmesh_heal",
@@ -233,6 +236,7 @@ COMMANDS: dict[str, Command] = {
             help="opens the direct path to a node again; needs [admin] fault_switch = true",
             run=_heal,
             changing=True,
+            admin=True,
         ),
     )
 }

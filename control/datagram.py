@@ -54,7 +54,7 @@ class DatagramServer:
         else:
             raise Misuse(f"{address!a}: must begin with udp: or unix:")
         self._socket = gevent.socket.socket(fileno=bound.detach())
-        self._asking = Asking(port, read_only=read_only)
+        self._asking = Asking(port, "datagram", read_only=read_only)
         self._answers = Pool(MAX_PARALLEL)
         self._reader = gevent.spawn(self._read)
 

@@ -45,7 +45,7 @@ class FifoServer:
         self.path = Path(path)
         self._reply_folder = Path(reply_folder)
         self._fd, self._identity = private_files.make_fifo(self.path)
-        self._asking = Asking(port, read_only=read_only)
+        self._asking = Asking(port, "fifo", read_only=read_only)
         self._requests = FifoRequests()
         self._answers = Pool(MAX_PARALLEL)
         self._reader = gevent.spawn(self._read)

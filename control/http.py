@@ -62,7 +62,7 @@ def serve(port: NodePort, address: str, *, token: str = "", read_only: bool = Fa
             f"[admin] http = {address!a}: cannot listen there: {error.strerror}; "
             "choose another port, or port 0 for a free one"
         ) from error
-    node = Asking(port, read_only=read_only)
+    node = Asking(port, "http", read_only=read_only)
     server = WSGIServer(
         listener,
         application(node, host, token),

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import msgspec
 
-from .command import Argument, Command, CommandError, Kind
+from .command import DONE, Argument, Command, CommandError, Kind
 from .port import NodePort
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -29,6 +29,7 @@ MAX_DEPTH = 16
 MIN_INT, MAX_INT = -(2**31), 2**31 - 1
 """Integers are C ints in OpenSIPS."""
 
+READ_ONLY = "[admin] read_only = true: commands that change something are refused"
 PARSE_ERROR = (-32700, "Parse error")
 INVALID_REQUEST = (-32600, "Invalid Request")
 METHOD_NOT_FOUND = (-32601, "Method not found")
@@ -50,6 +51,10 @@ class Call:
     request_id: Id
     command: Command
     arguments: Mapping[str, Argument]
+
+    def shown(self) -> str:
+        """The arguments, for people."""
+        return ", ".join(f"{name}={value}" for name, value in self.arguments.items())
 
 
 class _Failure(Exception):  # noqa: N818 - not raised to callers
@@ -82,22 +87,30 @@ def parse(request: bytes, table: Mapping[str, Command]) -> Call | bytes | None:
     return Call(request_id, command, arguments)
 
 
-def answer(call: Call, port: NodePort) -> bytes | None:
-    """Run the command; the reply, or None for a notification. Raises nothing."""
-    name = call.command.name
+def answer(call: Call, port: NodePort, who: str = "mi") -> bytes | None:
+    """Run the command; the reply, or None for a notification. Raises nothing.
+
+    ``who`` asks, for the audit of what is changed.
+    """
+    command = call.command
+    outcome = DONE
     try:
-        result = call.command.run(port, **call.arguments)
+        result = command.run(port, **call.arguments)
         return _reply(call.request_id, {"result": result})
     except CommandError as error:
+        outcome = str(error)
         return _error(call.request_id, error.code, error.message, error.data)
     except Exception:  # noqa: BLE001 - the caller gets a reply, the log the traceback
-        _log.exception("command %s failed", name, extra={"event": "mi_failed"})
+        outcome = "failed, see the log"
+        _log.exception("command %s failed", command.name, extra={"event": "mi_failed"})
         return _error(call.request_id, *SERVER_ERROR, "Command handler returned null")
+    finally:
+        if command.changing:
+            port.note(who, command.name, call.shown(), outcome)
 
 
-def refuse(call: Call) -> bytes | None:
-    """The reply where people may only look."""
-    why = "[admin] read_only = true: commands that change something are refused"
+def refuse(call: Call, why: str) -> bytes | None:
+    """The reply to somebody who may not have this done."""
     return _error(call.request_id, 403, "Not allowed", why)
 
 
@@ -184,9 +197,11 @@ def _named(command: Command, params: dict[str, Any]) -> tuple[str, ...]:
 def _argument(name: str, kind: Kind, value: object) -> Argument:
     bad = _Failure(INVALID_PARAMS, f"Bad type for parameter '{name}'")
     if kind is list:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list):
             raise bad
-        return value
+        if any(isinstance(item, bool) or not isinstance(item, int | str) for item in value):
+            raise bad
+        return [str(item) for item in value]
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise bad
     if kind is str:

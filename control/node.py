@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..actors.embedding import EmbeddedNode
 from ..protocol.config import Config
+from .audit import Audit
+from .commands import TABLE
 from .configfile import load_config
 from .modules import make_capability
 from .notices import Notices
+from .remote import RemoteCommands
 
 if TYPE_CHECKING:
     from ..actors.system import NodeSystem
+    from ..protocol.contract import Capability
+    from ..protocol.identity import ClusterId
     from .faces import Faces
 
 
@@ -32,6 +38,7 @@ class Node(EmbeddedNode):
         super().__init__(config)
         self.subscriptions = Notices(self).subscriptions
         """Who hears of events by datagram."""
+        self._audit = Audit(self.node_id, config.provisioning, self.handlers.run)
         for settings in config.capabilities:
             if settings.module is not None:
                 self.cluster(settings.cluster).register(make_capability(settings))
@@ -49,6 +56,14 @@ class Node(EmbeddedNode):
         """Where the management interface answers over HTTP; None = it is switched off."""
         http = self._faces.http if self._faces is not None else None
         return http.url if http is not None else None
+
+    def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
+        """Keep who had this node do what, see `Audit.note`."""
+        self._audit.note(who, command, arguments, outcome)
+
+    def own_capabilities(self, cluster: ClusterId) -> Iterable[Capability]:  # noqa: ARG002 - a hook
+        """See `NodeLife.own_capabilities`."""
+        return [RemoteCommands(self, TABLE, self.config.admin, self.handlers.run)]
 
     def _started_in_hub(self, system: NodeSystem) -> None:  # noqa: ARG002 - a hook
         from .faces import Faces

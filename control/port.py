@@ -125,6 +125,10 @@ class NodePort(Protocol):
         """
         ...
 
+    def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
+        """Somebody asked for a command that changes something, and this came of it; quickly."""
+        ...
+
     def cut(self, node: int) -> None:
         """Block the direct path to ``node`` with the transport's test switch.
 

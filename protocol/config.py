@@ -40,6 +40,7 @@ from .kinds import (
     trust_domain,
 )
 from .messages import MIN_FRAME_BYTES
+from .roles import ROLES, NodeRole, node_roles
 from .settings import REQUIRED, ConfigError, Kind, Problem, Reader, peek, setting, settings_of
 from .tag_settings import EXAMPLE_NAME as TAG_EXAMPLE
 from .tag_settings import TagSettings, read_tags
@@ -217,6 +218,17 @@ class AdminSettings:
         "a file whose content HTTP callers must know, mode 0600; empty: nothing to know",
     )
     read_only: bool = setting(flag(), False, "refuse every command that changes something")
+    remote: str = setting(
+        choice(*ROLES),
+        "observer",
+        "what other nodes may have this node do with cluster_call and the like: observer = commands"
+        " that change nothing, operator = also tags, syncs and status, admin = everything",
+    )
+    remote_nodes: tuple[NodeRole, ...] = setting(
+        node_roles(),
+        [],
+        "what single nodes may, instead of that",
+    )
     fault_switch: bool = setting(
         flag(), False, "allow `ctl link cut|heal`; for demonstrations and tests"
     )

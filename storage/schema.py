@@ -21,6 +21,8 @@ MAX_TEXT_CHARS = 64
 MAX_FINGERPRINT_CHARS = 64
 """SHA-256 as hex."""
 
+MAX_AUDIT_CHARS = 250
+"""Of the arguments of a command, and of its outcome, as they are kept."""
 MAX_PREFERRED_CHARS = MAX_PREFERRED * 11
 """Each id has at most ten digits, and a comma."""
 MAX_ELECTORS_CHARS = MAX_NODES * 11 + 1
@@ -61,11 +63,12 @@ class Schema:
             comment="certificates pinned or revoked; without a row the CA's word is enough",
         )
         self.tags = _cluster_tags(metadata)
+        self.audit = _cluster_audit(metadata)
 
     def create(self, connection: Connection) -> list[str]:
         """Create the tables that are missing and leave the others alone; names of those created."""
         inspector = sa.inspect(connection)
-        tables = (self.version, self.nodes, self.identity, self.tags)
+        tables = (self.version, self.nodes, self.identity, self.tags, self.audit)
         created = [table for table in tables if not inspector.has_table(table.name)]
         for table in created:
             table.create(connection)
@@ -80,9 +83,9 @@ class Schema:
     def check(self, connection: Connection) -> list[str]:
         """How the database differs from these tables, a sentence each; empty = it fits.
 
-        ``cluster_identity`` may be missing, as in a database that OpenSIPS made; without
-        ``cluster_tags`` no sharing tag can be activated. Columns of others in ``clusterer`` are no
-        difference.
+        ``cluster_identity`` may be missing, as in a database that OpenSIPS made, and
+        ``cluster_audit``: then only the log tells who did what. Without ``cluster_tags`` no sharing
+        tag can be activated. Columns of others in ``clusterer`` are no difference.
         """
         has_table = sa.inspect(connection).has_table
         missing = [table.name for table in (self.nodes, self.tags) if not has_table(table.name)]
@@ -96,7 +99,7 @@ class Schema:
         if inspector.has_table(self.nodes.name):
             found += differences(inspector, self.nodes)
             found += self._version_differences(connection, inspector)
-        for table in (self.identity, self.tags):
+        for table in (self.identity, self.tags, self.audit):
             if inspector.has_table(table.name):
                 found += differences(inspector, table)
         return found
@@ -159,6 +162,25 @@ def _cluster_tags(metadata: sa.MetaData) -> Table:
         Column("preferred", sa.VARCHAR(MAX_PREFERRED_CHARS)),
         Column("electors", sa.VARCHAR(MAX_ELECTORS_CHARS)),
         comment="the highest claim on each sharing tag, and its lease by this server's clock",
+    )
+
+
+def _cluster_audit(metadata: sa.MetaData) -> Table:
+    def text(name: str, max_chars: int) -> Column[Any]:
+        return Column(name, sa.VARCHAR(max_chars), nullable=False)
+
+    return Table(
+        "cluster_audit",
+        metadata,
+        Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        Column("at_ms", sa.BigInteger, nullable=False),
+        Column("node_id", sa.Integer, nullable=False),
+        text("who", MAX_TEXT_CHARS),
+        text("command", MAX_TEXT_CHARS),
+        text("arguments", MAX_AUDIT_CHARS),
+        text("outcome", MAX_AUDIT_CHARS),
+        sqlite_autoincrement=True,
+        comment="who had which node do what, and what came of it; Unix time in ms by that node",
     )
 
 

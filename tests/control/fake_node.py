@@ -199,6 +199,8 @@ class FakeNode:
         self.fault_switch = True
         self.switched: list[tuple[str, int]] = []
         self.down: set[int] = set()
+        self.noted: list[tuple[str, str, str, str]] = []
+        """What the audit was told."""
         self.asked: list[tuple[Any, ...]] = []
         """What was done with capabilities."""
         self.answer = Answer.TAKEN
@@ -232,6 +234,9 @@ class FakeNode:
 
     def cluster(self, cluster: int) -> FakeCluster:
         return FakeCluster(self)
+
+    def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
+        self.noted.append((who, command, arguments, outcome))
 
     def cut(self, node: int) -> None:
         self._switch("cut", node)

@@ -23,6 +23,7 @@ from tagmesh.control.command_names import new_name
 from tagmesh.control.commands import COMMANDS
 from tests.control.fake_dialogs import booted
 from tests.control.fake_node import FakeNode, event
+from tests.control.fake_remote import with_remote
 
 FOLDER = Path(__file__).parent / "shapes"
 AGAIN = "python -m tests.control.shapes --rewrite"
@@ -33,7 +34,7 @@ def sample_node() -> FakeNode:
     node, _cluster = booted()
     node.records = [event(1), event(2, node_id=None)]
     node.subscriptions.subscribe("E_CLUSTERER_NODE_STATE_CHANGED", "unix:/run/panel.sock")
-    return node
+    return with_remote(node)
 
 
 def record(command: Command, written: str) -> str:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tagmesh.control.cli import root
 from tests.control.fake_node import FakeNode, event, served
+from tests.control.fake_remote import with_remote
 
 AS_TEXT = frozenset(["completion", "config example", "demo", "node run", "simulate"])
 """Commands whose result is a text for people or another program, or that run until a signal."""
@@ -20,6 +21,7 @@ AS_TEXT = frozenset(["completion", "config example", "demo", "node run", "simula
 ARGUMENTS: dict[str, list[str]] = {
     "config check": [],
     "config show": [],
+    "ctl call": ["which"],
     "ctl cap disable": ["dialog-dlg-repl"],
     "ctl cap donors": ["dialog-dlg-repl"],
     "ctl cap enable": ["dialog-dlg-repl"],
@@ -48,6 +50,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl trace": ["3"],
     "ctl wait": ["--timeout", "1"],
     "db add": ["--cluster", "1", "--node", "2", "--url", "bins:10.0.0.2"],
+    "db audit": [],
     "db check": [],
     "db init": [],
     "db list": [],
@@ -84,7 +87,7 @@ def test_the_list_is_the_list_of_commands() -> None:
 def test_every_command_prints_one_json_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = FakeNode()
+    node = with_remote(FakeNode())
     node.records = [event(1)]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

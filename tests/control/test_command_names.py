@@ -14,7 +14,7 @@ from tests.control.fake_node import FakeNode
 
 def ask(method: str, *params: object) -> Any:
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    asking = Asking(FakeNode())
+    asking = Asking(FakeNode(), "http")
     reply = asking.manage(json.dumps(request).encode())
     asking.close()
     assert reply is not None
@@ -51,11 +51,11 @@ def test_which_lists_both_or_those_of_a_module() -> None:
 
 def test_ours_have_one_name() -> None:
     ours = [name for name, command in COMMANDS.items() if command.module == "tagmesh"]
-    assert [name for name in TABLE if name.startswith("tagmesh")] == ours
+    assert [name for name in TABLE if TABLE[name].module == "tagmesh"] == ours
 
 
 def test_read_only_holds_for_both() -> None:
-    asking = Asking(FakeNode(), read_only=True)
+    asking = Asking(FakeNode(), "http", read_only=True)
     for name in ("clusterer_shtag_set_active", "clusterer:shtag_set_active"):
         request = {"jsonrpc": "2.0", "id": 1, "method": name, "params": ["vip1/1"]}
         reply = json.loads(asking.manage(json.dumps(request).encode()) or b"")

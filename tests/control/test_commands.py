@@ -9,6 +9,7 @@ import pytest
 
 from tagmesh.control.command import CommandError
 from tagmesh.control.commands import COMMANDS
+from tagmesh.protocol.roles import Role
 from tests.control.fake_node import STARTED_WALL_S, FakeNode, make_status, peer
 
 
@@ -180,6 +181,9 @@ def test_these_change_something_and_no_others() -> None:
     assert changing == {
         "clusterer_set_cap_status",
         "clusterer_shtag_set_active",
+        "cluster_send_mi",
+        "cluster_broadcast_mi",
+        "cluster_call",
         "dlg_cluster_sync",
         "dlg_end_dlg",
         "event_subscribe",
@@ -190,6 +194,16 @@ def test_these_change_something_and_no_others() -> None:
         "tagmesh_tag_prefer",
         "tagmesh_sync_start",
         "tagmesh_sync_plan",
+        "tagmesh_cut",
+        "tagmesh_heal",
+    }
+
+
+def test_what_only_admins_of_other_nodes_may() -> None:
+    assert {name for name, command in COMMANDS.items() if command.role is Role.ADMIN} == {
+        "cluster_send_mi",
+        "cluster_broadcast_mi",
+        "cluster_call",
         "tagmesh_cut",
         "tagmesh_heal",
     }

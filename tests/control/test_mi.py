@@ -86,6 +86,7 @@ def test_a_number_may_be_given_for_a_text() -> None:
 @pytest.mark.parametrize("params", [[["a", "b"]], {"texts": ["a", "b"]}])
 def test_an_array_is_one_parameter(params: Any) -> None:
     assert call("list", params)["result"] == {"texts": ["a", "b"]}
+    assert call("list", [["a", 1]])["result"] == {"texts": ["a", "1"]}, "as everywhere"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_an_array_is_one_parameter(params: Any) -> None:
         ("say", [{"a": 1}], "Bad type for parameter 'text'"),
         ("say", [None], "Bad type for parameter 'text'"),
         ("list", ["a"], "Bad type for parameter 'texts'"),
-        ("list", [["a", 1]], "Bad type for parameter 'texts'"),
+        ("list", [["a", None]], "Bad type for parameter 'texts'"),
     ],
 )
 def test_parameters_that_do_not_fit(method: str, params: Any, data: str) -> None:
