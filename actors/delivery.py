@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..protocol.because import Cause, because
 from ..protocol.identity import ClusterId
 from ..protocol.messages import (
     Credit,
@@ -90,7 +91,8 @@ def _addressee(context: Context, lane: Lane, item: Any) -> tuple[Name, type] | N
                 ("link", cluster, item.target), Question(lane.peer, item.number)
             )
         case Goodbye():
-            context.supervisor.tell(("link", cluster, lane.peer), PeerGone(f"left: {item.cause!a}"))
+            left = because(f"left: {item.cause!a}", Cause.LEFT)
+            context.supervisor.tell(("link", cluster, lane.peer), PeerGone(left))
         case _:
             return ("node", cluster), FromPeer
     return None

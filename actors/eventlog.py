@@ -7,6 +7,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..protocol.because import About
+from ..protocol.deciding import decided
+from ..protocol.decisions import Decisions
 from ..protocol.events import EventRecord
 from ..protocol.status import EventCount
 
@@ -29,6 +32,8 @@ class EventLog:
         self._sequence = 0
         self.ring: deque[EventRecord] = deque(maxlen=RING_EVENTS)
         self._counts: Counter[tuple[ClusterId | None, str]] = Counter()
+        self.decisions = Decisions()
+        """Why things are as they are (B14)."""
         self._subscribers: list[Callable[[EventRecord], None]] = []
 
     def subscribe(self, subscriber: Callable[[EventRecord], None]) -> None:
@@ -53,12 +58,31 @@ class EventLog:
             incarnation=announce.incarnation,
             before=announce.before,
             after=announce.after,
-            cause=announce.cause,
+            cause=str(announce.cause),
             via=announce.via,
             capability=announce.capability,
             tag=announce.tag,
         )
         self.ring.append(record)
+        self._decided(announce, cluster)
         logger.info("node %s: %s", self._me, record, extra={"event": record})
         for subscriber in self._subscribers:
             subscriber(record)
+
+    def note(
+        self,
+        cluster: ClusterId | None,
+        subject: About,
+        cause: str,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> None:
+        """Keep a decision that is no event; see `Decisions.note`."""
+        self.decisions.note(cluster, subject, cause, self._wall(), before=before, after=after)
+
+    def _decided(self, announce: Announce, cluster: ClusterId | None) -> None:
+        found = decided(announce)
+        if found is not None:
+            subject, before, after = found
+            self.note(cluster, subject, announce.cause, before=before, after=after)

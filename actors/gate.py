@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..protocol.because import Because, Cause, because, rule_of_refusal
 from ..protocol.descriptions import record_of
 from ..protocol.effects import Announce
 from ..protocol.errors import Misuse, Reason
@@ -201,7 +202,8 @@ class GateActor(ClusterActor):
         if count & (count - 1) == 0:
             cause = f"{noted.reason.value} ({status.direction}, by {status.by}): {status.detail}"
             logger.warning("refused %s: %s [%d times]", ascii(noted.address), cause, count)
-            announce = Announce(kind=Event.JOIN_REFUSED, node_id=noted.node_id, cause=cause)
+            why = Because(cause, noted.reason.value, rule_of_refusal(noted.reason))
+            announce = Announce(kind=Event.JOIN_REFUSED, node_id=noted.node_id, cause=why)
             self.context.events.publish(announce)
 
     # The roster -------------------------------------------------------------------------------
@@ -293,17 +295,20 @@ class GateActor(ClusterActor):
         self.context.supervisor.stop_child(name)
 
     def _announce(self, diff: RosterDiff) -> None:
-        for word, records in (
-            ("added", diff.added),
-            ("removed", diff.removed),
-            ("changed", diff.changed),
+        for word, records, code in (
+            ("added", diff.added, Cause.ROW_ADDED),
+            ("removed", diff.removed, Cause.ROW_REMOVED),
+            ("changed", diff.changed, Cause.ROW_CHANGED),
         ):
             for record in records:
                 state = "" if record.enabled else ", disabled"
+                there = record.enabled or code is Cause.ROW_REMOVED
                 announce = Announce(
                     kind=Event.ROSTER_CHANGED,
                     node_id=record.node_id,
-                    cause=f"{word}: {record.url}{state}",
+                    cause=because(
+                        f"{word}: {record.url}{state}", code if there else Cause.ROW_DISABLED
+                    ),
                 )
                 self.context.events.publish(announce, record.cluster_id)
 

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
+from ..protocol.because import About
 from ..protocol.effects import Effect
 from ..protocol.errors import Misuse
 from ..protocol.identity import NodeId
 from ..protocol.lease import LeaseRules
+from ..protocol.lease_causes import of_the_store
 from ..protocol.lease_words import (
     Acquire,
     GiveUp,
@@ -126,6 +128,9 @@ class LeasedTagActor(TagActor):
     def store_answered(self, mail: StoreAnswered) -> None:
         """See `TagActor.store_answered`."""
         lease, now = self.lease, self.now
+        told = mail.answer.row if isinstance(mail.answer, TagAnswer) else mail.answer
+        said = of_the_store(told, mail.error)
+        self.context.events.note(self.entry.cluster, About("lease", self.entry.name), said)
         if mail.error is not None:
             self.apply(lease.failed(str(mail.error), now))
             return

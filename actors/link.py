@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..protocol.because import About
 from ..protocol.config import ClusterSettings
 from ..protocol.effects import Announce, Count, Effect, Send
 from ..protocol.events import Event
@@ -11,6 +12,7 @@ from ..protocol.identity import Incarnation, NodeRecord
 from ..protocol.link import (
     AnswerQuestion,
     AskOthers,
+    CauseChanged,
     DropConnection,
     Link,
     LinkChanged,
@@ -107,6 +109,8 @@ class LinkActor(ClusterActor):
             case LinkChanged():
                 self._announce(effect)
                 self._report(effect.before, effect.after, effect.cause)
+            case CauseChanged():
+                self._note(effect.cause, self.rules.state.shown, self.rules.state.shown)
             case AskOthers():
                 tell(self._node, HelpWanted(self.rules.peer, effect.number))
             case AnswerQuestion():
@@ -131,6 +135,10 @@ class LinkActor(ClusterActor):
                 cause=cause,
             ),
         )
+
+    def _note(self, cause: str, before: str, after: str) -> None:
+        about = About("link", str(self.rules.peer))
+        self.context.events.note(self.rules.cluster_id, about, cause, before=before, after=after)
 
     def _announce(self, changed: LinkChanged) -> None:
         if changed.before.shown != changed.after.shown:

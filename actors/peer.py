@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ..protocol.because import About, attempt
 from ..protocol.effects import Count, Effect
 from ..protocol.errors import PeerViolation, Reason
 from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
@@ -253,9 +254,10 @@ class PeerActor(ClusterActor):
 
     def _dial_failed(self, ending: transport.Ending) -> None:
         self._dial = None
-        by_us, now, gone = not ending.by_peer, self.now, ending.nobody_there
-        cause, reason = ending.cause, ending.reason
-        self.apply(self.rules.dial_failed(cause, now, gone=gone, reason=reason, by_us=by_us))
+        by_us, now, gone, cause = not ending.by_peer, self.now, ending.nobody_there, ending.cause
+        said = attempt(cause, ending.reason, nobody_there=gone)
+        self.context.events.note(None, About("dial", str(self.peer)), said)
+        self.apply(self.rules.dial_failed(cause, now, gone=gone, reason=ending.reason, by_us=by_us))
 
     def _changed(self, changed: PeerChanged) -> None:
         """New rows: another url or other clusters mean another connection; else nothing happens.

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from ..protocol.because import Cause, because
 from ..protocol.effects import Announce
 from ..protocol.errors import NotProvisioned, Reason
 from ..protocol.events import Event
@@ -71,7 +72,8 @@ class StorageActor(ClusterActor):
     def on_tick(self, now: float) -> None:  # noqa: ARG002 - the shape of all shells
         """Read again, or give up on an answer for those who wait."""
         if self._reading:
-            self._trouble(f"the database has not answered for {MAX_WAIT_S:g} s")
+            text = f"the database has not answered for {MAX_WAIT_S:g} s"
+            self._trouble(text, Cause.STORAGE_SILENT)
             self._answer([*self._asking, *self._waiting])
             self._asking, self._waiting = [], []
         else:
@@ -133,7 +135,7 @@ class StorageActor(ClusterActor):
         elif isinstance(mail.error, NotProvisioned):
             self._expelled(str(mail.error))
         else:
-            self._trouble(str(mail.error))
+            self._trouble(str(mail.error), Cause.STORAGE_FAILED)
         self._answer(self._asking)
         self._asking = []
         waiting, self._waiting = self._waiting, []
@@ -148,7 +150,7 @@ class StorageActor(ClusterActor):
 
     def _loaded(self, snapshot: RosterSnapshot) -> None:
         if self.rules.storage_error is not None:
-            self._say("storage answers again")
+            self._say(because("storage answers again", Cause.STORAGE_BACK))
         diff = self.rules.update(
             snapshot.records,
             snapshot.invalid,
@@ -169,12 +171,13 @@ class StorageActor(ClusterActor):
         self.rules.storage_error = error
         self.loaded_at = self.now
         if before != error:
-            self._say(f"this node is in no cluster: {error}")
+            text = f"this node is in no cluster: {error}"
+            self._say(because(text, Cause.NOT_PROVISIONED))
         self._tell_gate(diff)
 
-    def _trouble(self, error: str) -> None:
+    def _trouble(self, error: str, code: Cause) -> None:
         if self.rules.storage_error != error:
-            self._say(f"the last snapshot goes on deciding: {error}")
+            self._say(because(f"the last snapshot goes on deciding: {error}", code))
         self.rules.storage_error = error
         self.loaded_at = self.loaded_at if self.loaded_at is not None else self.now
 

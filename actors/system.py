@@ -14,6 +14,7 @@ import pykka
 from ..protocol.config import Config, own_id
 from ..protocol.contract import Capability, KeyedCapability
 from ..protocol.errors import Misuse, NodeDown, TimedOut
+from ..protocol.explaining import Explanation
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
@@ -57,6 +58,7 @@ from .storage import StorageActor
 from .tag_entry import TagEntry, TagListener
 from .tag_mail import LeaveTag
 from .tag_reports import tag_of, tags_of
+from .why import link_cause, why
 from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
@@ -331,6 +333,10 @@ class NodeSystem:
             drops=dict(context.drops),
         )
 
+    def why(self, cluster: ClusterId, kind: str, name: str) -> Explanation:
+        """See `why.why`."""
+        return why(self.context, self._ask, cluster, kind, name)
+
     def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:
         cluster = own.cluster_id
         others = [r for r in records if r.cluster_id == cluster and r.node_id != own.node_id]
@@ -379,7 +385,7 @@ class NodeSystem:
             rtt_s=link.rtt_s if link is not None else None,
             incarnation=topology.incarnation_of(record.node_id) if topology is not None else None,
             since_s=now - link.since if link is not None else 0.0,
-            why=_why(record, link),
+            why=link_cause(record, link),
             capabilities=self._told(record) if topology is not None else [],
         )
 
@@ -391,9 +397,3 @@ class NodeSystem:
 
 def _no_error(error: BaseException | None) -> None:
     assert error is None, "what an application's function raises is logged"
-
-
-def _why(record: NodeRecord, link: Link | None) -> str:
-    if link is not None:
-        return link.cause
-    return "its actor restarts" if record.enabled else "disabled in the roster"

@@ -24,7 +24,7 @@ def tags_of(
     table = context.claims.get(cluster)
     for claim in table.claims if table is not None else ():
         if claim.tag not in found:
-            whose = holding(claim, _lives(context, cluster))
+            whose = holding(claim, lives_of(context, cluster))
             found[claim.tag] = _status(claim.tag, claim, whose, declared=False, mode=claim.mode)
     return [status for _, status in sorted(found.items())]
 
@@ -50,7 +50,8 @@ def tag_of(
     )
 
 
-def _lives(context: Context, cluster: ClusterId) -> dict[NodeId, int]:
+def lives_of(context: Context, cluster: ClusterId) -> dict[NodeId, int]:
+    """The nodes that are reachable, and this one, each with its incarnation."""
     lives: dict[NodeId, int] = {context.me: context.incarnation}
     view = context.views.get(cluster)
     return {**view.incarnations, **lives} if view is not None else lives
@@ -72,7 +73,7 @@ def _status(
         mode=mode,
         declared=declared,
         holder=whose.node_id,
-        why=whose.why,
+        why=str(whose.why),
         number=known.number if known is not None else 0,
         owner=known.owner if known is not None else None,
         history=[_change(change) for change in history or ()],

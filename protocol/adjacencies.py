@@ -18,10 +18,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
+from .because import About, Because, Cause, because
 from .identity import NodeId
 
 GATHER_S = 0.05
 """From a link that comes up until it is told: longer than a LAN needs for question and answer."""
+
+
+def link_up(peer: NodeId) -> Because:
+    """The news that the link with ``peer`` is up."""
+    about = About("link", str(peer))
+    return because(f"link with node {peer} is up", Cause.LINK_UP, about)
 
 
 class Adjacencies:
@@ -93,8 +100,8 @@ class Adjacencies:
     def news(self) -> str:
         """In a few words, what there is to tell of links that came up."""
         if len(self._causes) == 1:
-            return f"link with node {min(self._causes)} is up"
-        return f"links with {len(self._causes)} nodes are up"
+            return link_up(min(self._causes))
+        return because(f"links with {len(self._causes)} nodes are up", Cause.LINK_UP)
 
     def take_causes(self, told: AbstractSet[NodeId]) -> dict[NodeId, str]:
         """Why the links with these peers came up; of each once."""

@@ -42,6 +42,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from .because import Cause, because
 from .capability_base import DISABLED, OK
 from .capability_sessions import CapabilitySessions
 from .capability_words import (
@@ -60,6 +61,7 @@ from .events import Event
 from .fallback import LACKING, WANTING, Declaration
 from .identity import NodeId
 from .messages import CapState
+from .session_causes import failed
 from .sync_words import Candidate, Why
 from .tag_syncs import Part
 from .verifying import Comparison
@@ -147,11 +149,11 @@ class CapabilityRules(CapabilitySessions):
     def _switch_on(self, _now: float) -> None:
         self._began_with = self._told.position()
         if self.policy.auto_sync:
-            self._want(EVERYTHING, "switched on")
+            self._want(EVERYTHING, because("switched on", Cause.SWITCHED_ON))
         elif self.policy.startup_sync:
-            self._enter(UNSYNCED, "nobody asked for a sync yet")
+            self._enter(UNSYNCED, because("nobody asked for a sync yet", Cause.NOT_ASKED))
         else:
-            self._become_ok("needs no sync to begin")
+            self._become_ok(because("needs no sync to begin", Cause.NEEDS_NO_SYNC))
 
     def _switch_off(self, _now: float, reason: str) -> None:
         if self._session is not None:
@@ -163,7 +165,7 @@ class CapabilityRules(CapabilitySessions):
         self.tags.reset()
         self._was_ok = self.rounds.without_data = False
         self.rounds.begin()
-        self._enter(DISABLED, reason)
+        self._enter(DISABLED, because(reason, Cause.SWITCHED_OFF))
 
     def _requested(self, now: float, wish: SyncWish) -> None:
         if any(self.tags.active(tag) and tag not in wish.force for tag in wish.tags):
@@ -182,7 +184,7 @@ class CapabilityRules(CapabilitySessions):
             self.tags.ask(self._asked(wish))
         else:
             self._answer(Answer.TAKEN)
-            self._want(wish, "a sync was asked for")
+            self._want(wish, because("a sync was asked for", Cause.SYNC_ASKED))
 
     def _requested_again(self, now: float, wish: SyncWish) -> None:
         if wish != self._wish:
@@ -200,7 +202,7 @@ class CapabilityRules(CapabilitySessions):
 
     def _ask(self, _now: float) -> None:
         self._start()
-        self._enter(SYNCING, "")
+        self._enter(SYNCING, because("", Cause.SYNCING))
 
     def _fetch(self, _now: float) -> None:
         self._wish = EVERYTHING
@@ -251,7 +253,7 @@ class CapabilityRules(CapabilitySessions):
         self._go_on_with_tags()
 
     def _gave_up(self, now: float, report: SyncReport) -> None:
-        self._enter(DEGRADED if self._was_ok else PENDING, report.reason)
+        self._enter(DEGRADED if self._was_ok else PENDING, failed(report))
         self._try_later(now, report)
 
     def _try_later(self, now: float, report: SyncReport) -> None:
@@ -266,7 +268,8 @@ class CapabilityRules(CapabilitySessions):
             self._wish = None
         self.rounds.begin()
         self.tags.vouch()
-        self._become_ok(declaration.cause)
+        cause = Cause.SEED if declaration.rule == Cause.SEED.rule else Cause.NEWEST
+        self._become_ok(because(declaration.cause, cause))
 
     # Parts of reactions ---------------------------------------------------------------------
 
@@ -281,9 +284,9 @@ class CapabilityRules(CapabilitySessions):
         first_of_some = self._wish.tags and not self._was_ok
         self._over_with_tags()
         if first_of_some:
-            self._enter(UNSYNCED, "synced only some tags")
+            self._enter(UNSYNCED, because("synced only some tags", Cause.SYNCED_TAGS))
         else:
-            self._become_ok(f"synced from node {donor}")
+            self._become_ok(because(f"synced from node {donor}", Cause.SYNCED))
 
     def _want(self, wish: SyncWish, reason: str) -> None:
         self._wish = wish

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .because import Because
 from .capability_told import Told
 from .capability_words import (
     Answer,
@@ -26,6 +27,7 @@ from .fallback import Fallback
 from .identity import NodeId
 from .messages import CapabilityState, CapState
 from .rounds import Rounds
+from .session_causes import failed
 from .sync_words import Why
 from .tag_syncs import TagSyncs
 from .verifying import Verifying
@@ -94,7 +96,7 @@ class CapabilityBase:
             text = f"{report.items} records in {report.seconds:.3g} s"
             self._announce(Event.SYNC_DONE, text, report.donor)
         else:
-            self._announce(Event.SYNC_FAILED, report.reason, report.donor)
+            self._announce(Event.SYNC_FAILED, failed(report), report.donor)
 
     def _become_ok(self, reason: str) -> None:
         self._was_ok = True
@@ -105,6 +107,11 @@ class CapabilityBase:
         self.state = state
         self.rounds.serving = state is OK
         self._told.because(reason)
+
+    @property
+    def why(self) -> Because:
+        """The cause of the state."""
+        return self._told.why
 
     def _answer(self, answer: Answer) -> None:
         self._effects.append(RequestAnswered(answer))
@@ -146,7 +153,7 @@ class CapabilityBase:
                 kind=Event.CAPABILITY_CHANGED,
                 before=before.state.name.lower(),
                 after=after.state.name.lower(),
-                cause=after.reason,
+                cause=self._told.why,
                 capability=after.name,
             ),
         ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from .because import Cause, because, reworded
 from .capability_words import POSITION_INTERVAL_S
 from .donors import Wants
 from .fallback import LACKING
@@ -34,13 +35,14 @@ class Told:
         self.weight = 0
         """See `CapabilityState.weight`."""
         self.generation = generation
-        self._reason = ""
+        self.why = because("", Cause.NOT_ASKED)
+        """Of the state."""
         self._at = -math.inf
         """When they were told something last."""
 
     def because(self, reason: str) -> None:
         """Why the state is what it is."""
-        self._reason = reason[:MAX_TEXT_CHARS]
+        self.why = reworded(reason, reason[:MAX_TEXT_CHARS])
 
     def said(
         self, state: CapState, now: float, *, without_data: bool, lacking: Sequence[str] = ()
@@ -50,7 +52,7 @@ class Told:
             self.published,
             state=state,
             without_data=without_data,
-            reason=self._reason,
+            reason=str(self.why),
             view=self.view,
             generation=self.generation,
             weight=self.weight,

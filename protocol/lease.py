@@ -36,6 +36,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
+from .because import About, Cause, because
 from .effects import Count, Effect, SendTo
 from .identity import ClusterId, NodeId
 from .lease_candidates import candidates, is_elector
@@ -87,6 +88,7 @@ class LeaseRules:
         """When a lease that I hold ends, by my clock."""
         self._cluster_id = cluster_id
         self._tag = tag
+        self._store = About("lease", tag)
         self._consent = Consent(cluster_id, tag, me.node_id)
         self._me = me
         self._settings = settings
@@ -165,7 +167,8 @@ class LeaseRules:
         self._note(row, now)
         if self.holding:
             whose = f"node {row.owner.node_id}" if row is not None and row.owner else "nobody"
-            self._end(f"the lease is no longer mine: {whose} has it", None)
+            lost = f"the lease is no longer mine: {whose} has it"
+            self._end(because(lost, Cause.LEASE_LOST), None)
         return self._proceed(now)
 
     def given_up(self, now: float) -> list[Effect]:
@@ -244,7 +247,7 @@ class LeaseRules:
     def _proceed(self, now: float) -> list[Effect]:
         """Do what is due."""
         if self.holding and now >= self.until_s:
-            self._end("the lease ran out", None)
+            self._end(because("the lease ran out", Cause.LEASE_RAN_OUT, self._store), None)
         if self.holding:
             self._fail_back(now)
         if self._request is None:
@@ -331,7 +334,7 @@ class LeaseRules:
         elif self._rival is None or self._rival[0] != best:
             self._rival = best, now
         elif now >= self._rival[1] + delay_s:
-            self._end(f"node {best} is preferred", best)
+            self._end(because(f"node {best} is preferred", Cause.LEASE_PREFERRED), best)
             self._to_release = self._number
             self._waits_until = now + self._settings.ttl_s
 

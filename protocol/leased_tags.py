@@ -15,6 +15,7 @@ talk by effects: `LeaveLease`, `LookAtLease` here; `LeaseWon`, `LeaseExtended`, 
 
 from __future__ import annotations
 
+from .because import Cause, because
 from .effects import Effect
 from .errors import Misuse
 from .identity import Incarnation, NodeId
@@ -34,7 +35,7 @@ class LeasedTag(Tag):
         """See `Tag.holding`; nobody has it where nobody here can."""
         found = super().holding()
         if found.node_id is None and self.barred:
-            return Holding(None, self.barred)
+            return Holding(None, because(self.barred, Cause.LEASE_BARRED))
         return found
 
     def claim_heard(self, claim: Claim, now: float) -> list[Effect]:
@@ -54,7 +55,7 @@ class LeasedTag(Tag):
         if self._outranked(number):
             self._effects.append(LeaveLease(f"epoch {self._seen} is known already"))
         else:
-            self._take(number, "got the lease")
+            self._take(number, because("got the lease", Cause.LEASE_WON))
         return self._proceed(now)
 
     def lease_extended(self, until_s: float) -> list[Effect]:
@@ -119,5 +120,5 @@ class LeasedTag(Tag):
     def _consider(self, _now: float) -> None:
         claim = self.known
         if self.state is TagState.ACTIVE and claim is not None and claim != self._mine:
-            self._deactivate(f"node {claim.owner} has epoch {claim.number}: {claim.reason}")
+            self._lose_to(claim)
             self._effects.append(LeaveLease("a higher claim is known"))

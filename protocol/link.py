@@ -50,6 +50,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from .because import Because, Cause, because, reworded
 from .damping import Flaps, PerSecond
 from .effects import Count, Effect, Send
 from .errors import Misuse
@@ -59,6 +60,7 @@ from .link_words import (
     UNCONNECTED,
     AnswerQuestion,
     AskOthers,
+    CauseChanged,
     DropConnection,
     LinkChanged,
     State,
@@ -71,6 +73,7 @@ __all__ = [
     "MAX_PINGS_PER_S",
     "AnswerQuestion",
     "AskOthers",
+    "CauseChanged",
     "DropConnection",
     "Link",
     "LinkChanged",
@@ -92,7 +95,7 @@ class Link:
         self.timing = timing
         self.state = State.RESTART
         self.since = now
-        self.cause = "not tried yet"
+        self.cause = because("not tried yet", Cause.NOT_TRIED)
         self.deadline: float | None = now
         """When `tick` wants to be called; None = only messages can change anything."""
         self.incarnation: int | None = None
@@ -134,15 +137,16 @@ class Link:
             self._was_up = False
         self.incarnation = incarnation
         self._heard_at = now
-        return self._fire(Trigger.ATTACHED, now, "connected")
+        return self._fire(Trigger.ATTACHED, now, because("connected", Cause.CONNECTED))
 
     def lost(self, cause: str, now: float) -> list[Effect]:
         """The connection ended. Nothing when this link has given it up already."""
-        return self._fire(Trigger.LOST, now, cause) if self.state.connected else []
+        lost = because(cause, Cause.CONNECTION_LOST)
+        return self._fire(Trigger.LOST, now, lost) if self.state.connected else []
 
     def gone(self, cause: str, now: float) -> list[Effect]:
         """There is proof that the peer cannot be had now: nobody listens, or it was refused."""
-        return self._fire(Trigger.GONE, now, cause)
+        return self._fire(Trigger.GONE, now, because(cause, Cause.NOBODY_LISTENS))
 
     def heard(self, at: float) -> list[Effect]:
         """Something arrived from the peer at that time: a sign of life (L-2)."""
@@ -188,40 +192,41 @@ class Link:
         if late and self.state is not State.RESTART:
             self._repeat_round(now)
             return [Count("L-3 late"), *self._flush()]
-        return self._fire(Trigger.TICK, now, "")
+        return self._fire(Trigger.TICK, now, self.cause)
 
     # Reactions, one per row of the table ----------------------------------------------------
 
-    def _fire(self, trigger: Trigger, now: float, cause: str) -> list[Effect]:
+    def _fire(self, trigger: Trigger, now: float, cause: Because) -> list[Effect]:
         self.TABLE[self.state, trigger](self, now, cause)
         return self._flush()
 
-    def _restart_tick(self, now: float, _cause: str) -> None:
-        cause = f"{self.cause}; no connection"
+    def _restart_tick(self, now: float, before: Because) -> None:
+        cause = reworded(before, f"{before}; no connection")
         if self.timing.retries == 0:
             self._enter(State.DOWN, now, cause)
         else:
             self._retries_left = self.timing.retries
             self._enter(State.RETRY_SEND_FAIL, now, cause)
 
-    def _send_fail_tick(self, now: float, _cause: str) -> None:
+    def _send_fail_tick(self, now: float, _cause: Because) -> None:
         self._retries_left -= 1
         if self._retries_left == 0:
             self._enter(State.DOWN, now, self.cause)
         else:
             self.deadline = now + self.timing.ping_timeout_s
 
-    def _waiting_tick(self, now: float, _cause: str) -> None:
+    def _waiting_tick(self, now: float, _cause: Because) -> None:
         if not self._unanswered():
             self._ask(now)
         elif self.timing.retries == 0:
             self._give_up(now)
         else:
             self._retries_left = self.timing.retries - 1
-            self._enter(State.RETRYING, now, f"no answer within {self.timing.ping_timeout_s:g} s")
+            late = f"no answer within {self.timing.ping_timeout_s:g} s"
+            self._enter(State.RETRYING, now, because(late, Cause.NO_ANSWER))
             self._retry(now)
 
-    def _retrying_tick(self, now: float, _cause: str) -> None:
+    def _retrying_tick(self, now: float, _cause: Because) -> None:
         if not self._unanswered():
             self._retries_left = self.timing.retries - 1
             self._retry(now)
@@ -231,35 +236,39 @@ class Link:
             self._retries_left -= 1
             self._retry(now)
 
-    def _first_ping(self, now: float, cause: str) -> None:
+    def _first_ping(self, now: float, cause: Because) -> None:
         self._enter(State.RESTARTED, now, cause)
         self._ask(now)
 
-    def _connection_lost(self, now: float, cause: str) -> None:
+    def _connection_lost(self, now: float, cause: Because) -> None:
         self._enter(State.RESTART, now, cause)
 
-    def _cannot_be_had(self, now: float, cause: str) -> None:
+    def _cannot_be_had(self, now: float, cause: Because) -> None:
         self._enter(State.DOWN, now, cause)
 
-    def _still_gone(self, _now: float, cause: str) -> None:
-        self.cause = cause
+    def _still_gone(self, _now: float, cause: Because) -> None:
+        left = self.cause.code == Cause.LEFT and cause.code == Cause.NOBODY_LISTENS
+        if cause != self.cause and not left:  # of course nobody listens there
+            self.cause = cause
+            self._effects.append(CauseChanged(cause))
 
-    def _answered_first(self, now: float, _cause: str) -> None:
+    def _answered_first(self, now: float, _cause: Because) -> None:
         hold = self._flaps.hold_s(now)
         if hold > 0:
             self._proved_at = now + hold
             flaps = self._flaps.count(now)
-            self._enter(State.PROVING, now, f"flapped {flaps} times: watched for {hold:g} s")
+            text = f"flapped {flaps} times: watched for {hold:g} s"
+            self._enter(State.PROVING, now, because(text, Cause.FLAPPING))
         else:
-            self._enter(State.UP, now, "answers")
+            self._enter(State.UP, now, because("answers", Cause.ANSWERS))
 
-    def _answered_proving(self, now: float, _cause: str) -> None:
+    def _answered_proving(self, now: float, _cause: Because) -> None:
         if now >= self._proved_at:
-            self._enter(State.UP, now, "answers steadily")
+            self._enter(State.UP, now, because("answers steadily", Cause.ANSWERS))
         else:
             self.deadline = now + self.timing.ping_timeout_s
 
-    def _answered_up(self, now: float, _cause: str) -> None:
+    def _answered_up(self, now: float, _cause: Because) -> None:
         self.deadline = now + self.timing.ping_interval_s
 
     # Parts of reactions ---------------------------------------------------------------------
@@ -279,7 +288,7 @@ class Link:
         self._pinged_at = None
         answers = [AnswerQuestion(asker, n) for asker, n in sorted(self._questions.items())]
         self._questions.clear()
-        return [*answers, *self._fire(Trigger.ANSWERED, now, "")]
+        return [*answers, *self._fire(Trigger.ANSWERED, now, self.cause)]
 
     def _unanswered(self) -> bool:
         """A ping is outstanding and nothing arrived since."""
@@ -312,16 +321,18 @@ class Link:
     def _give_up(self, now: float) -> None:
         """The peer is silent: DOWN, and away with the connection."""
         tries = self.timing.retries + 1
-        cause = f"{tries} {'ping' if tries == 1 else 'pings'} unanswered"
+        text, code = f"{tries} {'ping' if tries == 1 else 'pings'} unanswered", Cause.SILENT
         if self._reached_by:
             helpers = ", ".join(f"node {n}" for n in sorted(self._reached_by))
-            cause += f", but reached by {helpers}: the path is broken"
+            text += f", but reached by {helpers}: the path is broken"
+            code = Cause.PATH_BROKEN
         elif self._asked_number is not None:
-            cause += ", and no other node said it reaches it"
+            text += ", and no other node said it reaches it"
+        cause = because(text, code)
         self._enter(State.DOWN, now, cause)
         self._effects.append(DropConnection(cause))
 
-    def _enter(self, state: State, now: float, cause: str) -> None:
+    def _enter(self, state: State, now: float, cause: Because) -> None:
         """The one place where the state changes: sets every field of the new state."""
         before, self.state = self.state, state
         self.cause = cause
@@ -345,7 +356,7 @@ class Link:
         effects, self._effects = self._effects, []
         return effects
 
-    TABLE: ClassVar[Mapping[tuple[State, Trigger], Callable[[Link, float, str], None]]] = {
+    TABLE: ClassVar[Mapping[tuple[State, Trigger], Callable[[Link, float, Because], None]]] = {
         (State.RESTART, Trigger.TICK): _restart_tick,
         (State.RETRY_SEND_FAIL, Trigger.TICK): _send_fail_tick,
         (State.RESTARTED, Trigger.TICK): _waiting_tick,

@@ -72,6 +72,12 @@ class LinkChanged(Effect, frozen=True, kw_only=True):
     cause: str
 
 
+class CauseChanged(Effect, frozen=True):
+    """The link stays DOWN, for another cause now."""
+
+    cause: str
+
+
 class AskOthers(Effect, frozen=True):
     """Ask up to three common neighbours whether they reach the node (L-3)."""
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from .because import Cause, because, refused
 from .damping import Backoff, PerSecond
 from .effects import Count, Effect
 from .errors import Misuse, PeerViolation, Reason
@@ -92,7 +93,7 @@ class Peering:
         self.offers = dict(offers)
         """Cluster → configuration digest, for each cluster shared with the peer."""
         self.established: ConnectionKey | None = None
-        self.last_failure = "not tried yet"
+        self.last_failure = because("not tried yet", Cause.NOT_TRIED)
         self._chooses = identity.node_id < peer
         self._new_session = new_session
         self._connections: dict[ConnectionKey, Greeting] = {}
@@ -144,11 +145,10 @@ class Peering:
     ) -> list[Effect]:
         """The attempt ended without a connection. ``gone``: there is proof that nobody listens."""
         self._dialling = False
-        self.last_failure = cause
+        self.last_failure = because(cause, Cause.NOBODY_LISTENS if gone else Cause.DIAL_FAILED)
         if reason is not None:
             self._note(None, reason, cause, by_us=by_us)
-            self._gone()
-        elif gone and not self._connections:
+        if reason is not None or (gone and not self._connections):
             self._gone()
         return self._finish(now)
 
@@ -236,7 +236,7 @@ class Peering:
         self._cancel_dial()
         self._dial_at = None
         self._wanted = False
-        self.last_failure = f"refused: {reason.value}"
+        self.last_failure = refused(reason, self.peer, by_us=True)
         self._effects.append(Gone(self.last_failure))
         return self._finish(now)
 
@@ -354,7 +354,7 @@ class Peering:
         self._note(greeting.key, reason, detail, by_us=True)
 
     def _note(self, key: ConnectionKey | None, reason: Reason, detail: str, *, by_us: bool) -> None:
-        self.last_failure = f"refused: {reason.value}"
+        self.last_failure = refused(reason, self.peer, by_us=by_us)
         self._effects.append(NoteRefusal(connection=key, reason=reason, detail=detail, by_us=by_us))
 
     def _gone(self) -> None:
@@ -368,13 +368,13 @@ class Peering:
 
     def _end(self, greeting: Greeting, cause: str, now: float) -> None:
         del self._connections[greeting.key]
-        self.last_failure = cause
+        self.last_failure = because(cause, Cause.CONNECTION_LOST)
         if self.established == greeting.key:
             self.established = None
             self._probe = None
             self._lost_session = greeting.dialler_session
             self._backoff.ended(now - greeting.since)
-            self._effects.append(Lost(greeting.key, cause))
+            self._effects.append(Lost(greeting.key, self.last_failure))
 
     def _cancel_dial(self) -> None:
         if self._dialling:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Set
 
 import msgspec
 
+from .because import Cause, because, reworded
 from .effects import Announce
 from .events import Event
 from .identity import NodeId
 from .linkstates import LinkStates
 from .routing import Path, shortest_paths
 
-RESTARTED = "restarted"
+RESTARTED = because("restarted", Cause.RESTARTED)
 
 
 class Reachability:
@@ -71,12 +72,24 @@ class Reachability:
         after = self._routes.get(node, ())
         if not after:
             life = self._announced.pop(node)
-            return [_edge(Event.NODE_DOWN, node, life, own or f"path lost: {cause}", before)]
+            return [
+                _edge(
+                    Event.NODE_DOWN,
+                    node,
+                    life,
+                    own or reworded(cause, f"path lost: {cause}"),
+                    before,
+                )
+            ]
         life = self._states.of(node).incarnation
         announced = self._announced.get(node)
         self._announced[node] = life
         if announced is None:
-            return [_edge(Event.NODE_UP, node, life, own or f"path found: {cause}", after)]
+            return [
+                _edge(
+                    Event.NODE_UP, node, life, own or reworded(cause, f"path found: {cause}"), after
+                )
+            ]
         if announced != life:
             return [
                 _edge(Event.NODE_DOWN, node, announced, RESTARTED, before),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .because import Cause, because
 from .effects import Announce, Effect
 from .errors import Misuse
 from .events import Event
@@ -224,7 +225,7 @@ class Tag(ABC):
         self.state = TagState.ACTIVE
         assert self.token is not None
         self._effects.append(Activated(self.token, reason))
-        self._announce("backup", "active", reason)
+        self._announce("backup", "active", because(reason, Cause.TAG_ASKED))
 
     def _deactivate(self, reason: str) -> None:
         """I no longer have the tag, whatever I am to do next."""
@@ -233,11 +234,16 @@ class Tag(ABC):
         self.state = TagState.BACKUP
         self._announce("active", "backup", reason)
 
+    def _lose_to(self, claim: Claim) -> None:
+        """Another claim is higher."""
+        text = f"node {claim.owner} has epoch {claim.number}: {claim.reason}"
+        self._deactivate(because(text, Cause.TAG_OUTRANKED))
+
     def _give_up(self, reason: str, successor: Owner | None) -> None:
         """End my epoch, and say so."""
         mine = self._mine
         assert mine is not None
-        self._deactivate(reason)
+        self._deactivate(because(reason, Cause.TAG_RELEASED))
         self._own(
             msgspec.structs.replace(
                 mine, released=True, reason=reason[:MAX_TEXT_CHARS], successor=successor

@@ -221,7 +221,8 @@ class TagSyncs:
         """Lacking tags, and why."""
         told = {}
         for tag in map(self._tags.__getitem__, self.lacking):
-            told[tag.tag] = tag.why if tag.holder is None else self.failed.get(tag.tag, tag.why)
+            why = tag.why if tag.holder is None else self.failed.get(tag.tag, tag.why)
+            told[tag.tag] = str(why)
         return told
 
     @property

@@ -23,6 +23,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from .because import About, Cause, because
 from .effects import Effect
 from .errors import Misuse
 from .identity import ClusterId, Incarnation, NodeId
@@ -126,15 +127,18 @@ class Holding(NamedTuple):
 def holding(claim: Claim | None, lives: Mapping[NodeId, int]) -> Holding:
     """Who has the tag when ``claim`` is the highest and ``lives`` are reachable, or my own."""
     if claim is None:
-        return Holding(None, "nobody has claimed it yet")
+        return Holding(None, because("nobody has claimed it yet", Cause.NEVER_CLAIMED))
     node, life = NodeId(claim.owner), lives.get(NodeId(claim.owner))
     if claim.released:
-        return Holding(None, f"node {node} released it: {claim.reason}")
+        text = f"node {node} released it: {claim.reason}"
+        return Holding(None, because(text, Cause.TAG_RELEASED))
     if life is None:
-        return Holding(None, f"node {node} had it last and is unreachable")
+        text = f"node {node} had it last and is unreachable"
+        return Holding(None, because(text, Cause.TAG_OWNER_UNREACHABLE, About("node", str(node))))
     if life != claim.incarnation:
-        return Holding(None, f"node {node} had it last and restarted")
-    return Holding(node, claim.reason)
+        text = f"node {node} had it last and restarted"
+        return Holding(None, because(text, Cause.TAG_OWNER_RESTARTED, About("node", str(node))))
+    return Holding(node, because(claim.reason, Cause.CLAIMED))
 
 
 class TagStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +197,7 @@ def standing(
     if known.owner == me and not known.released:
         whose = Holding(None, "this node had it last, and has it no longer")
     return TagStanding(
-        tag=tag, epoch=epoch_of(known), holder=whose.node_id, why=whose.why, declared=declared
+        tag=tag, epoch=epoch_of(known), holder=whose.node_id, why=str(whose.why), declared=declared
     )
 
 

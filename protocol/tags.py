@@ -39,6 +39,7 @@ from typing import ClassVar
 
 import msgspec
 
+from .because import Cause, because
 from .effects import Effect
 from .errors import Misuse
 from .identity import Incarnation, NodeId
@@ -63,6 +64,8 @@ STORE_RETRY_S = 2.0
 ALONE_INTERVALS = 3
 """Ping intervals in which a starting node waits for the first other one to appear (H-23)."""
 
+_CONFIGURED = because("configured to be active here", Cause.TAG_CONFIGURED)
+_DEFENDED = because("something else was claimed in my name", Cause.TAG_DEFENDED)
 BACKUP, CLAIMING = TagState.BACKUP, TagState.CLAIMING
 ACTIVE, HANDING_OVER = TagState.ACTIVE, TagState.HANDING_OVER
 
@@ -159,7 +162,7 @@ class TagRules(Tag):
         """See `Tag.stop`. The epoch stays mine: nobody takes over by himself (H-4)."""
         self._start_at = None
         if self.state is ACTIVE:
-            self._deactivate(reason)
+            self._deactivate(because(reason, Cause.NODE_STOPS))
         else:
             self._become_backup(reason)
         return self._proceed(now)
@@ -170,7 +173,7 @@ class TagRules(Tag):
             self._start_at = None
             if self.state is BACKUP and (self._steals or self.holding().node_id is None):
                 purpose = Purpose.STEAL if self._steals else Purpose.START
-                self._claim(purpose, "configured to be active here")
+                self._claim(purpose, _CONFIGURED)
         if self._retry_at is not None and now >= self._retry_at:
             self._ask()
         return self._proceed(now)
@@ -241,7 +244,8 @@ class TagRules(Tag):
         if claim is None or claim in (self._mine, self._void):
             return
         if self._names_me(claim) and self.me.node_id in self.view.fit:
-            self._claim(Purpose.NAMED, f"handed over by node {claim.owner}: {claim.reason}")
+            text = f"handed over by node {claim.owner}: {claim.reason}"
+            self._claim(Purpose.NAMED, because(text, Cause.TAG_HANDED_OVER))
         elif self._is_ghost(claim) and not claim.released:
             self._own(msgspec.structs.replace(claim, released=True, reason="never claimed"))
 
@@ -254,9 +258,9 @@ class TagRules(Tag):
         assert claim is not None
         if claim == self._mine:
             return
-        self._deactivate(f"node {claim.owner} has epoch {claim.number}: {claim.reason}")
+        self._lose_to(claim)
         if self._is_mine(claim):
-            self._claim(Purpose.DEFENCE, "something else was claimed in my name")
+            self._claim(Purpose.DEFENCE, _DEFENDED)
 
     def _check_target(self, _now: float) -> None:
         claim, mine = self.known, self._mine
@@ -319,7 +323,7 @@ class TagRules(Tag):
 
     def _take_back(self, why: str) -> None:
         self._answer(f"it comes back: {why}")
-        self._claim(Purpose.TAKE_BACK, why)
+        self._claim(Purpose.TAKE_BACK, because(why, Cause.TAG_TAKEN_BACK))
 
     def _ask(self) -> None:
         """Ask the store for the number after all I have seen."""

@@ -26,7 +26,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from .adjacencies import GATHER_S, Adjacencies
+from .adjacencies import GATHER_S, Adjacencies, link_up
+from .because import About, Cause, because, following, reworded
 from .effects import Count, Effect, RefreshRoster, SendTo
 from .errors import Misuse
 from .identity import ClusterId, NodeId, NodeRecord
@@ -38,7 +39,7 @@ __all__ = ["GATHER_S", "MAX_EPOCH", "Topology"]
 
 MAX_EPOCH = 2**63 - 1  # what the messages can carry
 
-_REMOVED = "removed or disabled in the roster"
+_REMOVED = because("removed or disabled in the roster", Cause.ROW_REMOVED)
 
 
 class Topology:
@@ -99,7 +100,7 @@ class Topology:
         self._mine.begin(peer, incarnation, now, RESTARTED if restarted else cause)
         effects = self._tell_links(now)
         if effects or moved:
-            news = f"node {peer} restarted" if restarted else f"link with node {peer} is up"
+            news = reworded(RESTARTED, f"node {peer} restarted") if restarted else link_up(peer)
             effects += self._settle(news, {peer: RESTARTED} if restarted else {})
         if self._states.of(peer).sequence >= 0:
             effects.append(SendTo(peer, Want(self._cluster_id, [peer])))
@@ -113,7 +114,8 @@ class Topology:
         effects = self._tell_links(now)
         if self._states.of(peer).sequence < 0:
             self._states.forget(peer)
-        return effects + self._settle(f"link with node {peer}: {cause}", {peer: cause})
+        own = following(cause, About("link", str(peer)))
+        return effects + self._settle(reworded(own, f"link with node {peer}: {cause}"), {peer: own})
 
     def receive(
         self, sender: NodeId, message: LinkState | Digest | Want, now: float
@@ -142,7 +144,10 @@ class Topology:
             if node in self._states:
                 self._states.forget(node)
         effects += self._ask_again()
-        return effects + self._settle("the roster changed", dict.fromkeys(removed, _REMOVED))
+        return effects + self._settle(
+            because("the roster changed", Cause.ROSTER_CHANGED),
+            {node: following(_REMOVED, About("row", str(node))) for node in removed},
+        )
 
     def set_capabilities(self, states: Iterable[CapabilityState], now: float) -> list[Effect]:
         """The states of my capabilities, all of them; told with my links (C-3)."""
@@ -161,7 +166,8 @@ class Topology:
 
     def leave(self) -> list[Effect]:
         """I am no member any more: whoever was up is DOWN (N-1). Nothing may be called after it."""
-        return [*self._reach.lose_all(f"I am {_REMOVED}")]
+        own_row = About("row", str(self._me))
+        return [*self._reach.lose_all(following(_REMOVED, own_row, f"I am {_REMOVED}"))]
 
     def tick(self, now: float) -> list[Effect]:
         """Tell the links that were gathered; send the digest to whom it is time to."""
@@ -233,7 +239,9 @@ class Topology:
         moved = self._store(origin, new)
         effects = self._forward(sender, message)
         if moved:
-            effects += self._settle(f"links of node {origin} changed", {})
+            effects += self._settle(
+                because(f"links of node {origin} changed", Cause.LINKS_TOLD), {}
+            )
         return effects
 
     def _refuse(self, origin: NodeId, sender: NodeId, rule: str, why: str) -> list[Effect]:

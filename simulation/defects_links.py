@@ -83,7 +83,7 @@ def late_tick(replace: Replace) -> None:
     def tick(self: Link, now: float) -> list[Effect]:
         if self.deadline is None or now < self.deadline:
             return []
-        return self._fire(Trigger.TICK, now, "")
+        return self._fire(Trigger.TICK, now, self.cause)
 
     replace(Link, "tick", tick)
 

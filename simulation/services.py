@@ -11,14 +11,17 @@ from ..actors.partitioning import WorkPartition
 from ..actors.switches import Switches
 from ..actors.tag import TagActor
 from ..actors.tag_mail import ActivateTag, HandOverTag, ReleaseTag
+from ..actors.why import why
 from ..actors.worker import InlineWorker
 from ..protocol.errors import Misuse, TagmeshError
 from ..protocol.identity import NodeId
 from .rows import CLUSTER
 
 if TYPE_CHECKING:
+    from ..actors.context import Name
     from ..actors.registration import Registration
     from ..protocol.contract import Capability
+    from ..protocol.explaining import Explanation
     from ..protocol.messages import CapState
     from ..protocol.tag_base import Tag
     from ..protocol.tag_words import Token
@@ -97,6 +100,16 @@ class Services:
         self._kept(me).keep(CLUSTER, name, enabled=on)
         self.switched[me, name] = (process.runtime.monotonic(), on)
         self.remark(f"{name} of node {node} is switched {'on' if on else 'off'}")
+
+    def why(self, node: int, kind: str, name: str) -> Explanation:
+        """What the node's present process answers to ``why`` (B14)."""
+        context = self._running(node).system.context
+
+        def ask(name: Name, mail: object) -> object:
+            actor = context.supervisor.actor(name)
+            return actor.on_receive(mail) if actor is not None else None
+
+        return why(context, ask, CLUSTER, kind, name)
 
     # Sharing tags --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.link import (
     MAX_PINGS_PER_S,
+    CauseChanged,
     DropConnection,
     Link,
     LinkChanged,
@@ -125,7 +126,8 @@ def test_gone_in_down_shows_the_newer_cause_and_changes_nothing() -> None:
     INTO[State.DOWN](bench)
     since = bench.link.since
     bench.now += 5
-    assert bench.do(bench.link.gone("refused: disabled", bench.now)) == []
+    told = bench.do(bench.link.gone("refused: disabled", bench.now))
+    assert told == [CauseChanged("refused: disabled")]
     assert (bench.link.state, bench.link.cause) == (State.DOWN, "refused: disabled")
     assert (bench.link.since, bench.link.deadline) == (since, None)
 
