@@ -176,7 +176,13 @@ class ClaimTable:
         if epoch == known:
             return "", []
         made = Claim(
-            tag, epoch.number, epoch.owner, source.incarnation, epoch.priority, reason="writes"
+            tag=tag,
+            number=epoch.number,
+            owner=epoch.owner,
+            incarnation=source.incarnation,
+            priority=epoch.priority,
+            reason="writes",
+            inferred=True,
         )
         effects = self._heard(source.node_id, [made])
         if self._known.get(tag) == made:
@@ -239,10 +245,11 @@ class ClaimTable:
         """The epoch known so far ends: in order, or because somebody else takes the tag."""
         before = self._known.get(claim.tag)
         ended = self._ended.get(claim.tag, ())
+        given_up = _given_up(claim)
         if before is not None and epoch_of(before) == epoch_of(claim):
-            return
-        if claim.follows is not None:
-            given_up = Epoch(claim.follows[0], NodeId(claim.follows[1]), claim.follows[2])
+            if before.inferred and given_up is not None and given_up not in ended:
+                self._ended[claim.tag] = (given_up,)
+        elif given_up is not None:
             kept = ended if before is not None and epoch_of(before) == given_up else ()
             self._ended[claim.tag] = (*kept, given_up)[-MAX_ENDED:]
         elif before is not None and _life(before) == _life(claim):
@@ -256,6 +263,13 @@ class ClaimTable:
             for first in range(0, len(claims), MAX_CLAIMS)
         ]
         return [SendTo(peer, message) for peer in peers for message in messages]
+
+
+def _given_up(claim: Claim) -> Epoch | None:
+    if claim.follows is None:
+        return None
+    number, owner, priority = claim.follows
+    return Epoch(number, NodeId(owner), priority)
 
 
 def _life(claim: Claim) -> tuple[int, int]:

@@ -41,6 +41,8 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     follows: tuple[U63, Id, Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]] | None = None
     """(number, owner, priority) of the epoch before, when its owner had given it up, as was known
     here: so all that was written under it was written before this epoch began (H-24)."""
+    inferred: bool = False
+    """The owner wrote under the epoch and was not heard to claim it: what it says itself counts."""
 
 
 class TagClaims(Message, frozen=True, tag=60):

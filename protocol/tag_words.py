@@ -7,8 +7,9 @@ claims ever made on a tag the highest counts (H-21). The order is total and the 
 2. the lower priority value of the owner's row, then the lower node id: so two sides of a partition
    that activate under the same number have different epochs, one of which is the higher one;
 3. the higher incarnation: the later life of an owner that lost its storage;
-4. released beats not released: nobody but the owner gives an epoch up;
-5. the successor, so that two claims that mean different things are never equal.
+4. what the owner says beats what was inferred of its writes: only the owner knows the rest of it;
+5. released beats not released: nobody but the owner gives an epoch up;
+6. the successor, so that two claims that mean different things are never equal.
 
 A claim holds for one life of its owner. What a dead life claimed is still the highest claim, which
 keeps the numbers growing, but nobody has the tag by it.
@@ -72,6 +73,7 @@ def rank_of(claim: Claim) -> Rank:
     return (
         *epoch_of(claim).rank,
         claim.incarnation,
+        not claim.inferred,
         claim.released,
         claim.successor or (0, 0),
     )

@@ -247,7 +247,8 @@ class TagRules(Tag):
             text = f"handed over by node {claim.owner}: {claim.reason}"
             self._claim(Purpose.NAMED, because(text, Cause.TAG_HANDED_OVER))
         elif self._is_ghost(claim) and not claim.released:
-            self._own(msgspec.structs.replace(claim, released=True, reason="never claimed"))
+            gone = msgspec.structs.replace(claim, inferred=False, released=True)
+            self._own(msgspec.structs.replace(gone, reason="never claimed"))
 
     def _check_purpose(self, _now: float) -> None:
         if not self._stands():

@@ -31,8 +31,11 @@ def claim(
     reason: str = "",
     successor: tuple[int, int] | None = None,
     follows: tuple[int, int, int] | None = None,
+    inferred: bool = False,
 ) -> Claim:
-    return Claim(tag, number, owner, life, priority, released, mode, reason, successor, follows)
+    return Claim(
+        tag, number, owner, life, priority, released, mode, reason, successor, follows, inferred
+    )
 
 
 def me(node: int = 1, life: int = LIFE) -> Owner:

@@ -167,15 +167,36 @@ def test_what_is_written_under_an_epoch_is_as_good_as_its_claim() -> None:
     assert heard(node, 2, claim(3))
     assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == ("", [])
     refusal, effects = node.wrote(me(3), "vip", Epoch(4, THREE, 40))
-    made = claim(4, 3, priority=40, reason="writes")
+    made = claim(4, 3, priority=40, reason="writes", inferred=True)
     assert (refusal, effects[0], told(effects)) == ("", ClaimHeard(made), [(2, [made])])
     late = node.wrote(me(2), "vip", Epoch(3, TWO, 50))
     assert late == ("epoch 3 of node 2 is over: 4 of node 3 is known", [Count("H-24")])
-    assert heard(node, 3, claim(4, 3, priority=40, reason="asked")) == []
+    heard(node, 3, claim(4, 3, priority=40, reason="asked"))
+    assert node.wrote(me(3), "vip", Epoch(4, THREE, 40)) == ("", [])
     heard(node, 3, claim(4, 3, priority=40, released=True))
     assert node.wrote(me(3), "vip", Epoch(4, THREE, 40)) == ("", []), (
         "written before it was given up"
     )
+
+
+def test_what_an_owner_says_replaces_what_was_inferred_of_its_writes() -> None:
+    """H-22: all know the same in the end, its mode and the epoch before it too, in either order."""
+    said = claim(4, 3, mode="lease", reason="got the lease", follows=(3, 2, 50))
+    first, second = table(2, 3), table(2, 3, 4, of=1)
+    for node in (first, second):
+        heard(node, 2, claim(3))
+    first.wrote(me(3), "vip", epoch_of(said))
+    inferred = first.of("vip")
+    assert inferred is not None
+    heard(second, 3, said)
+    assert first.digest != second.digest, "so that they tell each other"
+    assert told(heard(second, 2, inferred)) == [(2, [said])]
+    effects = heard(first, 3, said)
+    assert (effects[0], told(effects)) == (ClaimHeard(said), [(2, [said])])
+    assert first.claims == second.claims == [said]
+    assert first.digest == second.digest
+    for node in (first, second):
+        assert node.wrote(me(2), "vip", Epoch(3, TWO, 50)) == ("", []), "it was given up before"
 
 
 def test_nobody_writes_under_the_epoch_of_another_or_one_that_cannot_be() -> None:

@@ -27,13 +27,14 @@ RISING = [
     claim(1, 2, priority=60),
     claim(1, 3, priority=50),
     claim(1, 2, priority=50),
+    claim(1, 2, priority=50, life=LIFE + 1, inferred=True),
     claim(1, 2, priority=50, life=LIFE + 1),
     claim(1, 2, priority=50, life=LIFE + 1, released=True),
     claim(1, 2, priority=50, life=LIFE + 1, released=True, successor=(3, 7)),
     claim(1, 3, priority=40),
     claim(2, 9, priority=90),
 ]
-"""H-21: number, priority, node id, life, released, successor."""
+"""H-21: number, priority, node id, life, inferred, released, successor."""
 
 
 def test_each_part_of_the_order_counts_after_the_one_before() -> None:
@@ -44,7 +45,7 @@ def test_each_part_of_the_order_counts_after_the_one_before() -> None:
 claims = st.builds(
     Claim, st.just("vip"), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2),
     st.integers(1, 2), st.booleans(), st.sampled_from(("manual", "lease")), st.sampled_from("ab"),
-    st.none() | st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    st.none() | st.tuples(st.integers(1, 2), st.integers(1, 2)), st.none(), st.booleans(),
 )  # fmt: skip
 
 
