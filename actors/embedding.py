@@ -43,9 +43,10 @@ class EmbeddedNode(NodeLife):
     def status(self) -> Status:
         """The node and its clusters as they are now."""
         system = self._running()
-        status = self._call(system.status)
+        waiting = system.context.supervisor.waiting
+        status, inboxes = self._call(lambda: (system.status(), waiting()))
         ends = self._the_transport().certificate_ends_wall_s
-        return msgspec.structs.replace(status, certificate_ends_wall_s=ends)
+        return msgspec.structs.replace(status, certificate_ends_wall_s=ends, inboxes=inboxes)
 
     def reload(self) -> None:
         """Use what the files of ``[tls]`` hold now, and read the provisioned nodes soon.

@@ -95,6 +95,13 @@ class Supervisor:
         """How many children of each kind there are."""
         return dict(Counter(str(name[0]) for name in sorted(self._factories)))
 
+    def waiting(self) -> dict[str, int]:
+        """How many messages wait for the children of each kind."""
+        found: Counter[str] = Counter()
+        for name, inbox in sorted(self._inboxes.items()):
+            found[str(name[0])] += len(inbox)
+        return dict(found)
+
     def ref(self, name: Name) -> pykka.ActorRef[Any] | None:
         """The running actor of that name."""
         return self._refs.get(name)

@@ -6,11 +6,13 @@ Python's start included.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from ..protocol.errors import Misuse
 from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
@@ -158,16 +160,25 @@ def _cluster_of(client: MiClient, node: int) -> int:
 def mi(ctx: click.Context, method: str, params: Sequence[str]) -> None:
     """Run a management command and print its result as JSON.
 
-    PARAMS are all values, in order, or all name=value. 'tagmesh ctl mi which' lists the commands.
+    PARAMS are all values, in order, or all name=value; an array is written '["a", "b"]'.
+    'tagmesh ctl mi which' lists the commands.
     """
     print_json(client_of(ctx).call(method, _mi_params(params)))
 
 
-def _mi_params(params: Sequence[str]) -> list[str] | dict[str, str]:
+def _mi_params(params: Sequence[str]) -> list[Any] | dict[str, Any]:
     pairs = [param.split("=", 1) for param in params]
     if pairs and all(len(pair) == 2 and pair[0].isidentifier() for pair in pairs):
-        return {pair[0]: pair[1] for pair in pairs}
-    return list(params)
+        return {pair[0]: _mi_param(pair[1]) for pair in pairs}
+    return [_mi_param(param) for param in params]
+
+
+def _mi_param(text: str) -> Any:
+    """An array, or else the text; what only looks like an array is a text."""
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            return msgspec.json.decode(text)
+    return text
 
 
 @ctl.group()

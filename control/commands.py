@@ -18,7 +18,10 @@ from . import (
     commands_capabilities,
     commands_dialogs,
     commands_events,
+    commands_process,
     commands_remote,
+    commands_reports,
+    commands_statistics,
     commands_tags,
     event_pages,
 )
@@ -164,6 +167,9 @@ COMMANDS: dict[str, Command] = {
         *commands_dialogs.COMMANDS,
         *commands_events.COMMANDS,
         *commands_remote.COMMANDS,
+        *commands_statistics.COMMANDS,
+        *commands_reports.COMMANDS,
+        *commands_process.COMMANDS,
         Command(
             name="which",
             module="core",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ..protocol.capability_words import Answer
+from ..protocol.config import Config
 from ..protocol.contract import Capability, Quarantined
 from ..protocol.donors import Verdict
 from ..protocol.events import EventRecord
@@ -102,6 +103,11 @@ class NodePort(Protocol):
 
     def status(self) -> Status:
         """The whole snapshot, quickly (milliseconds)."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
         ...
 
     @property

@@ -203,6 +203,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What is missing to be ready, in words."""
     actors: dict[str, int] = {}
     """Actors that exist, by kind (``gate``, ``storage``, ``node``, ``peer``, ``link``)."""
+    inboxes: dict[str, int] = {}
+    """Messages that wait for the actors of a kind."""
     events: list[EventCount] = []
     """In order of cluster and kind."""
     drops: dict[str, int] = {}

@@ -14,6 +14,7 @@ import msgspec
 from tagmesh.control import http
 from tagmesh.control.subscriptions import Subscriptions
 from tagmesh.protocol.capability_words import Answer
+from tagmesh.protocol.config import read_config
 from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncReport
 from tagmesh.protocol.donors import Rejection, Verdict
 from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
@@ -187,6 +188,8 @@ def make_status(**changes: Any) -> Status:
         invalid_rows=["row 14: url 'http:x' must have the form bins:host[:port]"],
         refusals=[],
         crashes=0,
+        actors={"gate": 1, "link": 2},
+        inboxes={"gate": 0, "link": 5},
     )
     return msgspec.structs.replace(whole, **changes)
 
@@ -211,6 +214,9 @@ class FakeNode:
         self.records: list[EventRecord] = []
         """Its events."""
         self.subscriptions = Subscriptions()
+        self.config = read_config(
+            {"node": {"id": 1}, "provisioning": {"url": "postgresql://ops:secret@db/opensips"}}
+        )
         self.hold: threading.Event | None = None
         self.held = threading.Semaphore(0)
         """Released by each trace that begins to wait."""

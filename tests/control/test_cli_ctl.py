@@ -128,6 +128,14 @@ def test_mi_prints_json() -> None:
     assert json.loads(output("mi", "version", "-o", "json"))["Server"].startswith("tagmesh")
 
 
+def test_mi_takes_arrays() -> None:
+    nodes = {"clusterer:clusterer_nodes": 2}
+    assert json.loads(output("mi", "get_statistics", '["clusterer_nodes"]')) == nodes
+    assert json.loads(output("mi", "get_statistics", 'statistics=["clusterer_nodes"]')) == nodes
+    result = ctl("mi", "which", "[x")
+    assert (result.exit_code, "unknown MI command" in result.stderr) == (3, True)
+
+
 def test_link_cut_and_heal(node: FakeNode) -> None:
     assert output("link", "cut", "3") == "ok: direct path to node 3 cut\n"
     assert output("link", "heal", "3") == "ok: direct path to node 3 healed\n"

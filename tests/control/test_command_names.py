@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tagmesh.control.asking import Asking
+from tagmesh.control.command_names import MOVED
 from tagmesh.control.commands import COMMANDS, TABLE
 from tests.control.fake_node import FakeNode
 
@@ -61,3 +62,8 @@ def test_read_only_holds_for_both() -> None:
         reply = json.loads(asking.manage(json.dumps(request).encode()) or b"")
         assert reply["error"]["code"] == 403
     asking.close()
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_moved_is_a_command(name: str) -> None:
+    assert TABLE[MOVED[name]] is COMMANDS[name]

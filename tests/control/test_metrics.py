@@ -24,7 +24,6 @@ FULL = msgspec.structs.replace(
         EventCount(cluster_id=1, kind="tag_changed", count=3),
     ],
     drops={"R-3": 6},
-    actors={"gate": 1, "link": 2},
     certificate_ends_wall_s=1_800_000_000.0,
 )
 NAMES = [

@@ -27,16 +27,6 @@ MISSING = {
     "clusterer_remove_node": "operations on nodes",
     "clusterer_reload": "operations on nodes",
     "tagmesh_node_maintenance": "operations on nodes",
-    "get_statistics": "the core of OpenSIPS",
-    "list_statistics": "the core of OpenSIPS",
-    "sr_get_status": "the core of OpenSIPS",
-    "sr_list_status": "the core of OpenSIPS",
-    "sr_list_reports": "the core of OpenSIPS",
-    "sr_list_identifiers": "the core of OpenSIPS",
-    "ps": "the core of OpenSIPS",
-    "log_level": "the core of OpenSIPS",
-    "tagmesh_actors": "what a node tells of itself",
-    "tagmesh_config": "what a node tells of itself",
 }
 """Not there yet, with the work they are part of."""
 

@@ -92,6 +92,21 @@ def test_numbers_typed_on_the_command_line_are_numbers(cli: OpenSipsCli, node: F
     assert node.switched == [("cut", 3), ("heal", 3), ("cut", 2)]
 
 
+@pytest.mark.parametrize("cli", ["http"], indirect=True)
+def test_panels_ask_for_statistics_and_reports(cli: OpenSipsCli) -> None:
+    assert cli.mi("get_statistics", "clusterer_nodes") == {"clusterer:clusterer_nodes": 2}
+    assert set(cli.mi("list_statistics").values()) == {"non-incremental"}
+    assert [g["Name"] for g in cli.mi("sr_list_status")] == ["core", "clusterer"]
+    done = cli.run("mi", "get_statistics", "rcv_requests")
+    assert "404: Statistics Not Found" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("cli", ["http"], indirect=True)
+def test_the_names_of_4_0(cli: OpenSipsCli) -> None:
+    assert cli.mi("clusterer:list") == cli.mi("clusterer_list")
+    assert cli.mi("statistics:get", "clusterer_nodes") == {"clusterer:clusterer_nodes": 2}
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [
