@@ -51,7 +51,8 @@ class Command:
     changing: bool = False
     """Changes the state of the instance; such a command is refused where people may only look."""
     admin: bool = False
-    """Changes who belongs to the cluster, or is for tests: operators of other nodes may not."""
+    """Changes who belongs to the cluster, tells how this machine is set up, or is for tests:
+    operators of other nodes may not."""
     asks_nodes: bool = False
     """Has other nodes do something, and so is not done for another node."""
     waits: bool = False

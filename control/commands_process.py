@@ -97,5 +97,6 @@ COMMANDS = (
         recipes=((),),
         help="every setting as it is in use, secrets masked",
         run=lambda port: tables_of(port.config),
+        admin=True,
     ),
 )

@@ -87,7 +87,7 @@ def _reply(name: str, params: list[Any] | dict[str, Any], node: FakeNode) -> str
         return f"{error['code']} {error['message']}{data}"
     result = answer["result"]
     if name == WITHOUT_SETTINGS:
-        result = dict.fromkeys(result, {})
+        result = {table: {} for table in result}
     if isinstance(result, str):
         return json.dumps(result)
     return json.dumps(shape(result), indent=1, ensure_ascii=False)

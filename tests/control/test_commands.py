@@ -207,6 +207,7 @@ def test_what_only_admins_of_other_nodes_may() -> None:
         "cluster_call",
         "tagmesh_cut",
         "tagmesh_heal",
+        "tagmesh_config",
     }
 
 
