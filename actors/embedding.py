@@ -17,6 +17,7 @@ from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest
 from ..capabilities.write_behind import Store
 from ..protocol.errors import Misuse
 from ..protocol.events import Event, EventRecord
+from ..protocol.explaining import Explanation
 from ..protocol.identity import BinsUrl, ClusterId, NodeId
 from ..protocol.status import Status
 from ..transport import TlsTransport
@@ -59,6 +60,16 @@ class EmbeddedNode(NodeLife):
         self.run_in_hub(
             lambda system: system.context.supervisor.tell(("storage",), RosterWanted("reload"))
         )
+
+    def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
+        """How something stands here, and the decisions that led to it (B14).
+
+        ``kind``: ``node`` or ``link`` (``name``: the node's id), ``cap`` or ``tag``. Without a
+        ``cluster`` the node's first one. Print its `lines`; its `roots` are what to look at. Raises
+        `Unknown` for what is not there.
+        """
+        where = ClusterId(self._first_cluster() if cluster is None else cluster)
+        return self.run_in_hub(lambda system: system.why(where, kind, str(name)))
 
     # Clusters ------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from .cli_completion import methods
 from .cli_output import output_option, print_json
 from .cli_tags import tag, tags
 from .cli_watch import events, health, wait
+from .cli_why import why
 from .client import DEFAULT_URL, MiClient, MiError, NoAnswer
 
 EXIT_UNKNOWN = 3
@@ -212,5 +213,5 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         click.echo(done)
 
 
-for _command in (call, caps, cap, sync, tags, tag, events, wait, health):
+for _command in (call, caps, cap, sync, tags, tag, events, wait, health, why):
     ctl.add_command(_command)

@@ -28,15 +28,18 @@ POLL_S = 0.2
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--after", default="", metavar="PLACE", help="Only after the 'next' of an answer.")
+@click.option("--since", type=click.IntRange(0), metavar="N", help="Only after the event number N.")
 @output_option
 @click.pass_context
-def events(ctx: click.Context, follow: bool, after: str, output: str) -> None:
+def events(ctx: click.Context, follow: bool, after: str, since: int | None, output: str) -> None:
     """What happened on this instance, the last 1,000 events at most.
 
     With -f and -o json each event is one line of JSON.
     """
     client = client_of(ctx)
     page = client.call("tagmesh_events", [after])
+    if since is not None:
+        page = _since(page, since)
     if output == "json" and not follow:
         print_json(page)
         return
@@ -49,6 +52,13 @@ def events(ctx: click.Context, follow: bool, after: str, output: str) -> None:
             return
         _pause()
         page = client.call("tagmesh_events", [page["next"]])
+
+
+def _since(page: Any, number: int) -> Any:
+    """The part of everything that is kept after the event of that number."""
+    first = page["events"][0]["sequence"] if page["events"] else number + 1
+    fresh = [event for event in page["events"] if event["sequence"] > number]
+    return {**page, "events": fresh, "lost": max(first - 1 - number, 0)}
 
 
 def _line(event: Any) -> str:

@@ -23,6 +23,7 @@ from . import (
     commands_reports,
     commands_statistics,
     commands_tags,
+    commands_why,
     event_pages,
 )
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
@@ -170,6 +171,7 @@ COMMANDS: dict[str, Command] = {
         *commands_statistics.COMMANDS,
         *commands_reports.COMMANDS,
         *commands_process.COMMANDS,
+        *commands_why.COMMANDS,
         Command(
             name="which",
             module="core",

@@ -10,6 +10,7 @@ from ..protocol.config import Config
 from ..protocol.contract import Capability, Quarantined
 from ..protocol.donors import Verdict
 from ..protocol.events import EventRecord
+from ..protocol.explaining import Explanation
 from ..protocol.status import Status
 from .subscriptions import Subscriptions
 
@@ -117,6 +118,10 @@ class NodePort(Protocol):
 
     def events(self) -> Iterable[EventRecord]:
         """The last events, oldest first, their numbers without a gap; quickly."""
+        ...
+
+    def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
+        """How a ``node``, ``link``, ``cap`` or ``tag`` stands, and what led to it; `Unknown`."""
         ...
 
     def cluster(self, cluster: int) -> ClusterPort:

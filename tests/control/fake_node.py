@@ -19,6 +19,7 @@ from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncRep
 from tagmesh.protocol.donors import Rejection, Verdict
 from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
 from tagmesh.protocol.events import Event, EventRecord
+from tagmesh.protocol.explaining import Explanation
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import (
     CapabilityStatus,
@@ -31,6 +32,7 @@ from tagmesh.protocol.status import (
     Status,
     TagStatus,
 )
+from tests.control.fake_why import explanation
 
 STARTED_WALL_S = 1_790_000_000.0
 
@@ -237,6 +239,11 @@ class FakeNode:
             raise NodeDown(f"node {node} did not answer within {timeout:g} s")
         peers = [p for c in self.current.clusters if c.cluster_id == cluster for p in c.peers]
         return next(p.route for p in peers if p.node_id == node)
+
+    def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
+        if self.broken is not None:
+            raise self.broken
+        return explanation(kind, name, cluster)
 
     def cluster(self, cluster: int) -> FakeCluster:
         return FakeCluster(self)

@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl topology": [],
     "ctl trace": ["3"],
     "ctl wait": ["--timeout", "1"],
+    "ctl why": ["node", "3"],
     "db add": ["--cluster", "1", "--node", "2", "--url", "bins:10.0.0.2"],
     "db audit": [],
     "db check": [],

@@ -44,6 +44,17 @@ def test_events_as_json_and_after_a_place(url: str) -> None:
     assert later["events"] == []
 
 
+def test_events_since_a_number_and_how_many_of_them_are_lost(url: str, node: FakeNode) -> None:
+    node.records = [event(7), event(8), event(9)]
+    page = json.loads(ctl(url, "events", "-o", "json", "--since", "8").stdout)
+    assert ([e["sequence"] for e in page["events"]], page["lost"]) == ([9], 0)
+    late = ctl(url, "events", "--since", "2")
+    assert (len(late.stdout.splitlines()), late.stderr) == (
+        3,
+        "4 earlier events are not kept any more\n",
+    )
+
+
 def test_events_are_followed_each_once(url: str, node: FakeNode) -> None:
     program = [sys.executable, "-m", "tagmesh", "ctl", "--url", url, "events", "-f", "-o", "json"]
     with subprocess.Popen(program, stdout=subprocess.PIPE) as process:

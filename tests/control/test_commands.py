@@ -243,6 +243,7 @@ def test_what_only_looks_is_a_short_list() -> None:
         "tagmesh_sync_status",
         "tagmesh_tags",
         "tagmesh_trace",
+        "tagmesh_why",
         "uptime",
         "version",
         "which",
