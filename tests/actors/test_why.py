@@ -1,4 +1,4 @@
-"""``node.why`` of real nodes; what it says of thirty faults is tested in simulation/test_why_faults."""
+"""`node.why` of real nodes; what it says of faults is tested in simulation/test_why_faults."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncRep
 from tagmesh.protocol.donors import Rejection, Verdict
 from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
 from tagmesh.protocol.events import Event, EventRecord
-from tagmesh.protocol.explaining import Explanation
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import (
     CapabilityStatus,
@@ -240,10 +239,7 @@ class FakeNode:
         peers = [p for c in self.current.clusters if c.cluster_id == cluster for p in c.peers]
         return next(p.route for p in peers if p.node_id == node)
 
-    def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
-        if self.broken is not None:
-            raise self.broken
-        return explanation(kind, name, cluster)
+    why = staticmethod(explanation)
 
     def cluster(self, cluster: int) -> FakeCluster:
         return FakeCluster(self)
