@@ -11,7 +11,7 @@ from tagmesh.protocol.identity import ClusterId
 DECIDED_WALL_S = 1_790_000_000.0
 
 
-def explanation(kind: str, name: str | int, cluster: int | None) -> Explanation:
+def explanation(kind: str, name: str | int, cluster: int | None = None) -> Explanation:
     """`Unknown` for another kind; `Misuse` for the name 0."""
     if kind not in ("node", "link", "cap", "tag"):
         raise Unknown(f"{kind} cannot be explained")
