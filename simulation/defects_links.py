@@ -298,7 +298,7 @@ def paused_for_ever(replace: Replace) -> None:
 def lengths_trusted(replace: Replace) -> None:
     """A peer says 4 GiB, and we keep what comes."""
 
-    def length(_self: FrameReader, data: bytes | bytearray, start: int) -> int:
+    def length(_self: FrameReader, data: memoryview, start: int) -> int:
         return int.from_bytes(data[start : start + 4], "big")
 
     replace(FrameReader, "_length", length)

@@ -110,7 +110,7 @@ def is_closing(endpoint: Endpoint) -> bool:
 
 def kept_bytes(endpoint: Endpoint) -> int:
     """What is kept of a frame that is not complete."""
-    return len(endpoint._frames.pending)
+    return endpoint._frames.pending_bytes
 
 
 class Tables(NamedTuple):

@@ -217,11 +217,10 @@ class TlsConnection:
             return
         completed = False
         try:
-            for chunk in chunks:
-                for body in self._frames.receive(chunk):
-                    self.unknown_messages += wire.take(body, messages)
-                    completed = True
-            if self._frame_since_s is not None or self._frames.pending:
+            for body in self._frames.receive(chunks):
+                self.unknown_messages += wire.take(body, messages)
+                completed = True
+            if self._frame_since_s is not None or self._frames.pending_bytes:
                 self._check_frame_time(completed)
         except PeerViolation as error:
             self._session.ending = Ending(cause=str(error), reason=Reason.VIOLATION)
@@ -233,7 +232,7 @@ class TlsConnection:
             self._on_messages(messages)
 
     def _check_frame_time(self, completed: bool) -> None:
-        if not self._frames.pending:
+        if not self._frames.pending_bytes:
             self._frame_since_s = None
             return
         now_s = self._loop.now()
@@ -259,7 +258,7 @@ class TlsConnection:
             self._flush()
 
     def _end_of_session(self, ending: Ending) -> None:
-        if ending.clean and self._frames.pending and self._close_cause is None:
+        if ending.clean and self._frames.pending_bytes and self._close_cause is None:
             ending = Ending(cause=f"{ending.cause} in the middle of a frame")
         if ending.reason is not None or ending.clean:
             self._session.shutdown()

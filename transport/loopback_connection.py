@@ -333,7 +333,7 @@ class Endpoint:
             return
         clean = item.kind is ItemKind.CLOSE
         cause = CLOSED_BY_PEER
-        if clean and self._frames.pending and not discard:
+        if clean and self._frames.pending_bytes and not discard:
             clean, cause = False, f"{CLOSED_BY_PEER} in the middle of a frame"
         if item.kind is ItemKind.CLOSE:
             self._queue.clear()
@@ -350,7 +350,7 @@ class Endpoint:
         messages: list[Message] = []
         violation = None
         try:
-            for body in self._frames.receive(data):
+            for body in self._frames.receive((data,)):
                 self.unknown_messages += wire.take(body, messages)
         except PeerViolation as error:
             violation = Ending(cause=str(error), reason=Reason.VIOLATION)

@@ -179,13 +179,14 @@ class TlsSession:
         if self.ending is not None or not ciphertext:
             return chunks
         tls = self._tls
-        one = self._records.one(ciphertext)
+        ended = self._records.ended(ciphertext)
         try:
             tls.bio_write(ciphertext)
-            if one and self.identity is not None:
+            if ended is not None and self.identity is not None:
                 # all there is: what made no content (a key update) raises, and is answered
                 self.owes, owed = True, self.owes
-                chunks.append(tls.recv(_RECORD_BYTES))
+                for _ in range(ended):
+                    chunks.append(tls.recv(_RECORD_BYTES))  # noqa: PERF401 - kept when one raises
                 self.owes = owed
                 return chunks
             self.owes = True

@@ -59,7 +59,7 @@ def _peak_bytes() -> int:
 def receive(data: bytes) -> None:
     """What a connection does with ``data``."""
     with contextlib.suppress(PeerViolation):
-        for body in FrameReader(2 * FRAME_BYTES).receive(data):  # with its headers
+        for body in FrameReader(2 * FRAME_BYTES).receive([data]):  # with its headers
             decode(body)
 
 

@@ -50,8 +50,8 @@ def frames(data: bytes) -> None:
     received: list[bytes] = []
     try:
         for piece in pieces:
-            received += map(bytes, reader.receive(piece))
-            assert len(reader.pending) <= MAX_FRAME_BYTES + HEADER_BYTES
+            received += map(bytes, reader.receive([piece]))
+            assert reader.pending_bytes <= MAX_FRAME_BYTES + HEADER_BYTES
     except PeerViolation:
         assert broken, "a stream without a mistake"
         assert bodies[: len(received)] == received

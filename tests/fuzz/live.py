@@ -257,7 +257,7 @@ def attack(folder: Path, seed: int, frames: int) -> Outcome:
 
 def _refuses(mutant: bytes) -> bool:
     try:
-        bodies = FrameReader(SETTINGS.max_frame_bytes).receive(mutant)
+        bodies = FrameReader(SETTINGS.max_frame_bytes).receive([mutant])
         return any(isinstance(x, m.Refusal) for body in bodies for x in decode(body).messages)
     except PeerViolation:
         return False

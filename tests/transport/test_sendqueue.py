@@ -48,7 +48,7 @@ def sync_chunk(number: int) -> SyncChunk:
 
 def taken(queue: SendQueue) -> list[Message]:
     """The messages of the one frame that is next."""
-    (body,) = FrameReader(MAX_FRAME).receive(bytes(queue.take()))
+    (body,) = FrameReader(MAX_FRAME).receive([bytes(queue.take())])
     return wire.decode(body).messages
 
 
@@ -57,8 +57,8 @@ def frames_of(queue: SendQueue) -> list[list[Message]]:
     frames = []
     while chunk := queue.take():
         assert len(chunk) <= MAX_CHUNK_BYTES
-        frames += [wire.decode(body).messages for body in reader.receive(bytes(chunk))]
-    assert len(reader.pending) == 0
+        frames += [wire.decode(body).messages for body in reader.receive([bytes(chunk)])]
+    assert reader.pending_bytes == 0
     assert queue.queued_bytes == 0
     return frames
 
@@ -134,7 +134,7 @@ def test_control_overtakes_what_is_left_of_a_long_frame_only_behind_it() -> None
     assert len(begun) == MAX_CHUNK_BYTES
     assert queue.offer([ping(1)])
     reader = FrameReader(MAX_FRAME)
-    bodies = reader.receive(bytes(begun) + bytes(queue.take()) + bytes(queue.take()))
+    bodies = reader.receive([bytes(begun), bytes(queue.take()), bytes(queue.take())])
     assert [wire.decode(body).messages for body in bodies] == [[first], [ping(1)]]
 
 
