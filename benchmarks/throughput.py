@@ -68,6 +68,7 @@ class Counting(Capability):
 
 def take(options: Mapping[str, Any]) -> None:
     """Be the receiver."""
+    pair.pin(0)
     with Node.from_config(options["config"]) as node:
         counting = node.cluster(1).register(Counting())
         counting.expected = options["messages"]
@@ -79,6 +80,7 @@ def take(options: Mapping[str, Any]) -> None:
 
 def give(options: Mapping[str, Any]) -> None:
     """Be the sender."""
+    pair.pin(1)
     different = VALUES[options["kind"]](options["size"], DIFFERENT)
     rounds, at_once = options["messages"] // DIFFERENT, options["at_once"]
     portions = [different[n : n + at_once] for n in range(0, DIFFERENT, at_once)]

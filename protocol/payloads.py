@@ -22,6 +22,8 @@ from .messages import MAX_BATCH, MAX_PAYLOAD_BYTES
 BATCH_BYTES = 60 * 1024
 """Messages are joined up to this; a longer one has a batch of its own. With what is around it, it
 fits a write of 64 KiB."""
+_PIECE_BYTES = 20 * 1024
+"""What is packed at once: a batch takes three such pieces, and is full."""
 _PACK_AT_ONCE = 512
 """Messages per call of the encoder: many small ones fill a batch."""
 _MAX_SHOWN_CHARS = 128
@@ -64,10 +66,18 @@ def checked(payload: bytes) -> bytes:
 
 
 def pack_many(messages: Sequence[Any]) -> list[Joined]:
-    """Several messages, packed and joined, in order; `Misuse` as `pack`."""
+    """Several messages, packed and joined, in order; `Misuse` as `pack`.
+
+    A call of the encoder takes as many as fill a piece, if all are as long as the first of them;
+    what does not fit is packed again in halves.
+    """
     joined: list[Joined] = []
-    for start in range(0, len(messages), _PACK_AT_ONCE):
-        _join(list(messages[start : start + _PACK_AT_ONCE]), joined)
+    start = 0
+    while start < len(messages):
+        size = len(pack(messages[start]))
+        count = min(max(_PIECE_BYTES // size, 1), _PACK_AT_ONCE)
+        _join(list(messages[start : start + count]), joined)
+        start += count
     return joined
 
 

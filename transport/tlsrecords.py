@@ -11,7 +11,7 @@ HEADER_BYTES = 5
 MAX_RECORD_BYTES = HEADER_BYTES + 16 * 1024 + 256
 """The longest that TLS 1.3 allows; no cipher of TLS 1.2 that is used here needs more."""
 
-_OF_DATA = b"\x17\x03\x03"
+_OF_DATA = 23
 """How a header begins; also, in TLS 1.3, that of anything else once the handshake is over."""
 
 
@@ -51,7 +51,7 @@ class Records:
             ended, self._unusual = 1, False
         while end - at >= HEADER_BYTES:
             size = HEADER_BYTES + (data[at + 3] << 8 | data[at + 4])
-            usual = HEADER_BYTES < size <= MAX_RECORD_BYTES and data[at : at + 3] == _OF_DATA
+            usual = HEADER_BYTES < size <= MAX_RECORD_BYTES and data[at] == _OF_DATA
             at += size
             unusual |= not usual
             ended += at <= end

@@ -190,7 +190,7 @@ class Attacker:
                 return None
             if not data:
                 return None
-            for body in self._reader.receive(data):
+            for body in self._reader.receive([data]):
                 self._received += decode(body).messages
 
     def close(self) -> None:

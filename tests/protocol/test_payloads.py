@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagmesh import Misuse
+from tagmesh.protocol import payloads
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.messages import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from tagmesh.protocol.payloads import (
@@ -63,9 +64,34 @@ def test_many_are_packed_as_each_of_them_is(messages: list[Any]) -> None:
     assert all(len(piece.payloads) <= BATCH_BYTES or piece.count == 1 for piece in joined)
 
 
-@pytest.mark.parametrize(("count", "size", "pieces"), [(512, 100, 1), (600, 60, 2), (100, 1024, 2)])
+@pytest.mark.parametrize(("count", "size", "pieces"), [(200, 100, 1), (600, 60, 2), (100, 1000, 5)])
 def test_small_ones_are_packed_in_few_calls(count: int, size: int, pieces: int) -> None:
     assert len(pack_many([bytes(size)] * count)) == pieces
+
+
+@pytest.mark.parametrize("size", [60, 100, 500, 1000, 3000, 10_000])
+def test_pieces_of_equal_messages_fill_a_batch(size: int) -> None:
+    """As far as whole messages can."""
+    size_bytes = [len(piece.payloads) for piece in pack_many([bytes(size)] * 2000)][:-1]
+    at_once = BATCH_BYTES // max(size_bytes)
+    assert min(size_bytes) == max(size_bytes)
+    assert BATCH_BYTES - at_once * max(size_bytes) <= at_once * (size + 5)
+
+
+def test_each_piece_is_as_long_as_the_first_of_its_messages_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So little is packed twice, whatever comes behind what."""
+    packed: list[bytes] = []
+
+    def noted(what: Any) -> bytes:
+        packed.append(encode(what))
+        return packed[-1]
+
+    monkeypatch.setattr(payloads, "encode", noted)
+    messages = [bytes(30_000), *[b"x" * 100] * 100, *[bytes(3000)] * 10]
+    pack_many(messages)
+    assert sum(map(len, packed)) < 2 * len(encode(messages))
 
 
 @pytest.mark.parametrize("message", [object(), 2**70, {1: {2: lambda: None}}])
