@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..protocol.because import About
 from ..protocol.effects import Effect
-from ..protocol.errors import Misuse
+from ..protocol.errors import Misuse, NotProvisioned
 from ..protocol.identity import NodeId
 from ..protocol.lease import LeaseRules
 from ..protocol.lease_causes import of_the_store
@@ -131,6 +131,9 @@ class LeasedTagActor(TagActor):
         told = mail.answer.row if isinstance(mail.answer, TagAnswer) else mail.answer
         said = of_the_store(told, mail.error)
         self.context.events.note(self.entry.cluster, About("lease", self.entry.name), said)
+        if isinstance(mail.error, NotProvisioned):
+            self.apply(lease.dismissed(str(mail.error), now))
+            return
         if mail.error is not None:
             self.apply(lease.failed(str(mail.error), now))
             return

@@ -12,6 +12,7 @@ WATCHING  refused           somebody was faster; the row tells until when
 HOLDING   time              renewed; at the end of the lease → WATCHING, whatever else happens
 HOLDING   renewed           until `asked + ttl − safety`
 HOLDING   refused           the row is another's → WATCHING
+any       dismissed         the database knows no such node: → WATCHING, and the row is released
 HOLDING   failed            tried again; failsafe: the other nodes are asked for a vow
 HOLDING   every node vowed  until `asked + ttl − safety`
 HOLDING   give up           → WATCHING, and the row is released
@@ -83,6 +84,8 @@ class LeaseRules:
         """The node starts now."""
         self.row: TagRow | None = None
         """As it was when it was read or written last."""
+        self.trouble = ""
+        """Why the database did not do what it was asked the last time; empty = it answered."""
         self.holding = False
         self.until_s = -math.inf
         """When a lease that I hold ends, by my clock."""
@@ -164,6 +167,8 @@ class LeaseRules:
     def refused(self, row: TagRow | None, now: float) -> list[Effect]:
         """`Acquire` or `Renew`: the row is not mine, as it stands; None = there is none."""
         assert self._request in (Request.ACQUIRE, Request.RENEW)
+        if self._request is Request.ACQUIRE:
+            self._again_at = now + self._settings.rank_delay_s  # the row may not tell why
         self._note(row, now)
         if self.holding:
             whose = f"node {row.owner.node_id}" if row is not None and row.owner else "nobody"
@@ -178,9 +183,20 @@ class LeaseRules:
         self._read_at = now
         return self._proceed(now)
 
-    def failed(self, _error: str, now: float) -> list[Effect]:
+    def dismissed(self, why: str, now: float) -> list[Effect]:
+        """`Acquire` or `Renew`: this node is not provisioned, whatever its roster says."""
+        assert self._request in (Request.ACQUIRE, Request.RENEW)
+        self._request, self.trouble = None, why
+        self._read_at = self._again_at = now + self._settings.retry_s
+        if self.holding:
+            self._end(because(why, Cause.NOT_PROVISIONED), None)
+            self._to_release = self._number
+        return self._proceed(now)
+
+    def failed(self, error: str, now: float) -> list[Effect]:
         """Any request: the database cannot be asked; what was asked may have been done or not."""
         assert self._request is not None
+        self.trouble = error
         if self._request is Request.GIVE_UP:
             self._to_release = None  # it ends by itself
         self._unsure = self._unsure or self._request is Request.ACQUIRE
@@ -275,7 +291,7 @@ class LeaseRules:
     def _note(self, row: TagRow | None, now: float) -> None:
         """An answer: this is the row."""
         self._request, self._unsure = None, False
-        self.row = row
+        self.row, self.trouble = row, ""
         often = now < self._named_until
         pause_s = self._settings.rank_delay_s if often else self._settings.renew_s
         self._read_at = now + pause_s

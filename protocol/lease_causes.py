@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from .because import Because, Cause, because
+from .errors import NotProvisioned
 from .tag_words import TagRow
 
 
 def of_the_store(row: TagRow | None, error: Exception | None) -> Because:
     """The row that came, or why none did."""
+    if isinstance(error, NotProvisioned):
+        return because(str(error), Cause.NOT_PROVISIONED)
     if error is not None:
         return because(f"the store of leases: {error}", Cause.STORAGE_FAILED)
     if row is None:

@@ -68,14 +68,14 @@ class ReadRow(Effect, frozen=True):
 class Acquire(Effect, frozen=True):
     """Take the tag under the number after ``seen``, unless somebody has it by now.
 
-    `LeaseRules.acquired`, `refused` or `failed`.
+    `LeaseRules.acquired`, `refused`, `dismissed` or `failed`.
     """
 
     seen: int
 
 
 class Renew(Effect, frozen=True):
-    """Prolong my lease of this number; `LeaseRules.renewed`, `refused` or `failed`."""
+    """Prolong my lease of this number; `LeaseRules.renewed`, `refused`, `dismissed` or `failed`."""
 
     number: int
 

@@ -76,7 +76,7 @@ class Machines(Services):
         self.storage = SimulatedStorage({n: record_of(n) for n in self.ids})
         self.drift = drift
         self.tag_store = SimulatedTagStore(
-            self._clock("database"), lambda: self.storage.mode, shared=True
+            self._clock("database"), lambda: self.storage.mode, self.storage.admits, shared=True
         )
         """In the same database as the rows."""
         self._tag_disks: dict[NodeId, SimulatedTagStore] = {}

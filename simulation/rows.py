@@ -107,6 +107,10 @@ class SimulatedStorage:
         """The nodes that may be in the cluster now, sorted."""
         return tuple(n for n, record in sorted(self.records.items()) if record.enabled)
 
+    def admits(self, _cluster: ClusterId, node: NodeId) -> bool:
+        """Whether the node may be in the cluster now."""
+        return node in self.enabled()
+
     def set_enabled(self, node: NodeId, *, enabled: bool) -> None:
         """Edit the ``state`` column."""
         if node not in self.records:

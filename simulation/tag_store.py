@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from ..protocol.errors import StorageUnavailable
+from ..protocol.errors import NotProvisioned, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
+from ..protocol.lease_candidates import is_elector
+from ..protocol.lease_orphans import check_free, claimants
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_messages import Mode as TagMode
 from ..protocol.tag_words import Owner, TagRow, check_tag
-from ..storage.base import TagAnswer, claimant, next_number
+from ..storage.base import TagAnswer, claimant, next_number, not_enabled
 from .rows import Mode
 from .runtime import StillBusy
 
@@ -27,10 +29,16 @@ class SimulatedTagStore:
     name = "simulated"
 
     def __init__(
-        self, now_ms: Callable[[], int], mode: Callable[[], Mode] = lambda: "ok", *, shared: bool
+        self,
+        now_ms: Callable[[], int],
+        mode: Callable[[], Mode] = lambda: "ok",
+        enabled: Callable[[ClusterId, NodeId], bool] = lambda _cluster, _node: True,
+        *,
+        shared: bool,
     ) -> None:
-        """``now_ms``: the clock that judges leases."""
+        """``now_ms``: the clock that judges leases; ``enabled``: which rows of nodes are."""
         self.shared = shared
+        self._enabled = enabled
         self._now_ms = now_ms
         self._mode = mode
         self._rows: dict[tuple[ClusterId, str], TagRow] = {}
@@ -74,10 +82,11 @@ class SimulatedTagStore:
         electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `storage.LeaseStore`."""
+        self._check_enabled(cluster, owner)
         row = self._begin(cluster, tag)
         mine = row.mode == "manual" and row.owner is not None and row.owner[0] == owner[0]
-        elector = row.released or not row.electors or owner[0] in row.electors
-        allowed = row.number <= seen and not row.paused and ((_free(row) and elector) or mine)
+        to_take = _free(row) and is_elector(owner.node_id, row)
+        allowed = row.number <= seen and not row.paused and (to_take or mine)
         row = msgspec.structs.replace(row, electors=tuple(electors)) if allowed else row
         return self._own(allowed, cluster, row, owner, next_number(seen), ttl_s=ttl_s)
 
@@ -92,6 +101,7 @@ class SimulatedTagStore:
         electors: Sequence[NodeId] = (),
     ) -> TagAnswer:
         """See `storage.LeaseStore`."""
+        self._check_enabled(cluster, owner)
         row = self.read(cluster, tag)
         if row is None or not _is_claim(row, owner, number) or row.released or row.mode != "lease":
             return TagAnswer(done=False, row=row)
@@ -113,8 +123,22 @@ class SimulatedTagStore:
         row = self._begin(cluster, tag)
         return self._set(cluster, msgspec.structs.replace(row, preferred=tuple(nodes)))
 
+    def free(self, cluster: ClusterId, tag: str, *, stopped: Sequence[NodeId]) -> TagRow:
+        """See `storage.LeaseStore`."""
+        row = self.read(cluster, tag)
+        could = claimants(row) if row is not None else ()
+        enabled = [node for node in could if self._enabled(cluster, node)]
+        check_free(cluster, tag, row, enabled, stopped)
+        assert row is not None
+        return self._set(cluster, msgspec.structs.replace(row, released=True))
+
     def close(self) -> None:
         """See `storage.TagStore`."""
+
+    def _check_enabled(self, cluster: ClusterId, owner: Owner) -> None:
+        self._answer()
+        if not self._enabled(cluster, owner.node_id):
+            raise NotProvisioned(not_enabled(cluster, owner.node_id))
 
     def _answer(self) -> None:
         if self._mode() == "failing":

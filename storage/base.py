@@ -108,6 +108,10 @@ class LeaseStore(TagStore, Protocol):
 
     A lease lasts ``ttl_s`` from some moment between call and return. So an owner that stops by
     ``ttl_s`` after its *call* has stopped before anybody else can take over.
+
+    Only nodes with an enabled row are given one: the store judges, not the roster that the node
+    read last. `acquire` and `renew` raise `NotProvisioned` when there is no such row; then nothing
+    was changed.
     """
 
     def check_shared(self, me: NodeRecord, others: Iterable[NodeRecord]) -> None:
@@ -154,6 +158,13 @@ class LeaseStore(TagStore, Protocol):
     def prefer(self, cluster: ClusterId, tag: str, nodes: Sequence[NodeId]) -> TagRow:
         """Store who should have the tag, the best first. `Misuse` above `MAX_PREFERRED` nodes."""
 
+    def free(self, cluster: ClusterId, tag: str, *, stopped: Sequence[NodeId]) -> TagRow:
+        """Release a lease that ran out, of which the owner and all electors are gone for good.
+
+        ``stopped``: all of them, as somebody says who made sure. `Misuse` when that may not be so
+        (`lease_orphans`).
+        """
+
 
 def claimant(claim: Claim) -> Owner:
     """Whose claim it is."""
@@ -165,6 +176,11 @@ def next_number(seen: int) -> int:
     if seen >= MAX_EPOCH_NUMBER:
         raise Misuse(f"epoch {seen} is the last there is: this tag cannot be activated any more")
     return seen + 1
+
+
+def not_enabled(cluster: ClusterId, node: NodeId) -> str:
+    """The sentence for a lease that is asked for by a node that may not be in the cluster."""
+    return f"the database has no enabled row of node {node} in cluster {cluster} (any more)"
 
 
 def too_many(cluster: ClusterId) -> str:

@@ -18,8 +18,9 @@ from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.exc import IntegrityError
 
 from ..protocol.config import ProvisioningSettings
-from ..protocol.errors import Misuse, StorageUnavailable
+from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable
 from ..protocol.identity import ClusterId, Incarnation, NodeId, NodeRecord
+from ..protocol.lease_orphans import check_free, claimants
 from ..protocol.messages import MAX_NAME_CHARS
 from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim, Mode
@@ -29,6 +30,7 @@ from .base import (
     TagAnswer,
     claimant,
     next_number,
+    not_enabled,
     too_many,
 )
 from .clock import left_ms, now_ms
@@ -51,7 +53,8 @@ class SqlTagStore:
 
     def __init__(self, settings: ProvisioningSettings) -> None:
         """Does not ask the database. Raises `Misuse` for a URL that can never work."""
-        self._tags = Schema(settings).tags
+        schema = Schema(settings)
+        self._tags, self._nodes = schema.tags, schema.nodes
         self._database = Database(settings, "write")
         self.name = f"{self._database.name} ({self._tags.name})"
         c = self._tags.c
@@ -115,7 +118,7 @@ class SqlTagStore:
         mine = sa.and_(c.mode == "manual", c.owner == owner.node_id)
         allowed = sa.and_(c.number <= seen, c.paused == 0, sa.or_(self._may_take(owner), mine))
         values = _owned(owner, next_number(seen)) | _lease(ttl_s, electors)
-        return self._change(cluster, tag, allowed, values, insert=True)
+        return self._change(cluster, tag, allowed, values, insert=True, member=owner.node_id)
 
     def renew(
         self,
@@ -130,7 +133,8 @@ class SqlTagStore:
         """See `LeaseStore`."""
         c = self._tags.c
         allowed = sa.and_(self._is_claim(owner, number), c.released == 0, c.mode == "lease")
-        return self._change(cluster, tag, allowed, _lease(ttl_s, electors))
+        leased = _lease(ttl_s, electors)
+        return self._change(cluster, tag, allowed, leased, member=owner.node_id)
 
     def release(self, cluster: ClusterId, tag: str, owner: Owner, *, number: int) -> TagAnswer:
         """See `TagStore`."""
@@ -147,9 +151,31 @@ class SqlTagStore:
             raise Misuse(f"preferred nodes of a tag are at most {MAX_PREFERRED} different ones")
         return self._set(cluster, tag, {"preferred": ",".join(map(str, nodes))})
 
+    def free(self, cluster: ClusterId, tag: str, *, stopped: Sequence[NodeId]) -> TagRow:
+        """See `LeaseStore`."""
+        c = self._tags.c
+        of_tag = sa.and_(c.cluster_id == cluster, c.tag == check_tag(tag))
+        with self._database.transaction() as connection:
+            locked = self._select(cluster).where(of_tag).with_for_update()
+            row = self._found(connection, locked)
+            could = claimants(row) if row is not None else ()
+            enabled = connection.scalars(self._enabled(cluster, could)).all()
+            check_free(cluster, tag, row, enabled, stopped)
+            connection.execute(self._tags.update().where(of_tag).values(released=1))
+            freed = self._row(connection, cluster, tag)
+        assert freed is not None
+        return freed
+
     def close(self) -> None:
         """Give connections back."""
         self._database.close()
+
+    def _enabled(self, cluster: ClusterId, nodes: Iterable[NodeId]) -> sa.Select[tuple[Any]]:
+        """Which of them have an enabled row."""
+        n = self._nodes.c
+        return sa.select(n.node_id).where(
+            n.cluster_id == cluster, n.node_id.in_(list(nodes)), n.state == 1
+        )
 
     def _may_take(self, owner: Owner) -> ColumnElement[bool]:
         """It was given up, or ran out and the node is one of its electors."""
@@ -177,12 +203,17 @@ class SqlTagStore:
         values: _Values,
         *,
         insert: bool = False,
+        member: NodeId | None = None,
     ) -> TagAnswer:
-        """Change the row if ``allowed``; where there is none, ``insert`` one and try again."""
+        """Change the row if ``allowed``; where there is none, ``insert`` one and try again.
+
+        Where it is ``member`` who asks: only if that node has an enabled row, else
+        `NotProvisioned`. Its roster may be stale; the database knows.
+        """
         check_tag(tag)
         for left in reversed(range(MAX_TRIES)):
             try:
-                answer = self._update(cluster, tag, allowed, values)
+                answer = self._update(cluster, tag, allowed, values, member)
             except Conflict:
                 if not left:
                     raise
@@ -193,13 +224,24 @@ class SqlTagStore:
         raise StorageUnavailable(f"{self.name}: no row of tag {tag!r} can be stored")
 
     def _update(
-        self, cluster: ClusterId, tag: str, allowed: ColumnElement[bool], values: _Values
+        self,
+        cluster: ClusterId,
+        tag: str,
+        allowed: ColumnElement[bool],
+        values: _Values,
+        member: NodeId | None,
     ) -> TagAnswer:
         c = self._tags.c
         of_tag = sa.and_(c.cluster_id == cluster, c.tag == tag)
+        update = self._tags.update().where(of_tag, allowed).values(values)
         with self._database.transaction() as connection:
-            update = self._tags.update().where(of_tag, allowed).values(values)
-            done = connection.execute(update).rowcount == 1
+            if member is not None:
+                has_row = self._enabled(cluster, [member])
+                done = connection.execute(update.where(has_row.exists())).rowcount == 1
+                if not done and connection.scalar(has_row) is None:
+                    raise NotProvisioned(not_enabled(cluster, member))
+            else:
+                done = connection.execute(update).rowcount == 1
             return TagAnswer(done, self._row(connection, cluster, tag))
 
     def _insert(self, cluster: ClusterId, tag: str) -> None:
@@ -219,7 +261,9 @@ class SqlTagStore:
                 raise Conflict(f"{self.name}: tag {tag!r} is there already") from None
 
     def _row(self, connection: Connection, cluster: ClusterId, tag: str) -> TagRow | None:
-        query = self._select(cluster).where(self._tags.c.tag == tag)
+        return self._found(connection, self._select(cluster).where(self._tags.c.tag == tag))
+
+    def _found(self, connection: Connection, query: sa.Select[*tuple[Any, ...]]) -> TagRow | None:
         found = connection.execute(query).mappings().one_or_none()
         return None if found is None else self._read(found)
 

@@ -177,6 +177,27 @@ def test_a_renewal_that_failed_is_tried_again() -> None:
     assert rules.tick(5.5) == [Renew(1)]
 
 
+def test_the_database_knows_better_who_is_provisioned() -> None:
+    """The roster that this node read may be older."""
+    rules = holder()
+    rules.tick(3.0)
+    assert rules.dismissed("no row", 3.1) == [LeaseOver("no row"), GiveUp(1)]
+    assert rules.given_up(3.2) == [ReadRow()]
+    rules = node()
+    rules.row_read(row(), 0.0)
+    assert rules.dismissed("no row", 0.1) == []
+    assert rules.deadline == 0.1 + SETTINGS.retry_s, "it asks again: its row may come back"
+    assert rules.trouble == "no row"
+
+
+def test_who_is_refused_without_a_reason_in_the_row_does_not_ask_without_a_pause() -> None:
+    """As when somebody wrote electors by hand that the database does not find."""
+    rules = node()
+    rules.row_read(row(), 0.0)
+    assert rules.refused(row(), 0.1) == []
+    assert rules.deadline == pytest.approx(0.1 + SETTINGS.rank_delay_s)
+
+
 # Giving it up -------------------------------------------------------------------------------------
 
 

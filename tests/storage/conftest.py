@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from tagmesh.storage import Provisioning, SqlRoster, SqlTagStore
+from tests.storage.tag_race import PROCESSES
 
 if TYPE_CHECKING:
     from tests.servers import MariaDbServer, PostgresServer
@@ -156,7 +158,8 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 
 @pytest.fixture
 def tags(storage: Storage) -> Iterator[SqlTagStore]:
-    """The table, empty, on each kind of database."""
-    storage.init()
+    """The table, empty, on each kind of database; the nodes that use it are provisioned."""
+    nodes = itertools.product((1, 2), range(1, PROCESSES + 1))
+    storage.init(*(storage.node(node, cluster) for cluster, node in nodes))
     with storage.tags() as tags:
         yield tags

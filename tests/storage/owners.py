@@ -9,6 +9,7 @@ from tagmesh.storage import SqlTagStore
 C1, C2 = ClusterId(1), ClusterId(2)
 VIP = "vip1"
 A, B = Owner(NodeId(1), Incarnation(10)), Owner(NodeId(2), Incarnation(20))
+C = Owner(NodeId(3), Incarnation(30))
 A_RESTARTED = Owner(NodeId(1), Incarnation(11))
 TTL_S = 60.0
 SLACK_S = 2.0

@@ -25,7 +25,7 @@ from typing import Any
 
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.errors import StorageUnavailable
-from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
+from tagmesh.protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from tagmesh.protocol.tag_words import Owner
 from tagmesh.storage import Provisioning, SqlTagStore
 from tests.servers import MariaDbServer, PostgresServer
@@ -128,6 +128,9 @@ def _settings(url: str) -> ProvisioningSettings:
 def _full(url: str) -> None:
     provisioning = Provisioning(_settings(url))
     provisioning.init()
+    for node in range(1, PROCESSES + 1):
+        url_of = BinsUrl("127.0.0.1", 5000 + node)
+        provisioning.add(NodeRecord(cluster_id=CLUSTER, node_id=NodeId(node), url=url_of))
     provisioning.close()
     store = SqlTagStore(_settings(url))
     for kind, tries in (("claims", FULL_TRIES), ("leases", FULL_LEASES)):

@@ -50,7 +50,7 @@ def test_the_clock_of_a_client_makes_no_difference(
 def test_a_lease_from_before_the_start_of_the_host_is_over(
     sqlite_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sqlite_storage.init()
+    sqlite_storage.init(*map(sqlite_storage.node, (1, 2)))
     with sqlite_storage.tags() as tags:
         tags.acquire(C1, VIP, A, seen=0, ttl_s=TTL_S)
         monkeypatch.setattr(clock, "_host_ms", lambda: 1000)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tagmesh.protocol.errors import Misuse, StorageUnavailable
+from tagmesh.protocol.errors import Misuse, NotProvisioned, StorageUnavailable
 from tagmesh.protocol.identity import BinsUrl, NodeId
 from tagmesh.protocol.tag_claims import MAX_KNOWN_TAGS
 from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
 from tagmesh.storage import SqlTagStore
 from tagmesh.storage.base import MAX_PREFERRED
-from tests.storage.owners import A_RESTARTED, C1, C2, SLACK_S, TTL_S, VIP, A, B, row_of
+from tests.storage.owners import A_RESTARTED, C1, C2, SLACK_S, TTL_S, VIP, A, B, C, row_of
 
 if TYPE_CHECKING:
     from .conftest import Storage
@@ -281,3 +281,40 @@ def test_a_lease_that_ran_out_goes_to_its_electors_and_a_released_one_to_everybo
     assert tags.acquire(C1, VIP, B, seen=1, ttl_s=TTL_S, electors=only_b).done
     assert tags.release(C1, VIP, B, number=2).done
     assert tags.acquire(C1, VIP, A, seen=2, ttl_s=TTL_S).done
+
+
+@pytest.mark.parametrize("gone", ["DELETE FROM clusterer", "UPDATE clusterer SET state = 0"])
+def test_the_store_gives_no_lease_to_a_node_without_an_enabled_row(
+    tags: SqlTagStore, storage: Storage, gone: str
+) -> None:
+    """Whatever its roster says, which may be older: the same statement looks at both tables."""
+    assert tags.acquire(C1, VIP, A, seen=0, ttl_s=TTL_S).done
+    assert tags.acquire(C2, VIP, A, seen=0, ttl_s=TTL_S).done
+    storage.run(f"{gone} WHERE node_id = 1 AND cluster_id = 1")
+    with pytest.raises(NotProvisioned, match="no enabled row of node 1 in cluster 1"):
+        tags.renew(C1, VIP, A, number=1, ttl_s=TTL_S)
+    with pytest.raises(NotProvisioned, match="no enabled row of node 1 in cluster 1"):
+        tags.acquire(C1, "vip2", A_RESTARTED, seen=0, ttl_s=TTL_S)
+    assert (row_of(tags).owner, tags.read(C1, "vip2")) == (A, None)
+    assert tags.renew(C2, VIP, A, number=1, ttl_s=TTL_S).done, "of another cluster"
+    assert tags.release(C1, VIP, A, number=1).done, "it may still give it up"
+
+
+def test_a_lease_whose_owner_and_electors_are_gone_is_freed_by_a_person(
+    tags: SqlTagStore, storage: Storage
+) -> None:
+    electors = [A.node_id, B.node_id]
+    assert tags.acquire(C1, VIP, A, seen=0, ttl_s=BRIEF_S, electors=electors).done
+    _wait_until_over(tags)
+    storage.run("DELETE FROM clusterer WHERE node_id = 1 AND cluster_id = 1")
+    with pytest.raises(Misuse, match="node 2 may have it still, or take it"):
+        tags.free(C1, VIP, stopped=electors)
+    storage.run("UPDATE clusterer SET state = 0 WHERE node_id = 2 AND cluster_id = 1")
+    assert not row_of(tags).released
+    assert tags.free(C1, VIP, stopped=electors).released
+    assert tags.acquire(C1, VIP, C, seen=1, ttl_s=TTL_S).done
+    assert not tags.renew(C2, VIP, A, number=1, ttl_s=TTL_S).done
+    with pytest.raises(Misuse, match="lasts for another"):
+        tags.free(C1, VIP, stopped=electors)
+    with pytest.raises(Misuse, match="is free"):
+        tags.free(C1, "unknown", stopped=electors)

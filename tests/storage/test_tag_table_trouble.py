@@ -136,7 +136,7 @@ def test_an_outage_is_an_error_in_bounded_time_and_costs_no_number(
     outage: tuple[Storage, DatabaseServer], kind: str
 ) -> None:
     storage, server = outage
-    storage.init()
+    storage.init(storage.node(1))
     with storage.tags(url=server.url, query_timeout_s=0.4) as tags:
         assert tags.acquire(C1, VIP, A, seen=0, ttl_s=TTL_S).done
         (server.stop if kind == "stopped" else server.freeze)()
