@@ -27,7 +27,8 @@ I16       no storm of messages (reliability, section 3)                        e
 I12 is a comparison of two runs and has a test of its own. I3 is about sharing tags: worlds that
 have some `add` the check of `checks_tags`. I4 to I7 are about capabilities: worlds that have some
 `add` the checks of `checks_sync` and `checks_flow` (their part of I10) and, with the capabilities
-of `records`, those of `checks_delivery` and `checks_partition`.
+of `records`, those of `checks_delivery` and `checks_partition`. Those with records under tags (I3,
+I4, I5 of them) have those of `checks_fencing` and `checks_served`.
 
 After each scheduler step it is checked whether an event came; events are checked at once. Links,
 inboxes and queues are looked at each `LOOK_S` of virtual time, tables each `SURVEY_S`: looking at

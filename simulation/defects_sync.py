@@ -12,17 +12,20 @@ from ..actors import joining
 from ..actors.application import Application, Delivery
 from ..actors.intake import Intake
 from ..actors.joining import JoinerActor
+from ..actors.mirroring import Mirroring
 from ..protocol import sync_try
 from ..protocol.capability import CapabilityRules
-from ..protocol.contract import SyncReport
+from ..protocol.contract import KeyedCapability, SyncReport
 from ..protocol.effects import Effect
 from ..protocol.fallback import Fallback
 from ..protocol.identity import NodeId
 from ..protocol.messages import CapabilityState, CapState, SyncRequest
+from ..protocol.mirror import Drop
 from ..protocol.rounds import Rounds
 from ..protocol.sync_admission import Admission, Offer
 from ..protocol.sync_donor import Donor
 from ..protocol.sync_pieces import Piece
+from ..protocol.sync_tenure import Tenure
 from ..protocol.sync_try import Try
 from ..protocol.sync_words import Wish
 from ..protocol.topology import Topology
@@ -134,6 +137,30 @@ def anydonor(replace: Replace) -> None:
 
 
 @mutant(
+    "backupserves",
+    rule="row 13 (K-1, I4)",
+    defect="a donor sends all records that are asked for, also of tags that are backup there",
+    history="tagged records",
+    dies="I4",
+)
+def backupserves(replace: Replace) -> None:
+    """The joiner leaves them out; whoever relies on the donor does not."""
+    replace(Tenure, "serves", lambda _self, _tag: True)
+
+
+@mutant(
+    "notowner",
+    rule="row 13 (K-1, I4)",
+    defect="a donor serves the tags that are thought to be active there, although they are not",
+    history="owner moved",
+    dies="I4",
+)
+def notowner(replace: Replace) -> None:
+    """It is asked by whoever has not heard of the latest owner."""
+    replace(Tenure, "_has", lambda _self, _term: True)
+
+
+@mutant(
     "staleok",
     rule="row 12 (N-2, C-3)",
     defect="what is OK counts as OK after a restart, until the new life says so itself",
@@ -174,6 +201,22 @@ def mirrorall(replace: Replace) -> None:
         return Wish(keyed=keyed, first_bucket=first_bucket, **{**words, "mirror": mirror})
 
     replace(joining, "Wish", wish)
+
+
+@mutant(
+    "dropactive",
+    rule="row 14 (K-7, I4)",
+    defect="a mirror drops records of a tag that became active here since it was planned",
+    history="late mirror",
+    dies="I4",
+)
+def dropactive(replace: Replace) -> None:
+    """How the tag stands when the records are dropped is not looked at."""
+
+    def drop(_self: Mirroring, capability: KeyedCapability, step: Drop) -> list[bytes]:
+        return capability.drop(step.tag, step.keys)
+
+    replace(Mirroring, "_drop", drop)
 
 
 @mutant(

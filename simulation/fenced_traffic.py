@@ -10,6 +10,7 @@ from ..capabilities.records import TOMBSTONE_S
 from ..protocol.errors import Busy, CapabilityDisabled, NotTagOwner
 from .check import Violation
 from .checks_fencing import FencingChecks
+from .checks_served import ServedChecks
 from .faults import FaultPlan, run
 from .tag_traffic import TagTraffic
 from .tagged_records import TAGGED, TaggedRecords, provide_tagged
@@ -45,7 +46,11 @@ class FencedTraffic(TagTraffic):
 
     def checks(self, trouble: Trouble) -> list[Check]:
         """What is checked while it goes on."""
-        return [*super().checks(trouble), FencingChecks(self.world, trouble, self.ledger)]
+        return [
+            *super().checks(trouble),
+            FencingChecks(self.world, trouble, self.ledger),
+            ServedChecks(self.world, trouble),
+        ]
 
     def timeline(self, phase_s: float) -> list[tuple[float, Callable[[], None]]]:
         """(virtual second, what to do then), sorted."""

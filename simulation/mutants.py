@@ -46,8 +46,6 @@ MUTANTS: dict[str, Mutant] = {
 """Name → mutant, in the order of the modules."""
 
 NOT_YET: Mapping[str, str] = {
-    "row 13, anydonor with tags (donor in backup state)": "issue 5",
-    "row 14 with tags (mirror drops active records)": "issue 5",
     "row 22, notombstone (replayed removal; rows and links are covered)": "issue 6",
     "row 23 (set_status edits rows of all clusters)": "issue 6",
     "row 28 (parameters overflow)": "issue 6",

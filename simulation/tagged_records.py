@@ -57,7 +57,7 @@ class TagLedger:
 
 
 class TaggedRecords(ReplicatedMap):
-    """A map that checks who writes, and what is let in (M-2, M-5, H-24, K-7)."""
+    """A map that checks who writes, and what is let in (M-2, M-5, H-24, I4)."""
 
     def __init__(self, node: NodeId, ledger: TagLedger) -> None:
         super().__init__(TAGGED, run=lambda function: function())
@@ -117,8 +117,17 @@ class TaggedRecords(ReplicatedMap):
         after = self.versions()
         changed = [key for key, version in before.items() if after.get(key) != version]
         if active and changed and not forced:
-            self.says("K-7", f"a sync replaces {changed} of {tag}, which is active here")
+            self.says("I4", f"a sync replaces {changed} of {tag}, which is active here (K-7)")
         return broken
+
+    def drop(self, tag: str, keys: Sequence[bytes]) -> list[bytes]:
+        """See `KeyedCapability.drop`: nothing of a tag that is active here."""
+        active = self.node in self.ledger.world.active(tag) if tag else False
+        dropped = super().drop(tag, keys)
+        if active and dropped:
+            text = f"a mirror drops {len(dropped)} records of {tag}, which is active here (K-7)"
+            self.says("I4", text)
+        return dropped
 
     def versions(self) -> dict[bytes, Version]:
         """The version of each record by packed key."""

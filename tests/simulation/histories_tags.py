@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from tagmesh.actors.mail import PlanDecision, SyncWanted
+from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.identity import NodeId
 from tagmesh.simulation.checkers import Checkers
+from tagmesh.simulation.checks_fencing import FencingChecks
+from tagmesh.simulation.checks_served import ServedChecks
 from tagmesh.simulation.checks_tags import TagChecks
 from tagmesh.simulation.faults import FaultPlan, tagged
 from tagmesh.simulation.fenced_traffic import fenced
+from tagmesh.simulation.rows import CLUSTER
+from tagmesh.simulation.tagged_records import TAGGED, TaggedRecords, provide_tagged
 from tagmesh.simulation.world import World
+from tests.capabilities.map_bench import lose
 from tests.simulation.histories import SETTLE_S, unless
 
 TAG = "vip"
@@ -170,3 +177,79 @@ def alone_again(seed: int) -> World:
     world.run_for(SETTLE_S)
     checkers.after_healing()
     return world
+
+
+# Syncs of tags ------------------------------------------------------------------------------------
+
+
+class Owned:
+    """A checked world in which node 1 has the tag and everybody its records."""
+
+    def __init__(self, seed: int) -> None:
+        self.world, self.checkers = world, checkers = _world(seed)
+        ledger = provide_tagged(world, [TAG])
+        checkers.add([FencingChecks(world, checkers.trouble, ledger)])
+        checkers.add([ServedChecks(world, checkers.trouble)])
+        world.boot_all()
+        checkers.settle(SETTLE_S)
+        self.activate(1)
+        self.keys = [str(number) for number in range(world.random.randrange(2, 19))]
+        for key in self.keys:
+            self.map(1).put(key, 1, tag=TAG)
+        world.run_for(SETTLE_S)
+
+    def activate(self, node: int) -> None:
+        self.world.activate(node, TAG)
+        self.world.run_for(1.0)
+
+    def map(self, node: int) -> TaggedRecords:
+        found = self.world.capability(node, TAGGED)
+        assert isinstance(found, TaggedRecords)
+        return found
+
+    def tell(self, node: int, mail: SyncWanted | PlanDecision) -> None:
+        context = self.world.processes[NodeId(node)].system.context
+        assert context.supervisor.tell(("capability", CLUSTER, TAGGED), mail)
+        self.world.run_for(1.0)
+
+    def plan(self, node: int) -> int:
+        """The mirror plan that the last sync made."""
+        context = self.world.processes[NodeId(node)].system.context
+        report = context.registrations[CLUSTER, TAGGED].last_report
+        assert report is not None
+        assert report.plan_id is not None, report
+        return report.plan_id
+
+    def over(self) -> World:
+        self.world.heal_all()
+        self.world.run_for(SETTLE_S)
+        self.checkers.after_healing()
+        return self.world
+
+
+def owner_moved(seed: int) -> World:
+    """A node asks for the records of a tag where it was until a moment ago."""
+    owned = Owned(seed)
+    world = owned.world
+    for node in (1, 2):
+        world.slow(node, 3, world.random.uniform(0.2, 0.5))
+    world.run_for(SETTLE_S)
+    world.activate(2, TAG)
+    world.run_for(world.random.uniform(0.05, 0.2))
+    lose(owned.map(3), set(owned.keys[1:]))
+    owned.tell(3, SyncWanted(SyncWish(tags=(TAG,))))
+    world.run_for(5.0)
+    missing = [key for key in owned.keys if not owned.map(3).has(key)]
+    unless(not missing, "K-2", f"node 3 asked for {TAG} and lacks {missing}", world)
+    return owned.over()
+
+
+def late_mirror(seed: int) -> World:
+    """What a mirror is to drop waits until the tag is active where it would be dropped."""
+    owned = Owned(seed)
+    lose(owned.map(2), set(owned.keys[: owned.world.random.randrange(1, len(owned.keys))]))
+    owned.activate(2)
+    owned.tell(3, SyncWanted(SyncWish(tags=(TAG,), mirror=True, dry_run=True)))
+    owned.activate(3)
+    owned.tell(3, PlanDecision(owned.plan(3), "confirm"))
+    return owned.over()

@@ -95,7 +95,7 @@ def test_a_sync_replaces_what_is_active(monkeypatch: pytest.MonkeyPatch) -> None
         RecordFence, "synced", lambda _self, _tag, heads, items, *_, **__: (heads, items)
     )
     begun.map(1).take_items("vip", [item])
-    with pytest.raises(Violation, match="K-7: tagged of node 1: a sync replaces"):
+    with pytest.raises(Violation, match="I4: tagged of node 1: a sync replaces"):
         begun.checks.look()
 
 

@@ -1,7 +1,7 @@
 """The swarm with records under sharing tags: who may write, what is let in, and all have the same.
 
 Beside the faults and moves of `test_swarm_tags` applications write, delete and let expire, mostly
-where the tag is; I3, M-2, K-7 and I5 are checked. Found by it:
+where the tag is; I3, I4, M-2, M-5 and I5 are checked. Found by it:
 
 * seed 50304: a node that got a record of a new owner before its claim kept what it had inferred,
   and never learned what the claim said beside: its mode, and which epoch was given up before it.
