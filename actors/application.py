@@ -51,6 +51,10 @@ class Application:
         self.capability = capability
         self.quarantine: deque[Quarantined] = deque(maxlen=MAX_QUARANTINE)
         self.quarantined = 0
+        self.taken = 0
+        """Records that syncs brought, those set aside included."""
+        self.given = 0
+        """Records read for the syncs of others."""
         self.open = True
         """Switched on: what waits for the worker when it is switched off is not delivered (P11)."""
 
@@ -99,6 +103,7 @@ class Application:
         before = self.quarantined
         capability = self.capability
         for piece in pieces:
+            self.taken += len(piece.records)
             if isinstance(capability, KeyedCapability):
                 epoch = self._vouches(donor, piece.tag)
                 for item, error in capability.take_items(

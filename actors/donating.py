@@ -186,6 +186,11 @@ class DonorActor(ClusterActor):
 
     def _records(self, question: AskItems) -> tuple[list[list[bytes]], bool]:
         """In the worker: the records asked for, and whether the last section has more."""
+        sections, more = self._read(question)
+        self._registration.application.given += sum(map(len, sections))
+        return sections, more
+
+    def _read(self, question: AskItems) -> tuple[list[list[bytes]], bool]:
         capability = self._registration.capability
         if isinstance(capability, KeyedCapability):
             return [capability.section_items(*section) for section in question.sections], False

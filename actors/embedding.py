@@ -26,6 +26,7 @@ from .flight import Flight, flight_of
 from .hubcalls import POLL_S
 from .life import NodeLife
 from .mail import RosterWanted
+from .runtime import GeventRuntime
 
 T = TypeVar("T")
 
@@ -44,10 +45,21 @@ class EmbeddedNode(NodeLife):
     def status(self) -> Status:
         """The node and its clusters as they are now."""
         system = self._running()
-        waiting = system.context.supervisor.waiting
-        status, inboxes = self._call(lambda: (system.status(), waiting()))
-        ends = self._the_transport().certificate_ends_wall_s
-        return msgspec.structs.replace(status, certificate_ends_wall_s=ends, inboxes=inboxes)
+        asked_s = time.monotonic()
+
+        def answer() -> Status:
+            lag_s = time.monotonic() - asked_s
+            transport, runtime = self._the_transport(), self._the_runtime()
+            return msgspec.structs.replace(
+                system.status(),
+                certificate_ends_wall_s=transport.certificate_ends_wall_s,
+                inboxes=system.context.supervisor.waiting(),
+                traffic=transport.tally.told(),
+                storage_calls=runtime.pool_calls.told(),
+                hub_lag_s=lag_s,
+            )
+
+        return self._call(answer)
 
     def reload(self) -> None:
         """Use what the files of ``[tls]`` hold now, and read the provisioned nodes soon.
@@ -158,6 +170,10 @@ class EmbeddedNode(NodeLife):
             system.dial_now(NodeId(node))
 
         self._call(mend)
+
+    def _the_runtime(self) -> GeventRuntime:
+        assert self._runtime is not None, "set while the system runs"
+        return self._runtime
 
     def _the_transport(self) -> TlsTransport:
         assert self._transport is not None, "set while the system runs"

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..protocol.because import About
+from ..protocol.because import About, because
 from ..protocol.deciding import decided
 from ..protocol.decisions import Decisions
 from ..protocol.events import EventRecord
@@ -31,7 +31,7 @@ class EventLog:
         self._me = me
         self._sequence = 0
         self.ring: deque[EventRecord] = deque(maxlen=RING_EVENTS)
-        self._counts: Counter[tuple[ClusterId | None, str]] = Counter()
+        self._counts: Counter[tuple[ClusterId | None, str, str]] = Counter()
         self.decisions = Decisions()
         """Why things are as they are (B14)."""
         self._subscribers: list[Callable[[EventRecord], None]] = []
@@ -41,14 +41,17 @@ class EventLog:
         self._subscribers.append(subscriber)
 
     def counts(self) -> list[EventCount]:
-        """How many events of each kind were published."""
-        found = sorted(self._counts.items(), key=lambda item: (item[0][0] or 0, item[0][1]))
-        return [EventCount(cluster_id=c, kind=kind, count=count) for (c, kind), count in found]
+        """How many events of each kind were published, by the code of their cause."""
+        found = sorted(self._counts.items(), key=lambda item: (item[0][0] or 0, item[0][1:]))
+        return [
+            EventCount(cluster_id=cluster, kind=kind, cause=cause, count=count)
+            for (cluster, kind, cause), count in found
+        ]
 
     def publish(self, announce: Announce, cluster: ClusterId | None = None) -> None:
         """Number an event and hand it out."""
         self._sequence += 1
-        self._counts[cluster, announce.kind.value] += 1
+        self._counts[cluster, announce.kind.value, because(announce.cause).code] += 1
         record = EventRecord(
             sequence=self._sequence,
             wall_s=self._wall(),

@@ -50,6 +50,8 @@ def _capability(context: Context, registration: Registration, ask: Ask) -> Capab
         donating=_donating(context, name, ask) if runs else [],
         last_report=registration.last_report,
         quarantined=registration.application.quarantined,
+        records_taken=registration.application.taken,
+        records_given=registration.application.given,
         plans=[_plan(plan) for plan in actor.mirroring.plans()] if actor else [],
         evidence=[found for _, found in sorted(dict(actor.rules.tags.evidence).items())]
         if actor

@@ -16,6 +16,7 @@ import gevent
 import gevent.event
 import gevent.threadpool
 
+from ..protocol.histogram import Histogram
 from .worker import ThreadWorker, Worker
 
 T = TypeVar("T")
@@ -75,6 +76,8 @@ class GeventRuntime:
         self._thread = threading.get_ident()
         self._pool = gevent.threadpool.ThreadPool(POOL_THREADS, hub=self._hub)
         self._closed = False
+        self.pool_calls = Histogram()
+        """How long what was called in the pool took."""
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
@@ -105,16 +108,21 @@ class GeventRuntime:
     ) -> None:
         """See `Runtime.call_in_pool`."""
 
-        def guarded() -> tuple[T | None, Exception | None]:
+        def guarded() -> tuple[T | None, Exception | None, float]:
             # gevent prints the traceback of whatever escapes here
+            begin_s = time.monotonic()
+            value, error = None, None
             try:
-                return function(), None
-            except Exception as error:  # noqa: BLE001 - handed to the caller
-                return None, error
+                value = function()
+            except Exception as raised:  # noqa: BLE001 - handed to the caller
+                error = raised
+            return value, error, time.monotonic() - begin_s
 
         def finished(result: Any) -> None:
             if result.exception is None:
-                done(*result.value)
+                value, error, took_s = result.value
+                self.pool_calls.add(took_s)
+                done(value, error)
             else:
                 done(None, RuntimeError(f"worker ended with {result.exception!r}"))
 

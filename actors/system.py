@@ -383,6 +383,7 @@ class NodeSystem:
             next_hop=route[0] if route else None,
             route=[int(n) for n in route],
             rtt_s=link.rtt_s if link is not None else None,
+            rtts=link.rtts.told() if link is not None else None,
             incarnation=topology.incarnation_of(record.node_id) if topology is not None else None,
             since_s=now - link.since if link is not None else 0.0,
             why=link_cause(record, link),

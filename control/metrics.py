@@ -7,15 +7,29 @@ of ours. States are one gauge per state, 1 for the one that holds. Counters begi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from prometheus_client import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ..protocol.events import Event
-from ..protocol.status import CapabilityStatus, ClusterStatus, PeerStatus, Status, TagStatus
+from ..protocol.status import (
+    CapabilityStatus,
+    ClusterStatus,
+    Distribution,
+    EventCount,
+    PeerStatus,
+    Status,
+    TagStatus,
+    TrafficStatus,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -45,6 +59,8 @@ class _Families(Collector):
         yield from _capabilities([(c, one) for c in status.clusters for one in c.capabilities])
         yield from _tags([(c, tag) for c in status.clusters for tag in c.tags])
         yield from _counters(status)
+        if status.traffic is not None:
+            yield from _traffic(status.traffic)
 
 
 def _node(status: Status) -> Iterator[Metric]:
@@ -87,6 +103,26 @@ def _node(status: Status) -> Iterator[Metric]:
         ["kind"],
         [((kind,), count) for kind, count in sorted(status.actors.items())],
     )
+    yield _gauge(
+        "actor_inbox_length",
+        "Messages that wait for the actors of a kind.",
+        ["actor"],
+        [((kind,), count) for kind, count in sorted(status.inboxes.items())],
+    )
+    if status.hub_lag_s is not None:
+        yield _gauge(
+            "hub_lag_seconds",
+            "How long the hub took to turn to this question.",
+            [],
+            [((), status.hub_lag_s)],
+        )
+    if status.storage_calls is not None:
+        yield _histogram(
+            "db_query_seconds",
+            "Calls of the storage: provisioned nodes, leases and stores of tags.",
+            [],
+            [((), status.storage_calls)],
+        )
 
 
 def _clusters(clusters: list[ClusterStatus]) -> Iterator[Metric]:
@@ -118,11 +154,11 @@ def _links(peers: list[tuple[ClusterStatus, PeerStatus]]) -> Iterator[Metric]:
     )
     up = [(key, p.link == "Up") for key, p in named]
     yield _gauge("link_up", "Whether the direct link with a node is up.", labels, up)
-    yield _gauge(
+    yield _histogram(
         "ping_rtt_seconds",
-        "Round trip of the last answered ping.",
+        "Round trips of pings that were answered in time.",
         labels,
-        [(key, p.rtt_s) for key, p in named if p.rtt_s is not None],
+        [(key, p.rtts) for key, p in named if p.rtts is not None],
     )
     hops = [(key, len(p.route)) for key, p in named]
     yield _gauge("route_hops", "Links on the way to a node; 0: unreachable.", labels, hops)
@@ -154,6 +190,16 @@ def _capabilities(found: list[tuple[ClusterStatus, CapabilityStatus]]) -> Iterat
         [(key, one.last_report.seconds) for key, one in named if one.last_report is not None],
     )
     yield _counter(
+        "sync_items",
+        "Records that syncs brought (joiner) or that were read for others (donor).",
+        [*labels, "role"],
+        [
+            ((*key, role), count)
+            for key, one in named
+            for role, count in (("joiner", one.records_taken), ("donor", one.records_given))
+        ],
+    )
+    yield _counter(
         "quarantined",
         "Messages and records that a capability's handlers refused.",
         labels,
@@ -169,16 +215,23 @@ def _tags(found: list[tuple[ClusterStatus, TagStatus]]) -> Iterator[Metric]:
 
 
 def _counters(status: Status) -> Iterator[Metric]:
-    happened: Mapping[tuple[str, str], int] = {
-        ("" if e.cluster_id is None else str(e.cluster_id), e.kind): e.count for e in status.events
-    }
+    happened: Counter[tuple[str, str]] = Counter()
+    for event in status.events:
+        happened[_cluster_label(event), event.kind] += event.count
     yield _counter("events", "Events by kind.", ["cluster_id", "kind"], list(happened.items()))
-    for name, text, kind in (
-        ("link_transitions", "Changes of the state of a direct link.", Event.LINK_CHANGED),
-        ("tag_transitions", "Sharing tags that became active here or backup.", Event.TAG_CHANGED),
-    ):
-        values = [((c,), count) for (c, k), count in happened.items() if k == kind.value]
-        yield _counter(name, text, ["cluster_id"], values)
+    changes = [((c,), n) for (c, kind), n in happened.items() if kind == Event.LINK_CHANGED.value]
+    text = "Changes of the state of a direct link."
+    yield _counter("link_transitions", text, ["cluster_id"], changes)
+    yield _counter(
+        "tag_transitions",
+        "Sharing tags that became active here or backup, by the code of the cause.",
+        ["cluster_id", "reason"],
+        [
+            ((_cluster_label(event), event.cause), event.count)
+            for event in status.events
+            if event.kind == Event.TAG_CHANGED.value
+        ],
+    )
     reasons: Counter[tuple[str, str]] = Counter()
     for refusal in status.refusals:
         reasons[refusal.reason, refusal.by] += refusal.count
@@ -197,6 +250,32 @@ def _counters(status: Status) -> Iterator[Metric]:
     yield _counter("actor_failures", "Actors restarted.", [], [((), status.crashes)])
 
 
+def _cluster_label(event: EventCount) -> str:
+    return "" if event.cluster_id is None else str(event.cluster_id)
+
+
+def _traffic(traffic: TrafficStatus) -> Iterator[Metric]:
+    directions = (("received", traffic.messages_received), ("sent", traffic.messages_sent))
+    yield _counter(
+        "messages",
+        "Messages of the protocol by type; a batch of a capability is one.",
+        ["direction", "type"],
+        [((way, kind), count) for way, kinds in directions for kind, count in kinds.items()],
+    )
+    yield _counter(
+        "transport_bytes",
+        "Bytes of the connections with other nodes, encrypted.",
+        ["direction"],
+        [(("received",), traffic.bytes_received), (("sent",), traffic.bytes_sent)],
+    )
+    yield _counter(
+        "tls_handshakes",
+        "Handshakes that are over, by how they ended.",
+        ["role", "result"],
+        [((one.role, one.result), one.count) for one in traffic.handshakes],
+    )
+
+
 _Values = Iterable[tuple[tuple[str, ...], float]]
 
 
@@ -212,4 +291,15 @@ def _counter(name: str, text: str, labels: list[str], values: _Values) -> Metric
     family = CounterMetricFamily(f"tagmesh_{name}", text, labels=labels)
     for key, value in values:
         family.add_metric(key, value)
+    return family
+
+
+def _histogram(
+    name: str, text: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], Distribution]]
+) -> Metric:
+    family = HistogramMetricFamily(f"tagmesh_{name}", text, labels=labels)
+    for key, one in values:
+        bounds = [*map(str, one.bounds_s), "+Inf"]
+        reached = list(accumulate(one.counts))
+        family.add_metric(key, list(zip(bounds, reached, strict=True)), one.sum_s)
     return family

@@ -54,6 +54,7 @@ from .because import Because, Cause, because, reworded
 from .damping import Flaps, PerSecond
 from .effects import Count, Effect, Send
 from .errors import Misuse
+from .histogram import Histogram
 from .identity import ClusterId, NodeId
 from .link_words import (
     CONNECTED,
@@ -100,6 +101,7 @@ class Link:
         """When `tick` wants to be called; None = only messages can change anything."""
         self.incarnation: int | None = None
         self.rtt_s: float | None = None
+        self.rtts = Histogram()
         self._number = 0
         self._pinged_at: float | None = None
         """When the outstanding ping was sent; None = none is outstanding."""
@@ -285,6 +287,7 @@ class Link:
         if rtt >= self.timing.ping_timeout_s:
             return [Count("L-1")]  # only a life sign: too late to count as an answer
         self.rtt_s = rtt
+        self.rtts.add(rtt)
         self._pinged_at = None
         answers = [AnswerQuestion(asker, n) for asker, n in sorted(self._questions.items())]
         self._questions.clear()

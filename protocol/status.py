@@ -7,6 +7,16 @@ import msgspec
 from .contract import Progress, SyncReport, TagEvidence
 
 
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """How long something took, each time."""
+
+    bounds_s: list[float]
+    """Ascending."""
+    counts: list[int]
+    """How many were above the bound before and at most this one; last those above all bounds."""
+    sum_s: float
+
+
 class PeerCapability(msgspec.Struct, frozen=True, kw_only=True):
     """What another node says of one of its capabilities."""
 
@@ -66,6 +76,10 @@ class CapabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
     plans: list[PlanStatus]
     evidence: list[TagEvidence] = []
     """How the records of each sharing tag were synced last, by tag."""
+    records_taken: int = 0
+    """That syncs brought to this node since its start."""
+    records_given: int = 0
+    """That this node read for the syncs of others since its start."""
     pending: dict[str, str] = {}
     """Sharing tags whose records are not complete here, each with the reason (K-4)."""
 
@@ -123,6 +137,8 @@ class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes on the way, the destination last; empty = unreachable."""
     rtt_s: float | None
     """Round trip of the last answered ping, seconds."""
+    rtts: Distribution | None = None
+    """Round trips of all pings that were answered in time; None: there is no link."""
     incarnation: int | None
     since_s: float
     """Seconds in this link state."""
@@ -173,7 +189,31 @@ class EventCount(msgspec.Struct, frozen=True, kw_only=True):
 
     cluster_id: int | None
     kind: str
+    cause: str = ""
+    """Code of the cause."""
     count: int
+
+
+class HandshakeCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many TLS handshakes ended in one way."""
+
+    role: str
+    """``client`` | ``server``"""
+    result: str
+    """``done``, ``broken``, or the reason of a refusal"""
+    count: int
+
+
+class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What went through the connections of this node since its start."""
+
+    messages_received: dict[str, int]
+    """By the type of the message; a batch of a capability is one."""
+    messages_sent: dict[str, int]
+    bytes_received: int
+    """Of TCP."""
+    bytes_sent: int
+    handshakes: list[HandshakeCount]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,5 +249,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """In order of cluster and kind."""
     drops: dict[str, int] = {}
     """Messages that a rule dropped since the start, by its label (G-15)."""
+    traffic: TrafficStatus | None = None
+    """None where there is no network (simulated nodes)."""
+    storage_calls: Distribution | None = None
+    """Calls of the storage: provisioning, leases, stores of tags."""
+    hub_lag_s: float | None = None
+    """How long the hub took to turn to this question."""
     certificate_ends_wall_s: float | None = None
     """When this node's certificate expires; None where there is none (simulated nodes)."""

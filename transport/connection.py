@@ -25,6 +25,7 @@ from .frames import FrameReader
 from .handshake import READ, WRITE
 from .sendqueue import MAX_CHUNK_BYTES, SendQueue
 from .socketoptions import reset_at_close, set_options
+from .tally import Tally
 from .tls import TlsSession
 
 READ_AT_ONCE_BYTES = 64 * 1024
@@ -56,6 +57,7 @@ class TlsConnection:
         *,
         dialled: bool,
         address: str,
+        tally: Tally,
         read_buffer: bytearray,
         plaintext: Sequence[bytes] = (),
         on_closed: Callable[[TlsConnection], None],
@@ -65,6 +67,7 @@ class TlsConnection:
         self.identity: PeerIdentity = session.identity
         self.dialled = dialled
         self.address = address
+        self._tally = tally
         self.unknown_messages = 0
         """Messages of a number this version does not know: skipped."""
         self.on_room: Callable[[], None] | None = None
@@ -116,6 +119,7 @@ class TlsConnection:
             return True
         if not self._queue.offer(messages, len(self._out)):
             return False
+        self._tally.went(messages)
         if not self._out:
             self._write_soon()
         return True
@@ -130,6 +134,7 @@ class TlsConnection:
         framed = self._queue.straight(messages)
         if not framed:
             return False
+        self._tally.went(messages)
         if not self._write(self._session.sealed(framed)) and not self._broken:
             self._writer.start(self._guarded, self._flush)
         return True
@@ -195,7 +200,7 @@ class TlsConnection:
                 except (BlockingIOError, InterruptedError):
                     break
                 except OSError as error:
-                    session.ending = self._lost(error)
+                    session.ending = Ending(cause=f"connection lost: {error.strerror or error}")
                     break
                 if not size:
                     session.receive_eof()
@@ -204,7 +209,9 @@ class TlsConnection:
                 read += size
                 if size < READ_AT_ONCE_BYTES:
                     break
+            self._tally.bytes_received += read
             if messages and (on_messages := self._on_messages) is not None:
+                self._tally.came(messages)
                 on_messages(messages)
             if session.owes or session.ending is not None:
                 self._conclude()
@@ -229,6 +236,7 @@ class TlsConnection:
         """Hand over all that a turn brought in one call."""
         if messages:
             assert self._on_messages is not None
+            self._tally.came(messages)
             self._on_messages(messages)
 
     def _check_frame_time(self, completed: bool) -> None:
@@ -273,9 +281,6 @@ class TlsConnection:
         except OSError:
             pass
 
-    def _lost(self, error: OSError) -> Ending:
-        return Ending(cause=f"connection lost: {error.strerror or error}")
-
     # writing
 
     def _flush(self) -> None:
@@ -307,6 +312,7 @@ class TlsConnection:
         except OSError:
             self._break()
             return False
+        self._tally.bytes_sent += sent
         self._out = memoryview(data)[sent:] if sent < len(data) else b""
         return not self._out
 

@@ -62,6 +62,11 @@ class TlsDial:
             self._addresses = [address]
             self._loop.run_callback(self._guarded, self._next_address, Ending(cause="no address"))
 
+    @property
+    def shook(self) -> bool:
+        """There was a TCP connection: a handshake began."""
+        return self._handshake is not None
+
     def fail(self, ending: Ending) -> None:
         """End the attempt; `on_failed` follows from the loop."""
         if not self._over:

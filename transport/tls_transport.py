@@ -16,6 +16,7 @@ from .connection import READ_AT_ONCE_BYTES, TlsConnection
 from .dialer import TlsDial
 from .handshake import Handshake
 from .listener import TlsListener, bind
+from .tally import Tally
 from .tls import TlsContext, TlsSession, load_tls
 
 BLOCKED = "blocked by the test switch"
@@ -49,6 +50,7 @@ class TlsTransport:
         self._connections: dict[TlsConnection, None] = {}
         self._blocked: set[NodeId] = set()
         self._closed = False
+        self.tally = Tally()
 
     @property
     def crl_next_update_wall_s(self) -> float | None:
@@ -83,6 +85,8 @@ class TlsTransport:
         self._check()
 
         def on_done(handshake: Handshake, address: str, ending: Ending | None) -> None:
+            reason = ending.reason if ending is not None else None
+            self.tally.shook(dialled=False, ended=ending is not None, reason=reason)
             if ending is None:
                 ending = self._taken(handshake, address, on_connection)
             if ending is not None:
@@ -113,9 +117,12 @@ class TlsTransport:
 
         def on_done(dial: TlsDial, handshake: Handshake, address: str) -> None:
             del self._dials[dial]
+            self.tally.shook(dialled=True, ended=False, reason=None)
             self._connected(handshake, address, True, on_connection)
 
         def on_failed(dial: TlsDial, ending: Ending) -> None:
+            if dial.shook:
+                self.tally.shook(dialled=True, ended=True, reason=ending.reason)
             if self._dials.pop(dial, None) is not None:
                 self._now(on_failure, ending)
 
@@ -185,6 +192,7 @@ class TlsTransport:
             self._settings,
             dialled=dialled,
             address=address,
+            tally=self.tally,
             read_buffer=self._read_buffer,
             plaintext=handshake.plaintext,
             on_closed=self._forget,

@@ -58,6 +58,24 @@ def test_two_nodes_in_one_process(pair: tuple[Node, Node]) -> None:
     assert Event.NODE_UP in {record.kind for record in one.events()}
 
 
+def test_a_node_tells_what_went_through_it(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    one.wait_ready()
+    status = one.until(lambda s: sum(s.clusters[0].peers[0].rtts.counts) > 0)  # type: ignore[union-attr]  # there is a link
+    traffic = status.traffic
+    assert traffic is not None
+    assert traffic.messages_sent["Ping"] >= 1
+    assert traffic.messages_received["Pong"] >= 1
+    assert min(traffic.bytes_sent, traffic.bytes_received) > 0
+    shaken = traffic.handshakes + two.status().traffic.handshakes  # type: ignore[union-attr]  # it runs
+    assert {(h.role, h.result) for h in shaken} >= {("client", "done"), ("server", "done")}
+    assert status.storage_calls is not None
+    assert sum(status.storage_calls.counts) >= 1
+    assert status.hub_lag_s is not None
+    assert 0 <= status.hub_lag_s < 10
+    assert status.inboxes.keys() == status.actors.keys()
+
+
 def test_start_stop_and_start_again(space: Workspace) -> None:
     node = Node.from_config(space.config(1))
     incarnations = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tagmesh.actors.eventlog import RING_EVENTS, EventLog
+from tagmesh.protocol.because import Cause, because
 from tagmesh.protocol.effects import Announce
 from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import ClusterId, NodeId
@@ -21,14 +24,17 @@ def test_the_ring_keeps_the_last_with_numbers_that_go_on() -> None:
     assert [event.sequence for event in heard] == list(range(1, RING_EVENTS + 4))
 
 
-def test_all_that_came_are_counted_by_cluster_and_kind() -> None:
+def test_all_that_came_are_counted_by_cluster_kind_and_cause() -> None:
     log = EventLog(lambda: 5.0, NodeId(1))
     for _ in range(RING_EVENTS + 3):
         log.publish(UP, ClusterId(2))
     log.publish(UP, ClusterId(1))
+    answers = because("it answers", Cause.ANSWERS)
+    log.publish(msgspec.structs.replace(UP, cause=answers), ClusterId(1))
     log.publish(Announce(kind=Event.JOIN_REFUSED, node_id=None))
     assert log.counts() == [
-        EventCount(cluster_id=None, kind="join_refused", count=1),
-        EventCount(cluster_id=1, kind="node_up", count=1),
-        EventCount(cluster_id=2, kind="node_up", count=RING_EVENTS + 3),
+        EventCount(cluster_id=None, kind="join_refused", cause="unstated", count=1),
+        EventCount(cluster_id=1, kind="node_up", cause="answers", count=1),
+        EventCount(cluster_id=1, kind="node_up", cause="unstated", count=1),
+        EventCount(cluster_id=2, kind="node_up", cause="unstated", count=RING_EVENTS + 3),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import gevent
@@ -15,14 +15,14 @@ from tagmesh.control import http
 from tagmesh.control.subscriptions import Subscriptions
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.config import read_config
-from tagmesh.protocol.contract import Capability, Progress, Quarantined, SyncReport
-from tagmesh.protocol.donors import Rejection, Verdict
-from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
+from tagmesh.protocol.contract import Capability, Progress, SyncReport
+from tagmesh.protocol.errors import Misuse, NodeDown
 from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import (
     CapabilityStatus,
     ClusterStatus,
+    Distribution,
     DonorSession,
     PeerCapability,
     PeerStatus,
@@ -31,6 +31,7 @@ from tagmesh.protocol.status import (
     Status,
     TagStatus,
 )
+from tests.control.fake_cluster_port import FakeCluster
 from tests.control.fake_why import explanation
 
 STARTED_WALL_S = 1_790_000_000.0
@@ -48,6 +49,7 @@ def peer(node_id: int, **changes: Any) -> PeerStatus:
         next_hop=node_id,
         route=[node_id],
         rtt_s=0.0004,
+        rtts=Distribution(bounds_s=[0.001, 0.01], counts=[1, 1, 0], sum_s=0.0054),
         incarnation=1,
         since_s=12.0,
         why="",
@@ -68,6 +70,8 @@ def capability(name: str, **changes: Any) -> CapabilityStatus:
             ok=True, donor=NodeId(2), items=1000, bytes=80_000, seconds=0.5, plan_id=1
         ),
         quarantined=0,
+        records_taken=1000,
+        records_given=50,
         plans=[PlanStatus(plan_id=1, state="dropped", reason="", records=30, dropped=30)],
     )
     return msgspec.structs.replace(fine, **changes)
@@ -154,6 +158,7 @@ def make_status(**changes: Any) -> Status:
                 next_hop=2,
                 route=[2, 3],
                 rtt_s=None,
+                rtts=None,
                 why="cut by the test switch",
             ),
             peer(
@@ -163,6 +168,7 @@ def make_status(**changes: Any) -> Status:
                 next_hop=None,
                 route=[],
                 rtt_s=None,
+                rtts=None,
                 why="url 'http:x' must have the form bins:host[:port]",
             ),
         ],
@@ -257,96 +263,6 @@ class FakeNode:
         if not self.fault_switch:
             raise Misuse("set [admin] fault_switch = true to cut links")
         self.switched.append((what, node))
-
-
-class FakeCluster:
-    """Notes what it is asked; plan 1 is the only one there is."""
-
-    def __init__(self, node: FakeNode) -> None:
-        self._node = node
-
-    def tag(self, name: str) -> FakeTag:
-        return FakeTag(self._node, name)
-
-    def capability(self, name: str) -> Capability:
-        return self._node.capabilities.get(name, Capability())
-
-    def sync(
-        self,
-        name: str,
-        *,
-        tags: Sequence[str] = (),
-        mirror: bool = False,
-        dry_run: bool = False,
-        force: Sequence[str] = (),
-    ) -> Answer:
-        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run, *force))
-        return self._node.answer
-
-    def enable(self, name: str) -> None:
-        self._node.asked.append(("enable", name))
-
-    def disable(self, name: str) -> None:
-        self._node.asked.append(("disable", name))
-
-    def explain_donor(self, name: str, tag: str = "") -> list[Verdict]:
-        if tag:
-            why = f"node 2 has {tag}"
-            return [Verdict(node_id=NodeId(3), rejection=Rejection.NOT_TAG_OWNER, detail=why)]
-        return [
-            Verdict(node_id=NodeId(2), place=1, detail="1 hop, position 7"),
-            Verdict(node_id=NodeId(3), rejection=Rejection.UNREACHABLE, detail="no path"),
-        ]
-
-    def quarantine(self, name: str) -> list[Quarantined]:
-        message = msgspec.msgpack.encode({"user": "\x1b[2Jbob"})
-        return [
-            Quarantined(NodeId(2), "message", message, "ValueError: no such user"),
-            Quarantined(NodeId(3), "record", b"\xc1", "not msgpack"),
-        ]
-
-    def confirm(self, name: str, plan_id: int) -> int:
-        return self._decide("confirm", name, plan_id)
-
-    def discard(self, name: str, plan_id: int) -> None:
-        self._decide("discard", name, plan_id)
-
-    def undo(self, name: str, plan_id: int) -> int:
-        return self._decide("undo", name, plan_id)
-
-    def _decide(self, what: str, name: str, plan_id: int) -> int:
-        if plan_id != 1:
-            raise Unknown(f"there is no waiting mirror plan {plan_id}")
-        self._node.asked.append((what, name))
-        return 30
-
-
-class FakeTag:
-    """Notes what it is asked; raises ``node.broken_tag`` if there is one."""
-
-    def __init__(self, node: FakeNode, name: str) -> None:
-        self._node = node
-        self._name = name
-
-    def activate(self, *, force: bool = False, reason: str = "", timeout: float = 0.0) -> None:
-        self._note("activate", force, reason)
-
-    def release(self, *, reason: str = "") -> None:
-        self._note("release", reason)
-
-    def hand_over(self, to: int, *, reason: str = "", timeout: float = 0.0) -> None:
-        self._note("hand_over", to, reason)
-
-    def pause(self, *, paused: bool = True) -> None:
-        self._note("pause", paused)
-
-    def prefer(self, nodes: Sequence[int]) -> None:
-        self._note("prefer", *nodes)
-
-    def _note(self, what: str, *words: object) -> None:
-        if self._node.broken_tag is not None:
-            raise self._node.broken_tag
-        self._node.asked.append((what, self._name, *words))
 
 
 class Stoppable(Protocol):

@@ -12,7 +12,8 @@ from tagmesh.control.command import CommandError
 from tagmesh.control.commands import COMMANDS
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.errors import Misuse
-from tests.control.fake_node import FakeCluster, FakeNode, capability, make_status
+from tests.control.fake_cluster_port import FakeCluster
+from tests.control.fake_node import FakeNode, capability, make_status
 
 DIALOGS: dict[str, Any] = {"cluster_id": 1, "capability": "dialog-dlg-repl"}
 

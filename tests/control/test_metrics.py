@@ -10,7 +10,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tagmesh.control.metrics import exposition
-from tagmesh.protocol.status import EventCount, Status
+from tagmesh.protocol.status import (
+    Distribution,
+    EventCount,
+    HandshakeCount,
+    Status,
+    TrafficStatus,
+)
 from tests.control.fake_node import make_status, refusal
 from tests.promtool import needs_promtool, promtool
 
@@ -21,10 +27,23 @@ FULL = msgspec.structs.replace(
     events=[
         EventCount(cluster_id=None, kind="join_refused", count=8),
         EventCount(cluster_id=1, kind="link_changed", count=5),
-        EventCount(cluster_id=1, kind="tag_changed", count=3),
+        EventCount(cluster_id=1, kind="tag_changed", cause="tag_asked", count=3),
+        EventCount(cluster_id=1, kind="tag_changed", cause="tag_released", count=1),
     ],
     drops={"R-3": 6},
     certificate_ends_wall_s=1_800_000_000.0,
+    hub_lag_s=0.002,
+    storage_calls=Distribution(bounds_s=[0.01, 1.0], counts=[3, 2, 1], sum_s=7.5),
+    traffic=TrafficStatus(
+        messages_received={"Ping": 4, "Packets": 9},
+        messages_sent={"Ping": 5},
+        bytes_received=2000,
+        bytes_sent=3000,
+        handshakes=[
+            HandshakeCount(role="client", result="done", count=2),
+            HandshakeCount(role="server", result="cert_untrusted", count=1),
+        ],
+    ),
 )
 NAMES = [
     "build_info",
@@ -37,15 +56,23 @@ NAMES = [
     "link_transitions",
     "ping_rtt_seconds",
     "route_hops",
+    "messages",
     "message_drops",
+    "transport_bytes",
+    "tls_handshakes",
     "join_refused",
     "capability_synced",
     "certificate_expiry_timestamp_seconds",
     "capability_enabled",
+    "sync_items",
+    "sync_duration_seconds",
     "sync_sessions",
     "tag_active",
     "tag_transitions",
+    "actor_inbox_length",
     "actor_failures",
+    "hub_lag_seconds",
+    "db_query_seconds",
 ]
 LABELS = frozenset(
     [
@@ -60,6 +87,12 @@ LABELS = frozenset(
         "version",
         "description",
         "url",
+        "direction",
+        "type",
+        "role",
+        "result",
+        "actor",
+        "le",
     ]
 )
 UNITS = ("milliseconds", "ms", "minutes", "hours", "kilobytes", "bits", "percent")
@@ -108,7 +141,7 @@ def test_names_are_as_those_of_prometheus_should_be() -> None:
     for name, kind in types.items():
         assert re.fullmatch(r"tagmesh_[a-z]+(_[a-z]+)*", name), name
         assert name.endswith("_total") == (kind == "counter"), name
-        assert kind in ("counter", "gauge"), name
+        assert kind in ("counter", "gauge", "histogram"), name
         assert not {"gauge", "counter", *UNITS} & set(name.split("_")), name
         assert len(helps[name]) > 10
     series = [line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"]
@@ -127,7 +160,6 @@ def test_values_are_those_of_the_status() -> None:
     assert value(FULL, "cluster_nodes_up", cluster_id="1") == 2
     assert value(FULL, "cluster_nodes_reachable", cluster_id="1") == 3
     assert value(FULL, "route_hops", cluster_id="1", node_id="3") == 2
-    assert value(FULL, "ping_rtt_seconds", cluster_id="1", node_id="2") == 0.0004
     key = {"cluster_id": "1", "capability": "dialog-dlg-repl"}
     assert value(FULL, "sync_duration_seconds", **key) == 0.5
     assert value(FULL, "tag_active", cluster_id="1", tag="vip1") == 1
@@ -136,7 +168,25 @@ def test_values_are_those_of_the_status() -> None:
     assert value(FULL, "link_transitions_total", cluster_id="1") == 5
     assert value(FULL, "message_drops_total", reason="R-3") == 6
     assert value(FULL, "actor_failures_total") == 2
+    assert value(FULL, "tag_transitions_total", cluster_id="1", reason="tag_asked") == 3
+    assert value(FULL, "events_total", cluster_id="1", kind="tag_changed") == 4
+    assert value(FULL, "messages_total", direction="received", type="Packets") == 9
+    assert value(FULL, "transport_bytes_total", direction="sent") == 3000
+    assert value(FULL, "tls_handshakes_total", role="server", result="cert_untrusted") == 1
+    assert value(FULL, "sync_items_total", **key, role="donor") == 50
+    assert value(FULL, "actor_inbox_length", actor="link") == 5
+    assert value(FULL, "hub_lag_seconds") == 0.002
     assert value(FULL, "certificate_expiry_timestamp_seconds", kind="node") == 1.8e9
+
+
+def test_durations_are_cumulative_histograms() -> None:
+    bounds = [value(FULL, "db_query_seconds_bucket", le=le) for le in ("0.01", "1.0", "+Inf")]
+    assert bounds == [3, 5, 6]
+    assert value(FULL, "db_query_seconds_count") == 6
+    assert value(FULL, "db_query_seconds_sum") == 7.5
+    node = {"cluster_id": "1", "node_id": "2"}
+    assert value(FULL, "ping_rtt_seconds_bucket", **node, le="0.001") == 1
+    assert value(FULL, "ping_rtt_seconds_count", **node) == 2
 
 
 def test_a_tag_that_only_others_use_is_not_counted_as_unused_here() -> None:
