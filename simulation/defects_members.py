@@ -11,6 +11,7 @@ import msgspec
 from ..actors.gate import GateActor
 from ..actors.mail import Learned, RosterUpdate
 from ..actors.storage import StorageActor
+from ..protocol.because import Cause
 from ..protocol.errors import NotProvisioned
 from ..protocol.identity import BinsUrl, ClusterId, NodeRecord
 from ..protocol.linkstates import LinkStates
@@ -157,7 +158,7 @@ def reload_all(replace: Replace) -> None:
 def storage_is_needed(replace: Replace) -> None:
     """An outage of the database ends a running cluster."""
 
-    def trouble(self: StorageActor, error: str) -> None:
+    def trouble(self: StorageActor, error: str, _code: Cause) -> None:
         self._loaded(RosterSnapshot(records=()))
         self.rules.storage_error = error
 
