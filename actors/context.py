@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..protocol.descriptions import Descriptions
+from ..protocol.flight_recorder import FlightRecorder
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import ClusterId, NodeId
 from .eventlog import EventLog
@@ -47,6 +48,8 @@ class Context:
     """Of the protocol; others than ours only in simulated clusters."""
     events: EventLog = dataclasses.field(init=False)
     supervisor: Supervisor = dataclasses.field(init=False)
+    recorder: FlightRecorder = dataclasses.field(default_factory=FlightRecorder)
+    """The last messages of every link (B14)."""
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
     views: dict[ClusterId, View] = dataclasses.field(default_factory=dict)

@@ -18,15 +18,18 @@ from ..capabilities.write_behind import Store
 from ..protocol.errors import Misuse
 from ..protocol.events import Event, EventRecord
 from ..protocol.explaining import Explanation
+from ..protocol.flight_recorder import to_bytes
 from ..protocol.identity import BinsUrl, ClusterId, NodeId
 from ..protocol.status import Status
 from ..transport import TlsTransport
 from .cluster import Cluster
 from .flight import Flight, flight_of
+from .flight_dump import recording
 from .hubcalls import POLL_S
 from .life import NodeLife
 from .mail import RosterWanted
 from .runtime import GeventRuntime
+from .why import why
 
 T = TypeVar("T")
 
@@ -81,7 +84,15 @@ class EmbeddedNode(NodeLife):
         `Unknown` for what is not there.
         """
         where = ClusterId(self._first_cluster() if cluster is None else cluster)
-        return self.run_in_hub(lambda system: system.why(where, kind, str(name)))
+        subject = where, kind, str(name)
+        return self.run_in_hub(lambda system: why(system.context, system.ask, *subject))
+
+    def recording(self) -> bytes:
+        """The last messages of every link as a file for ``tagmesh flight decode``.
+
+        Heads and what carries the state of the cluster; no payload of an application (B14).
+        """
+        return to_bytes(self.run_in_hub(recording))
 
     # Clusters ------------------------------------------------------------------------------------
 

@@ -55,14 +55,19 @@ class Lane:
         connection: Connection,
         supervisor: Supervisor,
         window_bytes: Callable[[int], int],
+        recorded: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        """``window_bytes(cluster)``: credit of each of its capabilities, the same at both ends."""
+        """``window_bytes(cluster)``: credit of each of its capabilities, the same at both ends.
+
+        ``recorded``: is told of each message that was sent.
+        """
         self.peer = peer
         self.heard_at = 0.0
         """When something came last: a life sign for every link the connection carries (L-2)."""
         self._connection = connection
         self._supervisor = supervisor
         self._window_bytes = window_bytes
+        self._recorded = recorded
         self._spent: dict[_Flow, Spent] = {}
         self._owed: dict[_Flow, Credit] = {}
         """Credit that the connection had no room for; the newest of each."""
@@ -93,6 +98,7 @@ class Lane:
         if not self._connection.send([message]):
             self._full = True  # on_room follows, or the end of the connection
             return False
+        self._recorded(message)
         return spent.spend(size)
 
     def at_once(self, message: Packets) -> bool:
@@ -103,12 +109,14 @@ class Lane:
         if spent is None or self._full or not spent.spend(size):
             return False
         if self._connection.at_once((message,)):
+            self._recorded(message)
             return True
         spent.take_back(size)
         return False
 
     def control(self, message: Message) -> bool:
         """Send what needs no credit, ahead of bulk data; False when it was not taken."""
+        self._recorded(message)
         return self._connection.send([message])
 
     def wait(self, cluster: int, capability: str, name: Name) -> None:

@@ -28,6 +28,7 @@ from ..storage.base import Roster, RosterSnapshot, TagStore
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
 from .cluster import Cluster
+from .flight_dump import FaultFiles
 from .handlers import Handlers
 from .hubcalls import (
     POLL_S,
@@ -209,6 +210,7 @@ class NodeLife:
                 tag_store=tag_store,
                 software=self.software,
             )
+            FaultFiles(system.context, self.config.node.state_dir)
             self.switches.load()
             undo.callback(gevent.sleep, POLL_S)  # the actors' turn to end
             undo.callback(system.stop)

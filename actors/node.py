@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..protocol.effects import Announce, Arrived, Count, Effect, Learn, RefreshRoster, SendTo
+from ..protocol.flight_recorder import Began
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.link import State
 from ..protocol.messages import (
@@ -69,6 +70,13 @@ class NodeActor(ClusterActor):
             rerouting=settings.rerouting,
             digest_interval_s=settings.digest_interval_s,
         )
+        began = Began(
+            epoch=epoch,
+            rerouting=settings.rerouting,
+            digest_interval_s=settings.digest_interval_s,
+        )
+        context.recorder.began(cluster, began)
+        context.recorder.members(cluster, records, self.now)
         self.descriptions = context.descriptions.get(cluster)
         self._traces: dict[int, ReplyFuture] = {}
         self._shown = -1
@@ -119,6 +127,7 @@ class NodeActor(ClusterActor):
             case HelpWanted():
                 self._ask_others(message)
             case MembersChanged():
+                self.context.recorder.members(self.cluster, message.records, self.now)
                 members = {r.node_id: r for r in message.records}
                 if self.context.me in members:
                     self.apply(self.rules.set_members(members, self.now))
@@ -204,14 +213,17 @@ class NodeActor(ClusterActor):
 
     def _link_changed(self, report: LinkReport) -> None:
         """A link is told from UP until DOWN; what lies between changes nothing (decision 2)."""
+        told, where = self.context.recorder.link, (self.cluster, report.peer, self.now)
         if report.after is State.UP:
             assert report.incarnation is not None, "an UP link has been attached"
+            told(*where, report.cause, incarnation=report.incarnation)
             up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)
             self.apply(up)
             self.apply(self.claims.table.link_up(report.peer))
             for description in self.descriptions.known() if self.descriptions is not None else ():
                 self.perform(SendTo(report.peer, description))
         elif report.after is State.DOWN:
+            told(*where, report.cause, incarnation=None)
             self.apply(self.rules.link_down(report.peer, self.now, report.cause))
             self.apply(self.claims.table.link_down(report.peer))
 

@@ -50,9 +50,9 @@ from .mail import (
     PeerChanged,
     PeerGone,
     Received,
-    RefusalNoted,
     Verdict,
 )
+from .refusing import note_refusal
 
 PAUSE_AT = 1000
 """Batches waiting in the inbox at which reading from the peer pauses (H3)."""
@@ -222,6 +222,7 @@ class PeerActor(ClusterActor):
 
     def _arrived(self, key: int, messages: Sequence[Message]) -> None:
         """A turn of the loop brought messages: mostly nothing else is going on here."""
+        self.context.recorder.came(self.peer, messages, self.now)
         alone = len(messages) == 1 and not (self.awake or self.over or self._paused)
         if alone and key == self.rules.established:
             lane = self.context.lanes.get(self.peer)
@@ -348,12 +349,13 @@ class PeerActor(ClusterActor):
 
     def _established(self, effect: Established) -> None:
         connection = self._connections[effect.connection]
-        config = self.context.config
+        config, recorder = self.context.config, self.context.recorder
         self.context.lanes[self.peer] = Lane(
             self.peer,
             connection,
             self.context.supervisor,
             lambda cluster: config.cluster(ClusterId(cluster)).credit_window_bytes,
+            lambda message: recorder.sent(self.peer, message, self.now),
         )
         self.clusters, self.incarnation = effect.clusters, effect.incarnation
         self._tell_links(Attached(effect.incarnation))
@@ -365,6 +367,7 @@ class PeerActor(ClusterActor):
 
     def _send(self, key: int, message: Message) -> None:
         connection = self._connections.get(key)
+        self.context.recorder.sent(self.peer, message, self.now)
         if connection is None or not connection.send([message]):
             self.context.drops["not sent"] += 1
 
@@ -387,14 +390,4 @@ class PeerActor(ClusterActor):
     def _note(
         self, connection: transport.Connection | None, reason: Reason, detail: str, *, by_us: bool
     ) -> None:
-        self.context.supervisor.tell(
-            ("gate",),
-            RefusalNoted(
-                node_id=self.peer,
-                incoming=connection is not None and not connection.dialled,
-                by_us=by_us,
-                address=connection.address if connection is not None else str(self._url),
-                reason=reason,
-                detail=detail,
-            ),
-        )
+        note_refusal(self.context, self.peer, self._url, connection, reason, detail, by_us=by_us)

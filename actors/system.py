@@ -14,7 +14,6 @@ import pykka
 from ..protocol.config import Config, own_id
 from ..protocol.contract import Capability, KeyedCapability
 from ..protocol.errors import Misuse, NodeDown, TimedOut
-from ..protocol.explaining import Explanation
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
 from ..protocol.link import Link
@@ -58,7 +57,7 @@ from .storage import StorageActor
 from .tag_entry import TagEntry, TagListener
 from .tag_mail import LeaveTag
 from .tag_reports import tag_of, tags_of
-from .why import link_cause, why
+from .why import link_cause
 from .worker import Worker
 
 ASK_TIMEOUT_S = 5.0
@@ -118,8 +117,8 @@ class NodeSystem:
 
         So what their applications send is taken, from the first message on.
         """
-        self._ask(("storage",), Describe())
-        self._ask(("gate",), Describe())
+        self.ask(("storage",), Describe())
+        self.ask(("gate",), Describe())
         for cluster, name in sorted(self.context.registrations):
             self.wait_capability(cluster, name)
 
@@ -156,7 +155,8 @@ class NodeSystem:
 
     # Questions from outside; they wait, so never from an actor or a hub callback ---------------
 
-    def _ask(self, name: Name, mail: object) -> Any:
+    def ask(self, name: Name, mail: object) -> Any:
+        """Ask an actor by its name; `Misuse` while it restarts, `TimedOut`."""
         ref = self.context.supervisor.ref(name)
         if ref is None:
             raise Misuse(f"{name} is restarting; ask again in a second")
@@ -176,7 +176,7 @@ class NodeSystem:
         if not self.context.supervisor.has(("node", cluster)):
             raise Misuse(f"this node is in no cluster {cluster}")
         self._traces += 1
-        future = self._ask(("node", cluster), TraceRoute(node, self._traces))
+        future = self.ask(("node", cluster), TraceRoute(node, self._traces))
         if isinstance(future, Dropped):
             raise NodeDown(f"node {node} cannot be reached: {future.reason}")
         try:
@@ -235,8 +235,8 @@ class NodeSystem:
         return registration
 
     def ask_capability(self, cluster: ClusterId, name: str, mail: object) -> Any:
-        """Ask a capability's actor; see `_ask`."""
-        return self._ask(("capability", cluster, name), mail)
+        """Ask a capability's actor; see `ask`."""
+        return self.ask(("capability", cluster, name), mail)
 
     def divide(self, cluster: ClusterId, name: str, partition: WorkPartition) -> None:
         """Divide the work of a registered capability among the nodes (P-1)."""
@@ -251,7 +251,7 @@ class NodeSystem:
 
     def capability_status(self, cluster: ClusterId, name: str) -> CapabilityStatus:
         """How one capability of this node is."""
-        listed = capabilities_of(self.context, cluster, self._ask)
+        listed = capabilities_of(self.context, cluster, self.ask)
         return next(status for status in listed if status.name == name)
 
     # Sharing tags ------------------------------------------------------------------------------
@@ -278,18 +278,18 @@ class NodeSystem:
         return entry
 
     def ask_tag(self, cluster: ClusterId, tag: str, mail: object) -> Any:
-        """Ask a tag's actor; see `_ask`."""
+        """Ask a tag's actor; see `ask`."""
         if not self.context.supervisor.has(("tag", cluster, tag)):
             raise Misuse(f"this node is in no cluster {cluster}, so it cannot have tag {tag!a}")
-        return self._ask(("tag", cluster, tag), mail)
+        return self.ask(("tag", cluster, tag), mail)
 
     def tag_status(self, cluster: ClusterId, tag: str) -> TagStatus:
         """How one declared tag is, as seen from here."""
-        return tag_of(self.context, cluster, tag, self._ask)
+        return tag_of(self.context, cluster, tag, self.ask)
 
     def clusters(self) -> list[ClusterId]:
         """Those in which this node has a row, in order."""
-        records: tuple[NodeRecord, ...] = self._ask(("storage",), Describe())["records"]
+        records: tuple[NodeRecord, ...] = self.ask(("storage",), Describe())["records"]
         return sorted(r.cluster_id for r in records if r.node_id == self.context.me)
 
     def dial_now(self, peer: NodeId) -> None:
@@ -299,8 +299,8 @@ class NodeSystem:
     def status(self) -> Status:
         """The whole snapshot; see `protocol.status`."""
         context = self.context
-        storage = self._ask(("storage",), Describe())
-        gate: GateActor = self._ask(("gate",), Describe())
+        storage = self.ask(("storage",), Describe())
+        gate: GateActor = self.ask(("gate",), Describe())
         records: tuple[NodeRecord, ...] = storage["records"]
         mine = [r for r in records if r.node_id == context.me]
         enabled = [r.cluster_id for r in mine if r.enabled]
@@ -333,15 +333,11 @@ class NodeSystem:
             drops=dict(context.drops),
         )
 
-    def why(self, cluster: ClusterId, kind: str, name: str) -> Explanation:
-        """See `why.why`."""
-        return why(self.context, self._ask, cluster, kind, name)
-
     def _cluster(self, own: NodeRecord, records: tuple[NodeRecord, ...]) -> ClusterStatus:
         cluster = own.cluster_id
         others = [r for r in records if r.cluster_id == cluster and r.node_id != own.node_id]
-        capabilities = capabilities_of(self.context, cluster, self._ask)
-        tags = tags_of(self.context, cluster, self._ask)
+        capabilities = capabilities_of(self.context, cluster, self.ask)
+        tags = tags_of(self.context, cluster, self.ask)
         if not self.context.supervisor.has(("node", cluster)):
             peers = [self._peer(record, None, None) for record in others]
             return ClusterStatus(
@@ -352,12 +348,12 @@ class NodeSystem:
                 capabilities=capabilities,
                 tags=tags,
             )
-        topology: Topology = self._ask(("node", cluster), Describe())
+        topology: Topology = self.ask(("node", cluster), Describe())
         peers = []
         for record in others:
             name = ("link", cluster, record.node_id)
             running = self.context.supervisor.ref(name) is not None
-            link = self._ask(name, Describe()) if running else None
+            link = self.ask(name, Describe()) if running else None
             peers.append(self._peer(record, link, topology))
         adjacency = [(int(n), [int(x) for x in near]) for n, near in topology.adjacency()]
         return ClusterStatus(

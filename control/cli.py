@@ -24,6 +24,7 @@ GROUPS: Mapping[str, str] = {
     "ctl": "cli_ctl:ctl",
     "db": "cli_db:db",
     "demo": "cli_demo:demo",
+    "flight": "cli_flight:flight",
     "node": "cli_node:node",
     "pki": "cli_pki:pki",
     "simulate": "cli_simulate:simulate",

@@ -1,4 +1,4 @@
-"""``tagmesh_why``: how something stands, and the decisions that led to it (B14, I-4)."""
+"""``tagmesh_why`` and ``tagmesh_flight``: what led to the present state (B14, I-4)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ def _why(port: NodePort, *, cluster_id: int, kind: str, name: str) -> Explanatio
         raise CommandError(400, "Not possible now", str(misuse)) from misuse
 
 
+def _flight(port: NodePort) -> dict[str, object]:
+    content = port.recording()
+    return {"node_id": port.status().node_id, "bytes": len(content), "flight": content}
+
+
 COMMANDS = (
+    Command(
+        name="tagmesh_flight",
+        module="tagmesh",
+        recipes=((),),
+        help="the last messages of every link, without payloads, as a file in base64",
+        run=_flight,
+    ),
     Command(
         name="tagmesh_why",
         module="tagmesh",

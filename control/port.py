@@ -124,6 +124,10 @@ class NodePort(Protocol):
         """How a ``node``, ``link``, ``cap`` or ``tag`` stands, and what led to it; `Unknown`."""
         ...
 
+    def recording(self) -> bytes:
+        """The last messages of every link as a file; quickly."""
+        ...
+
     def cluster(self, cluster: int) -> ClusterPort:
         """The capabilities of one cluster."""
         ...

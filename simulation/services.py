@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..actors.actor import ReplyFuture
+from ..actors.flight_dump import flight, with_ends
 from ..actors.mail import Switch
 from ..actors.partitioning import WorkPartition
 from ..actors.switches import Switches
@@ -18,10 +19,12 @@ from ..protocol.identity import NodeId
 from .rows import CLUSTER
 
 if TYPE_CHECKING:
-    from ..actors.context import Name
+    from ..actors.context import Context, Name
     from ..actors.registration import Registration
+    from ..actors.reports import Ask
     from ..protocol.contract import Capability
     from ..protocol.explaining import Explanation
+    from ..protocol.flight_recorder import Flight
     from ..protocol.messages import CapState
     from ..protocol.tag_base import Tag
     from ..protocol.tag_words import Token
@@ -104,12 +107,19 @@ class Services:
     def why(self, node: int, kind: str, name: str) -> Explanation:
         """What the node's present process answers to ``why`` (B14)."""
         context = self._running(node).system.context
+        return why(context, self._asker(context), CLUSTER, kind, name)
 
+    def recording(self, node: int) -> Flight:
+        """What the node's present process has recorded of its links (B14)."""
+        context = self._running(node).system.context
+        return with_ends(flight(context, "asked for"), context, self._asker(context))
+
+    def _asker(self, context: Context) -> Ask:
         def ask(name: Name, mail: object) -> object:
             actor = context.supervisor.actor(name)
             return actor.on_receive(mail) if actor is not None else None
 
-        return why(context, ask, CLUSTER, kind, name)
+        return ask
 
     # Sharing tags --------------------------------------------------------------------------------
 

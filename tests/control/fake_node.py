@@ -32,7 +32,7 @@ from tagmesh.protocol.status import (
     TagStatus,
 )
 from tests.control.fake_cluster_port import FakeCluster
-from tests.control.fake_why import explanation
+from tests.control.fake_why import explanation, recorded
 
 STARTED_WALL_S = 1_790_000_000.0
 
@@ -246,6 +246,7 @@ class FakeNode:
         return next(p.route for p in peers if p.node_id == node)
 
     why = staticmethod(explanation)
+    recording = staticmethod(recorded)
 
     def cluster(self, cluster: int) -> FakeCluster:
         return FakeCluster(self)

@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl cap quarantine": ["dialog-dlg-repl"],
     "ctl caps": [],
     "ctl events": [],
+    "ctl flight dump": ["one.flight"],
     "ctl health": [],
     "ctl link cut": ["3"],
     "ctl link heal": ["3"],
@@ -56,6 +57,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "db init": [],
     "db list": [],
     "db rm": ["--cluster", "1", "--node", "2"],
+    "flight decode": ["one.flight"],
     "pki check": [],
     "pki init-ca": [],
     "pki issue": ["--node", "1"],
@@ -106,8 +108,11 @@ def test_every_command_prints_one_json_document(
             assert json.loads(done.stdout) is not None, command
 
 
-def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_for_terminals_that_want_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """NO_COLOR itself is tried on a terminal in test_cli_ctl."""
+    monkeypatch.chdir(tmp_path)
     with served(FakeNode()) as url:
         for command, arguments in ARGUMENTS.items():
             if command.startswith("ctl"):

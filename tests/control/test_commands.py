@@ -238,6 +238,7 @@ def test_what_only_looks_is_a_short_list() -> None:
         "tagmesh_config",
         "tagmesh_events",
         "tagmesh_explain_donor",
+        "tagmesh_flight",
         "tagmesh_quarantine",
         "tagmesh_status",
         "tagmesh_sync_status",
