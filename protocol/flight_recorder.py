@@ -40,7 +40,7 @@ RING_WHOLE_BYTES = 1024 * 1024
 """Messages kept whole, of all neighbours together."""
 RING_INPUTS = 1024
 """Inputs kept per cluster."""
-WHOLE = (LinkState, Want, Description, Goodbye, TagClaims, VowRequest, Vow)
+WHOLE = frozenset((LinkState, Want, Description, Goodbye, TagClaims, VowRequest, Vow))
 """The kinds that are kept whole."""
 
 
