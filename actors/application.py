@@ -47,8 +47,12 @@ class Delivery(NamedTuple):
 class Application:
     """The code of one registered capability. All but `position` runs in its worker."""
 
-    def __init__(self, capability: Capability) -> None:
+    def __init__(
+        self, capability: Capability, on_fault: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        """``on_fault``: is told of things set aside that are worth a line in the log."""
         self.capability = capability
+        self._on_fault = on_fault
         self.quarantine: deque[Quarantined] = deque(maxlen=MAX_QUARANTINE)
         self.quarantined = 0
         self.taken = 0
@@ -144,6 +148,7 @@ class Application:
             Quarantined(source, kind, payload[:MAX_QUARANTINE_BYTES], text[:256])
         )
         if self.quarantined <= _LOGGED or self.quarantined & (self.quarantined - 1) == 0:
+            self._on_fault(f"quarantine: {self.capability.name}: a {kind} of node {source}")
             logger.warning(
                 "capability %s: a %s of node %d was set aside, %d so far",
                 self.capability.name,

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,13 @@ class FaultFiles:
         self._folder = Path(state_dir)
         self._written = 0
         self._last_at = -math.inf
-        context.recorder.on_fault = self._fault
+        context.recorder.on_fault = self._faulted
 
-    def _fault(self, reason: str, at_s: float) -> None:
+    def _faulted(self, reason: str) -> None:
+        self._context.runtime.call_soon(partial(self._write, reason))
+
+    def _write(self, reason: str) -> None:
+        at_s = self._context.runtime.monotonic()
         if self._written >= MAX_FAULT_FILES or at_s < self._last_at + FAULT_PAUSE_S:
             return
         self._written += 1

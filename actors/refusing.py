@@ -24,7 +24,7 @@ def note_refusal(
     by_us: bool,
 ) -> None:
     """``connection``: what was refused; None = an attempt to reach ``url`` that became none."""
-    context.recorder.refused(reason, f"node {peer}: {detail}", context.runtime.monotonic())
+    context.recorder.refused(reason, f"node {peer}: {detail}")
     context.supervisor.tell(
         ("gate",),
         RefusalNoted(

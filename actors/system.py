@@ -203,7 +203,7 @@ class NodeSystem:
         def flush() -> None:
             context.supervisor.hand(actor, Flush())
 
-        application = Application(capability)
+        application = Application(capability, context.recorder.fault)
         commands = Commands(
             flush=flush,
             request_sync=lambda wish: tell(SyncWanted(wish)),

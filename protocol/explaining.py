@@ -38,6 +38,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """How often in a row."""
     because: list[Explanation] = []
     """What it followed from."""
+    before: list[Explanation] = []
+    """How it stood before that, if it is known: at most one."""
 
     def roots(self) -> list[Explanation]:
         """What is below everything else, in order."""
@@ -51,17 +53,19 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """For people: the state, and under it the causes, indented."""
-        yield "  " * depth + self._line(depth)
+        yield "  " * depth + self.line("because " if depth else "")
         for part in self.because:
             yield from part.lines(depth + 1)
+        for part in () if depth else self.before:
+            yield "  " + part.line("before that ")
 
-    def _line(self, depth: int) -> str:
+    def line(self, lead: str) -> str:
+        """This alone."""
         state = f" is {self.state}" if self.state else ""
         when = _moment(self.wall_s) if self.wall_s is not None else ""
         since = f" since {when}" if self.state and when else f" at {when}" if when else ""
         times = f", {self.count} times" if self.count > 1 else ""
         words = self.text or self.code.replace("_", " ")
-        lead = "because " if depth else ""
         subject = f"{lead}{About(self.kind, self.name)}"
         return f"{subject}{state}{since}{times}: {words} [{self.rule} {self.code}]"
 
@@ -128,4 +132,13 @@ def present(
         wall_s=known[0].wall_s if same else None,
         count=known[0].count if same else 1,
         because=[*causes, *(part for part in below if part not in causes)],
+        before=_before(book, cluster, subject, state),
     )
+
+
+def _before(
+    book: Decisions, cluster: ClusterId | None, subject: About, state: str | None
+) -> list[Explanation]:
+    """The last decision that made it something else than it is."""
+    others = [d for d in book.history(cluster, subject) if d.after not in (state, None)]
+    return [step(others[-1])] if others else []

@@ -137,8 +137,8 @@ class FlightRecorder:
         self._whole_bytes = 0
         self._lost = 0
         self._clusters: dict[ClusterId, _Began] = {}
-        self.on_fault: Callable[[str, float], None] = lambda _reason, _at_s: None
-        """Called when the recording should be kept: a peer broke the protocol."""
+        self.on_fault: Callable[[str], None] = lambda _reason: None
+        """Called, from any thread, when the recording should be kept: see `fault`."""
 
     # What is recorded -----------------------------------------------------------------------
 
@@ -230,10 +230,14 @@ class FlightRecorder:
             )
         )
 
-    def refused(self, reason: Reason, text: str, at_s: float) -> None:
+    def refused(self, reason: Reason, text: str) -> None:
         """A connection was refused; one that broke the protocol is worth a look later."""
         if reason is Reason.VIOLATION:
-            self.on_fault(f"{reason.value}: {text}", at_s)
+            self.fault(f"{reason.value}: {text}")
+
+    def fault(self, reason: str) -> None:
+        """A peer broke the protocol, or an application set something aside. From any thread."""
+        self.on_fault(reason)
 
     # What is told ---------------------------------------------------------------------------
 

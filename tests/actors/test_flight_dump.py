@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from tagmesh import LocalCluster, Node
+from tagmesh.actors.application import Application
 from tagmesh.actors.flight_dump import FAULT_PAUSE_S, MAX_FAULT_FILES, FaultFiles, write_private
+from tagmesh.capabilities import ReplicatedMap
 from tagmesh.protocol.errors import Reason
 from tagmesh.protocol.flight_recorder import from_bytes
+from tagmesh.protocol.identity import NodeId
 from tagmesh.simulation import World
 from tagmesh.simulation.flight_replay import Replayed, replay
 from tests.badinput.puppet import Puppet
@@ -30,12 +33,14 @@ def context(tmp_path: Path) -> Any:
     world.until(world.converged, within_s=30.0)
     made = context_of(world)
     made.runtime.call_in_pool = lambda call, done: done(call(), None)
+    made.runtime.call_soon = lambda call: call()
     FaultFiles(made, str(tmp_path))
     return made
 
 
 def broken(context: Any, at_s: float) -> None:
-    context.recorder.refused(Reason.VIOLATION, "node 2: nonsense", at_s)
+    context.runtime.monotonic = lambda: at_s
+    context.recorder.refused(Reason.VIOLATION, "node 2: nonsense")
 
 
 def test_a_fault_leaves_a_file_that_only_its_owner_can_read(context: Any, tmp_path: Path) -> None:
@@ -69,6 +74,15 @@ def test_bytes_of_a_peer_that_are_no_message_leave_one(tmp_path: Path) -> None:
     world.run_for(1.0)
     (file,) = tmp_path.iterdir()
     assert from_bytes(file.read_bytes()).reason.startswith("violation: node 2: ")
+
+
+def test_what_an_application_set_aside_leaves_one(context: Any, tmp_path: Path) -> None:
+    application = Application(ReplicatedMap("notes"), context.recorder.fault)
+    application.set_aside(NodeId(2), "message", b"content", "ValueError: nonsense")
+    (file,) = tmp_path.iterdir()
+    flight = from_bytes(file.read_bytes())
+    assert flight.reason == "quarantine: notes: a message of node 2"
+    assert b"content" not in file.read_bytes()
 
 
 def test_what_lies_there_already_is_not_written_through(tmp_path: Path) -> None:

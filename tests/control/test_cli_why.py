@@ -24,7 +24,7 @@ def ctl(url: str, *args: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "asked", [("node", "3"), ("link", "3"), ("cap", "dialog-dlg-repl"), ("tag", "vip1")]
+    "asked", [("node", "3"), ("link", "4"), ("cap", "dialog-dlg-repl"), ("tag", "vip1")]
 )
 def test_the_causes_stand_below_the_state_each_with_its_rule(
     url: str, asked: tuple[str, str]

@@ -60,3 +60,14 @@ def test_the_same_of_the_same_thing() -> None:
     (found,) = past(book(), ONE, NODE)
     assert found.same(present(book(), ONE, NODE, None, SILENT))
     assert not found.same(found.because[0])
+
+
+def test_how_it_stood_before_is_told_too_and_is_no_root() -> None:
+    made = book()
+    made.note(ONE, LINK, because("answers", Cause.ANSWERS), 70.0, before="Down", after="Up")
+    found = present(made, ONE, LINK, "Up", because("answers", Cause.ANSWERS))
+    assert [root.code for root in found.roots()] == ["answers"]
+    assert list(found.lines()) == [
+        "link 3 is Up since 00:01:10Z: answers [L-1 answers]",
+        "  before that link 3 is Down since 00:01:00Z: 4 pings unanswered [L-3 silent]",
+    ]

@@ -103,14 +103,15 @@ def test_inputs_are_bounded_and_a_cluster_that_begins_anew_forgets_them() -> Non
     assert [(step.what, step.cause) for step in there.inputs] == [("link_down", "silent")]
 
 
-def test_a_peer_that_broke_the_protocol_is_told_to_whoever_keeps_recordings() -> None:
+def test_faults_are_told_to_whoever_keeps_recordings_other_refusals_are_not() -> None:
     recorder = FlightRecorder()
-    told: list[tuple[str, float]] = []
-    recorder.refused(Reason.VIOLATION, "nobody listens yet", 1.0)
-    recorder.on_fault = lambda reason, at_s: told.append((reason, at_s))
-    recorder.refused(Reason.VERSION, "too old", 2.0)
-    recorder.refused(Reason.VIOLATION, "node 2: nonsense", 3.0)
-    assert told == [("violation: node 2: nonsense", 3.0)]
+    told: list[str] = []
+    recorder.refused(Reason.VIOLATION, "nobody listens yet")
+    recorder.on_fault = told.append
+    recorder.refused(Reason.VERSION, "too old")
+    recorder.refused(Reason.VIOLATION, "node 2: nonsense")
+    recorder.fault("quarantine")
+    assert told == ["violation: node 2: nonsense", "quarantine"]
 
 
 def test_a_file_is_read_back_and_what_is_none_is_said_to_be_none() -> None:

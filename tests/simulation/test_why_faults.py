@@ -241,8 +241,17 @@ def test_a_cause_is_told_with_its_words_its_rule_and_when_it_was_decided() -> No
     player.play([(1, THREE), (2, "crash 3"), (3, "run 5s")])
     lines = list(player.world.why(1, "node", "3").lines())
     assert lines[0] == "node 3 is unreachable: no path leads to it [R-1 path]"
-    assert lines[-1].endswith("connection refused [L-5 nobody_listens]")
+    assert lines[-2].endswith("connection refused [L-5 nobody_listens]")
+    assert lines[-1].startswith("  before that node 3 is reachable since ")
     assert all(" since " in line for line in lines[1:])
+
+
+def test_of_a_node_that_restarted_it_is_told_what_was_before() -> None:
+    player = Player()
+    player.play([(1, THREE), (2, "crash 3"), (3, "boot 3"), (4, "run 5s")])
+    explained = player.world.why(1, "node", "3")
+    assert explained.state == "reachable"
+    assert [(step.state, step.code) for step in explained.before] == [("unreachable", "restarted")]
 
 
 def test_where_nothing_is_wrong_the_answer_says_so() -> None:
