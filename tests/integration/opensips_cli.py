@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.integration.terminal import terminal
 
 PROGRAM = Path(sys.executable).with_name("opensips-cli")
 TIMEOUT_S = 30.0
@@ -22,7 +25,15 @@ class OpenSipsCli:
         self._options = [f"{name}={value}" for name, value in options.items()]
         self._home = home
         self._config = home / "opensips-cli.cfg"
-        self._config.write_text("[default]\nlog_level: ERROR\n")
+        history = home / "history"
+        self._config.write_text(f"[default]\nlog_level: ERROR\nhistory_file: {history}\n")
+
+    def interactive(self) -> contextlib.AbstractContextManager[Any]:
+        """The program waiting for commands, on a terminal; see `terminal`."""
+        arguments = [argument for option in self._options for argument in ("-o", option)]
+        env = {"HOME": str(self._home), "PATH": "/usr/bin:/bin", "TERM": "dumb", "INPUTRC": "/none"}
+        command = [str(PROGRAM), "-f", str(self._config), *arguments]
+        return terminal(command, env=env, timeout_s=TIMEOUT_S)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """One call: ``run("mi", "clusterer_list")``."""

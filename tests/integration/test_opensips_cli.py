@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tagmesh.control.commands import TABLE
@@ -13,6 +14,7 @@ from tagmesh.control.datagram import DatagramServer
 from tagmesh.control.fifo import FifoServer
 from tests.control.fake_node import FakeNode, in_a_hub, served
 from tests.integration.opensips_cli import OpenSipsCli
+from tests.integration.terminal import CLEAR_LINE, TAB
 
 NODE_KEYS = ["node_id", "db_id", "url", "link_state", "state", "next_hop", "description"]
 
@@ -123,3 +125,27 @@ def test_mistakes_are_told(cli: OpenSipsCli, command: list[str], text: str) -> N
     assert done.returncode != 0
     assert text in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_tab_key_completes_commands_and_parameters(node: FakeNode, tmp_path: Path) -> None:
+    with (
+        served(node) as url,
+        OpenSipsCli(tmp_path, communication_type="http", url=f"{url}/mi").interactive() as person,
+    ):
+        person.expect_exact("(opensips-cli): ")
+        person.send(f"mi clusterer_list_to{TAB}")
+        person.expect_exact("mi clusterer_list_topology ")
+        person.send("\r")
+        person.expect_exact('"Neighbours"')
+        person.expect_exact("(opensips-cli): ")
+        person.send(f"mi clusterer_s{TAB}{TAB}")
+        person.expect(r"clusterer_set_cap_status\s+clusterer_set_status|"
+                      r"clusterer_set_cap_status\s+clusterer_shtag_set_active")  # fmt: skip
+        person.send(f"{CLEAR_LINE}mi clusterer_set_cap_status {TAB}{TAB}")
+        person.expect(r"capability=\s+cluster_id=\s+status=\s")
+        person.send(f"{CLEAR_LINE}mi clusterer_set_cap_status cluster_id=1 {TAB}{TAB}")
+        person.expect(r"[^=]\s+capability=\s+status=\s")
+        person.send(f"{CLEAR_LINE}mi evi:subscribers{TAB}\r")
+        person.expect_exact('"Events": []')
+        person.send("exit\r")
+        person.expect(pexpect.EOF)
