@@ -7,7 +7,8 @@ which nobody else can take it. One request to the database is under way at a tim
 state     trigger           reaction
 ========  ================  ===================================================================
 WATCHING  time              the row is read; free, and it is my turn: the lease is asked for
-WATCHING  acquired          → HOLDING until `asked + ttl − safety`; too late by then: given up
+WATCHING  acquired          → HOLDING until `asked + ttl − safety`; too late by then, or asked for
+                            as a deputy (`lease_candidates`): given up
 WATCHING  refused           somebody was faster; the row tells until when
 HOLDING   time              renewed; at the end of the lease → WATCHING, whatever else happens
 HOLDING   renewed           until `asked + ttl − safety`
@@ -40,7 +41,7 @@ from enum import Enum
 from .because import About, Cause, because
 from .effects import Count, Effect, SendTo
 from .identity import ClusterId, NodeId
-from .lease_candidates import candidates, is_elector
+from .lease_candidates import candidates, deputies, is_elector, why_not
 from .lease_vows import Consent, terms_of
 from .lease_words import (
     Acquire,
@@ -142,7 +143,8 @@ class LeaseRules:
         assert self._request is Request.ACQUIRE
         self._note(row, now)
         until_s = self._asked_at + self._lasts_s
-        if now < until_s and not self._to_wait(now):
+        deputy = why_not(self._me.node_id, row, self._view, self._me.node_id)
+        if now < until_s and not self._to_wait(now) and not deputy:
             self.holding, self.until_s, self._number = True, until_s, row.number
             self._renew_at = self._asked_at + self._settings.renew_s
             self._consent.stored()
@@ -314,7 +316,8 @@ class LeaseRules:
 
     def _turn_at(self) -> float:
         """When I may ask for the lease, by what I know."""
-        node, order = self._me.node_id, candidates(self.row, self._view, self._me.node_id)
+        node, known = self._me.node_id, (self.row, self._view, self._me.node_id)
+        order = candidates(*known) or deputies(*known)
         at = max(self._free_at, self._vowed_until, self._waits_until, self._again_at)
         return at + self._settings.rank_delay_s * order.index(node) if node in order else NEVER
 

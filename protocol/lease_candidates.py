@@ -3,9 +3,15 @@
 A candidate is a node that can be reached, whose data is complete, that is one of the preferred
 nodes where there are some, and that is an elector of the lease where that ran out. Only candidates
 have a place in the order: waiting for a node that the store would refuse costs time for nothing.
+
+A lease that ran out may have no candidate although somebody could take it if it had been released:
+of its electors none is preferred, or fit. Then a *deputy*, an elector, asks for it, and gives it up
+at once. Without that the tag would have no owner until a person helps.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from .identity import NodeId
 from .lease_words import LeaseView
@@ -38,3 +44,12 @@ def candidates(row: TagRow | None, view: LeaseView, me: NodeId) -> list[NodeId]:
     """As seen by ``me``, the first to take the lease first: as preferred, else by id."""
     preferred = row.preferred if row is not None else ()
     return [node for node in preferred or view.members if not why_not(node, row, view, me)]
+
+
+def deputies(row: TagRow | None, view: LeaseView, me: NodeId) -> list[NodeId]:
+    """Who may ask for a lease to free it for others, when it has no candidate otherwise."""
+    if row is None or row.released or candidates(row, view, me):
+        return []
+    if not candidates(msgspec.structs.replace(row, released=True), view, me):
+        return []
+    return [node for node in view.members if node in {me, *view.lives} and is_elector(node, row)]

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from tagmesh.protocol.identity import NodeId
-from tagmesh.protocol.lease_candidates import candidates, is_elector, why_not
-from tagmesh.protocol.lease_words import LeaseSettings
+from tagmesh.protocol.lease_candidates import candidates, deputies, is_elector, why_not
+from tagmesh.protocol.lease_words import Acquire, GiveUp, LeaseSettings, ReadRow
 from tagmesh.protocol.tag_words import TagRow
 from tests.protocol.lease_bench import around, node, row
 from tests.protocol.tag_bench import ONE, THREE, TWO
@@ -48,3 +48,43 @@ def test_nobody_waits_for_a_node_that_is_no_elector() -> None:
     rules.row_read(RAN_OUT, 0.0)
     only_after_2 = LeaseSettings().rank_delay_s
     assert rules.deadline == only_after_2
+
+
+@pytest.mark.parametrize(
+    ("read", "fit", "free_it"),
+    [
+        (msgspec.structs.replace(RAN_OUT, preferred=(ONE,)), (1, 2, 3), [TWO, THREE]),
+        (msgspec.structs.replace(RAN_OUT, preferred=(ONE,)), (2, 3), []),
+        (msgspec.structs.replace(RAN_OUT, preferred=(ONE, TWO)), (1, 2, 3), []),
+        (msgspec.structs.replace(RAN_OUT, preferred=(ONE, TWO)), (1, 3), [TWO, THREE]),
+        (RAN_OUT, (1,), [TWO, THREE]),
+        (RAN_OUT, (1, 3), []),
+        (msgspec.structs.replace(RAN_OUT, preferred=(ONE,), released=True), (2, 3), []),
+        (None, (), []),
+    ],
+    ids=[
+        "no elector is preferred", "nobody could take it then", "one is", "that one is not fit",
+        "no elector is fit", "one is fit", "it was released", "nobody claimed it",
+    ],
+)  # fmt: skip
+def test_electors_free_what_none_of_them_may_have(
+    read: TagRow | None, fit: tuple[int, ...], free_it: list[NodeId]
+) -> None:
+    assert deputies(read, around(fit=fit), ONE) == free_it
+
+
+def test_a_deputy_gives_the_lease_up_at_once() -> None:
+    """It never has the tag; then anybody can take it."""
+    preferred_1 = msgspec.structs.replace(RAN_OUT, preferred=(ONE,))
+    first, second, elected = node(1), node(2), node(3)
+    for rules in (first, elected):
+        rules.row_read(preferred_1, 0.0)
+    assert second.row_read(preferred_1, 0.0) == [Acquire(4)]
+    assert elected.deadline == LeaseSettings().rank_delay_s
+    assert first.deadline == LeaseSettings().renew_s, "it would be refused, so it only looks"
+    mine = msgspec.structs.replace(row(5, 2, 10.0, preferred=(1,)), electors=(ONE, TWO, THREE))
+    assert second.acquired(mine, 0.1) == [GiveUp(5)]
+    assert not second.holding
+    assert first.tick(LeaseSettings().renew_s) == [ReadRow()]
+    released = msgspec.structs.replace(mine, released=True, left_s=0.0)
+    assert first.row_read(released, LeaseSettings().renew_s) == [Acquire(5)]

@@ -10,6 +10,8 @@ too, is wrong by up to 5 %. I3 is checked after every step, and all other checks
   `test_tag_claims`.
 * seed 20015: a node in failsafe went on alone, because its roster, which it could not read,
   had the others disabled; one of them was enabled meanwhile and took the lease that ran out.
+* seed 60057: the only node that was preferred was no elector of the lease that ran out, and its
+  electors were not preferred, so nobody ever took it.
 """
 
 from __future__ import annotations
@@ -32,4 +34,11 @@ def test_a_node_enabled_while_the_owner_is_without_database_takes_no_lease() -> 
     """Seed 20015, without the faults that do not matter."""
     plan = FaultPlan.draw(20015, 3, tags=True)
     story = [fault for fault in plan.faults if fault.number in (6, 7, 11, 12)]
+    tagged(msgspec.structs.replace(plan, faults=tuple(story)))
+
+
+def test_who_may_not_have_a_lease_frees_it_for_who_may_not_take_it() -> None:
+    """Seed 60057, without the faults that do not matter."""
+    plan = FaultPlan.draw(60057, 5, tags=True)
+    story = [fault for fault in plan.faults if fault.number in (21, 26, 32)]
     tagged(msgspec.structs.replace(plan, faults=tuple(story)))
