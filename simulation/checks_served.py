@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 class ServedChecks(Check):
     """Reads what donors send, and what applications and claims say of the tags there.
 
-    A chunk may wait at its donor while the tag moves. So who was in the right when it accepted the
-    request, or is now, is; that the session ends when a tag leaves (K-6) is for others to test.
+    What a donor sends may wait there while the tag moves. So who was in the right at any moment
+    from the request on may serve; that a session ends when a tag leaves (K-6) others test.
     """
 
     def __init__(self, world: World, trouble: Trouble) -> None:
         super().__init__(world, trouble)
         self._requests: dict[SyncId, SyncRequest] = {}
+        self._waiting: dict[int, SyncRequest] = {}
+        """Joiner → its last request, until it is accepted."""
         self._rightful: dict[SyncId, set[str]] = {}
-        """Of what a session asked for: the tags that its donor could serve at some time."""
+        """Of what a session asked for: the tags that its donor could serve at some moment."""
         self._claimed: dict[SyncId, frozenset[str]] = {}
         """The tags that somebody had claimed, as the donor knew when it accepted the request."""
         self._wrong: list[str] = []
@@ -47,13 +49,16 @@ class ServedChecks(Check):
         world.on_step.append(self._tell)
 
     def _tell(self, _world: World) -> None:
+        for request in self._waiting.values():
+            if request.terms:
+                self._look_at(request)
         for text in self._wrong:
             self.fail("I4", text)
 
     def _sync(self, node: NodeId, message: Message) -> None:
         match message:
             case SyncRequest() if message.source == node:
-                self._requests[message.session] = message
+                self._requests[message.session] = self._waiting[node] = message
             case SyncAnswer() if message.source == node and not message.refusal:
                 self._serves(node, message, [tag for tag, _, _ in message.held])
             case SyncChunk() if message.source == node:
@@ -67,11 +72,12 @@ class ServedChecks(Check):
         process, request = self.world.processes.get(node), self._requests.get(message.session)
         if process is None or not process.member or request is None:
             return
+        if self._waiting.get(request.source) == request:
+            del self._waiting[request.source]
         table = process.system.context.claims[CLUSTER]
         claimed = frozenset(claim.tag for claim in table.claims)
         claimed = self._claimed.setdefault(message.session, claimed)
-        rightful = self._rightful.setdefault(message.session, set())
-        rightful.update(t.tag for t in request.terms if self._may(node, process, request, t))
+        rightful = self._look_at(request)
         terms = {term.tag for term in request.terms}
         for tag in tags:
             if tag not in rightful and (tag in terms or tag in claimed):
@@ -79,11 +85,21 @@ class ServedChecks(Check):
                 text = f"node {node} serves {tag} to node {message.destination}"
                 self._wrong.append(f"{text}, and {sorted(held)} have it: {table.of(tag)}")
 
-    def _may(self, node: NodeId, process: Process, request: SyncRequest, term: TagTerm) -> bool:
-        token = self.world.active(term.tag).get(node)
+    def _look_at(self, request: SyncRequest) -> set[str]:
+        """The tags that the donor could serve at this moment, or an earlier one."""
+        rightful = self._rightful.setdefault(request.session, set())
+        process = self.world.processes.get(NodeId(request.destination))
+        if process is not None and process.member:
+            for term in request.terms:
+                if term.tag not in rightful and self._may(process, request, term):
+                    rightful.add(term.tag)
+        return rightful
+
+    def _may(self, process: Process, request: SyncRequest, term: TagTerm) -> bool:
+        context = process.system.context
+        token = self.world.active(term.tag).get(context.me)
         if token is not None:
             return token.epoch.rank >= rank_of_term(term)
-        context = process.system.context
         known = context.claims[CLUSTER].of(term.tag)
         owner = holding(known, context.views[CLUSTER].incarnations).node_id
-        return request.unowned and owner in (None, node, request.source)
+        return request.unowned and owner in (None, context.me, request.source)

@@ -86,6 +86,16 @@ def test_the_owner_may_send_on_what_waits_when_the_tag_moves() -> None:
     asked.passes()
 
 
+def test_who_accepts_a_request_may_lose_the_tag_before_it_says_so() -> None:
+    """A slow reader takes at one instant what it was asked, and who has the tag now."""
+    asked = Asked(1, TERM)
+    asked.world.run_for(A_STEP_S)
+    asked.world.activate(2, "vip")
+    asked.world.run_for(A_STEP_S)
+    asked.accepts("vip")
+    asked.passes()
+
+
 def test_a_backup_says_that_it_serves() -> None:
     """Also when it has no records: the joiner would believe that there are none."""
     asked = Asked(2, TERM)
