@@ -44,6 +44,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Label of the rule that decided."""
     text: str
     """The cause in words."""
+    depends_on: str = ""
+    """What it followed from, in words, known here or not: ``link 3``; ``link 2-3`` is one between
+    two other nodes."""
     follows: int | None = None
     """Number of the decision that this one followed from."""
     count: int = 1
@@ -102,6 +105,7 @@ class Decisions:
             code=said.code,
             rule=said.rule,
             text=str(said),
+            depends_on=str(said.about) if said.about is not None else "",
             follows=source.number if source is not None else None,
         )
         self._keep((cluster, subject), decision)

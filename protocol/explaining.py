@@ -30,6 +30,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Label of the rule that decided."""
     text: str
     """The cause in words; may be empty."""
+    depends_on: str = ""
+    """What it followed from, in words; below stands what is known of that."""
     number: int | None = None
     """Of the decision; None = it is how things stand, without one."""
     wall_s: float | None = None
@@ -67,7 +69,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         times = f", {self.count} times" if self.count > 1 else ""
         words = self.text or self.code.replace("_", " ")
         subject = f"{lead}{About(self.kind, self.name)}"
-        return f"{subject}{state}{since}{times}: {words} [{self.rule} {self.code}]"
+        unknown = f" ({self.depends_on})" if self.depends_on and not self.because else ""
+        return f"{subject}{state}{since}{times}: {words}{unknown} [{self.rule} {self.code}]"
 
 
 def _moment(wall_s: float) -> str:
@@ -86,6 +89,7 @@ def step(decision: Decision, below: Sequence[Explanation] = ()) -> Explanation:
         code=decision.code,
         rule=decision.rule,
         text=decision.text,
+        depends_on=decision.depends_on,
         number=decision.number,
         wall_s=decision.wall_s,
         count=decision.count,
@@ -128,6 +132,7 @@ def present(
         code=said.code,
         rule=said.rule,
         text=str(said),
+        depends_on=str(said.about) if said.about is not None else "",
         number=known[0].number if same else None,
         wall_s=known[0].wall_s if same else None,
         count=known[0].count if same else 1,

@@ -236,11 +236,13 @@ class Topology:
         if strangers := sorted(new.neighbours.keys() - self._members.keys()):
             why = f"node {origin} lists node {strangers[0]}, which is no member here"
             return self._refuse(origin, sender, "S11", why)
+        links = sorted(self._states.of(origin).neighbours.keys() ^ new.neighbours.keys())
+        about = About("link", f"{origin}-{','.join(map(str, links))}") if links else None
         moved = self._store(origin, new)
         effects = self._forward(sender, message)
         if moved:
             effects += self._settle(
-                because(f"links of node {origin} changed", Cause.LINKS_TOLD), {}
+                because(f"links of node {origin} changed", Cause.LINKS_TOLD, about), {}
             )
         return effects
 

@@ -246,6 +246,15 @@ def test_a_cause_is_told_with_its_words_its_rule_and_when_it_was_decided() -> No
     assert all(" since " in line for line in lines[1:])
 
 
+def test_a_link_between_two_others_is_named_so_that_one_of_them_can_be_asked() -> None:
+    player = Player()
+    for number, text in enumerate(["world nodes=3 seed=1 shape=line booted", "cut 2 3", "run 40s"]):
+        player.play([(number, text)])
+    (told,) = [r for r in player.world.why(1, "node", "3").roots() if r.code == "links_told"]
+    assert told.depends_on == "link 2-3"
+    assert player.world.why(2, "link", "3").code == "silent"
+
+
 def test_of_a_node_that_restarted_it_is_told_what_was_before() -> None:
     player = Player()
     player.play([(1, THREE), (2, "crash 3"), (3, "boot 3"), (4, "run 5s")])
