@@ -1,4 +1,5 @@
-"""The HTTP face on gevent's server, for programs and people on the same machine.
+"""The HTTP face on gevent's server: for programs and people on the same machine, and for others
+who know a token.
 
 What it answers stands in `http_routes` and `http_status`.
 """
@@ -44,12 +45,18 @@ class HttpServer:
 
 
 def serve(port: NodePort, address: str, *, token: str = "", read_only: bool = False) -> HttpServer:
-    """Serve on ``host:port``, a loopback address; port 0 takes a free one.
+    """Serve on ``host:port``; port 0 takes a free one.
 
-    ``token``: what callers must know, empty: nothing; see `token`.
-    Raises `Misuse` when the address is malformed, not on loopback, or cannot be bound.
+    ``token``: what callers must know, empty: nothing; see `token`. Raises `Misuse` when the
+    address is malformed, is not on loopback and there is no token, or cannot be bound.
     """
-    host, number = _loopback(address)
+    host, number, local = _parse(address)
+    if not local and not token:
+        raise Misuse(
+            f"[admin] http = {address!a}: off loopback whoever reaches this port would manage the "
+            "node; set token_file, or use 127.0.0.1 and reach it from elsewhere through ssh -L or "
+            "a proxy that authenticates"
+        )
     family = gevent.socket.AF_INET6 if ":" in host else gevent.socket.AF_INET
     listener = gevent.socket.socket(family, gevent.socket.SOCK_STREAM)
     try:
@@ -65,7 +72,7 @@ def serve(port: NodePort, address: str, *, token: str = "", read_only: bool = Fa
     node = Asking(port, "http", read_only=read_only)
     server = WSGIServer(
         listener,
-        application(node, host, token),
+        application(node, host if local else None, token),
         log=None,
         error_log=None,
         handler_class=_Handler,
@@ -76,24 +83,18 @@ def serve(port: NodePort, address: str, *, token: str = "", read_only: bool = Fa
     return HttpServer(server, node, f"http://{shown}:{listener.getsockname()[1]}")
 
 
-def _loopback(address: str) -> tuple[str, int]:
+def _parse(address: str) -> tuple[str, int, bool]:
+    """(host, port, is it on loopback)"""
     host, colon, number = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (number.isascii() and number.isdigit()) or int(number) > 65535:
         raise Misuse(f'[admin] http = {address!a}: must have the form "127.0.0.1:8888"')
     if host == "localhost":
-        return "127.0.0.1", int(number)
+        return "127.0.0.1", int(number), True
     try:
-        on_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        on_loopback = False
-    if not on_loopback:
-        raise Misuse(
-            f"[admin] http = {address!a}: only a loopback address is allowed, because whoever "
-            "reaches this port manages the node; use 127.0.0.1 and reach it from elsewhere through "
-            "ssh -L or a proxy that authenticates"
-        )
-    return host, int(number)
+        return host, int(number), ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        raise Misuse(f"[admin] http = {address!a}: {host!a} is no IP address") from error
 
 
 class _Handler(WSGIHandler):  # type: ignore[misc]

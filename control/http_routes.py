@@ -5,7 +5,9 @@
 A web page that somebody opens on this machine can make the browser send requests here. Three
 checks stop it: JSON-RPC must be declared as ``application/json``, which a page may send to another
 origin only after asking, and nothing here says yes; ``Host`` must name this machine, so a foreign
-name that resolves to 127.0.0.1 does not help; ``Origin``, which browsers add, must be our own.
+name that resolves to 127.0.0.1 does not help; ``Origin``, which browsers add, must be our own. Off
+loopback a machine has names that nobody told us, so there the token stands in for ``Host``: no page
+knows it.
 """
 
 from __future__ import annotations
@@ -27,13 +29,15 @@ from .http_status import OPEN, as_json, status_routes
 from .token import admits
 
 
-def application(node: Asking, host: str, token: str) -> flask.Flask:
-    """``host``: the address served on; ``token``: what callers must know, empty: nothing."""
+def application(node: Asking, host: str | None, token: str) -> flask.Flask:
+    """``host``: the loopback address served on, None: not on loopback; ``token``: what callers must
+    know, empty: nothing."""
+    assert host is not None or token, "who serves checks that"
     app = flask.Flask("tagmesh", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = mi.MAX_REQUEST_BYTES
     app.register_blueprint(status_routes(node))
     streams = sse.Streams(node)
-    hosts = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+    hosts = None if host is None else _loopback_hosts(host)
 
     @app.before_request
     def check() -> None:
@@ -61,6 +65,10 @@ def application(node: Asking, host: str, token: str) -> flask.Flask:
     return app
 
 
+def _loopback_hosts(host: str) -> set[str]:
+    return {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+
+
 def _check_token(token: str) -> None:
     if not admits(token, flask.request.headers.get("Authorization", "")):
         raise Unauthorized(
@@ -68,12 +76,12 @@ def _check_token(token: str) -> None:
         )
 
 
-def _check_caller(hosts: set[str]) -> None:
+def _check_caller(hosts: set[str] | None) -> None:
     """Raise `Forbidden` when a foreign web page may be behind the request."""
     host = flask.request.headers.get("Host", "")
     name, colon, number = host.rpartition(":")
     name = name if colon and number.isdigit() else host
-    if name.lower() not in hosts:
+    if hosts is not None and name.lower() not in hosts:
         raise Forbidden(f"the Host header must be one of {', '.join(sorted(hosts))}")
     origin = flask.request.headers.get("Origin")
     if origin is not None and origin.lower() != f"http://{host.lower()}":

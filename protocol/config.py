@@ -31,8 +31,8 @@ from .kinds import (
     datagram_address,
     duration,
     flag,
+    http_address,
     integer,
-    loopback_address,
     path,
     size,
     table_name,
@@ -192,9 +192,9 @@ class AdminSettings:
     """``[admin]``: faces for people."""
 
     http: str = setting(
-        loopback_address(),
+        http_address(),
         "",
-        'MI and state over HTTP, "127.0.0.1:8888"; empty: none',
+        'MI and state over HTTP, "127.0.0.1:8888"; off loopback only with token_file; empty: none',
         opensips="mi_http",
     )
     fifo: str = setting(

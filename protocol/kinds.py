@@ -214,8 +214,20 @@ def database_url() -> Kind:
 _HTTP = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})")
 
 
+def http_address() -> Kind:
+    """``host:port`` of this machine; the host is an IP address."""
+
+    def read(value: Any) -> str:
+        match = _HTTP.fullmatch(value) if isinstance(value, str) else None
+        if value == "" or (match and int(match[2]) <= 65535 and _is_address(match[1])):
+            return str(value)
+        raise Misuse(f"{shown(value)} is not an IP address and a port")
+
+    return Kind(read, '"127.0.0.1:port", "[::1]:port" or another address; empty: none')
+
+
 def loopback_address() -> Kind:
-    """``host:port`` of a face for people; off loopback anybody could command the node."""
+    """``host:port`` of a face that has no token; off loopback anybody could command the node."""
 
     def read(value: Any) -> str:
         match = _HTTP.fullmatch(value) if isinstance(value, str) else None
@@ -244,6 +256,13 @@ def datagram_address() -> Kind:
 
     allowed = '"udp:127.0.0.1:port", another loopback address, or "unix:path"; empty: none'
     return Kind(read, allowed, anchor=anchor)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return host == "localhost" or bool(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return False
 
 
 def _loopback(host: str) -> bool:

@@ -16,7 +16,9 @@ from tagmesh.control import asking
 from tagmesh.control import http as face
 from tagmesh.protocol.errors import Misuse
 from tests.control.fake_node import FakeNode, served
-from tests.control.http_calls import HEAD, address_of, rpc
+from tests.control.http_calls import HEAD, address_of, exchange, rpc
+
+TOKEN = "0123456789abcdef" * 2
 
 
 def test_a_call_that_waits_holds_up_nobody_else(url: str, node: FakeNode) -> None:
@@ -122,10 +124,27 @@ def test_connections_over_the_limit_wait_for_their_turn(
             assert third.result(timeout=5)[0] == 200
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:8888", "[::]:0", "example.org:80"])
-def test_off_loopback_is_refused(node: FakeNode, address: str) -> None:
-    with pytest.raises(Misuse, match=r"only a loopback address.*use 127\.0\.0\.1"):
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:8888", "[::]:0"])
+def test_off_loopback_is_refused_without_a_token(node: FakeNode, address: str) -> None:
+    with pytest.raises(Misuse, match=r"set token_file, or use 127\.0\.0\.1"):
         face.serve(node, address)
+
+
+def test_a_name_is_no_address(node: FakeNode) -> None:
+    with pytest.raises(Misuse, match="is no IP address"):
+        face.serve(node, "example.org:80", token=TOKEN)
+
+
+def test_off_loopback_a_token_opens_under_every_name_of_the_machine(node: FakeNode) -> None:
+    with served(node, "0.0.0.0:0", token=TOKEN) as url:
+        here = url.replace("0.0.0.0", "127.0.0.1")
+        named = {"Host": f"node-a.example.org:{address_of(url)[1]}"}
+        assert exchange(here, "GET", "/healthz", headers=named)[0] == 200
+        assert exchange(here, "GET", "/api/v1/state", headers=named)[0] == 401
+        known = named | {"Authorization": f"Bearer {TOKEN}"}
+        assert exchange(here, "GET", "/api/v1/state", headers=known)[0] == 200
+        page = known | {"Origin": "http://elsewhere.example"}
+        assert exchange(here, "GET", "/api/v1/state", headers=page)[0] == 403
 
 
 @pytest.mark.parametrize(
