@@ -100,6 +100,8 @@ class ServedChecks(Check):
         token = self.world.active(term.tag).get(context.me)
         if token is not None:
             return token.epoch.rank >= rank_of_term(term)
-        known = context.claims[CLUSTER].of(term.tag)
-        owner = holding(known, context.views[CLUSTER].incarnations).node_id
+        table, view = context.claims.get(CLUSTER), context.views.get(CLUSTER)
+        if table is None or view is None:
+            return False  # it begins
+        owner = holding(table.of(term.tag), view.incarnations).node_id
         return request.unowned and owner in (None, context.me, request.source)

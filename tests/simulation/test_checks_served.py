@@ -103,6 +103,15 @@ def test_a_backup_says_that_it_serves() -> None:
     asked.fails()
 
 
+def test_who_begins_has_nothing_to_serve() -> None:
+    asked = Asked(2, TERM)
+    asked.world.crash(2)
+    asked.world.boot(2)
+    asked.passes()
+    asked.accepts("vip")
+    asked.fails()
+
+
 def test_a_backup_sends_a_record() -> None:
     asked = Asked(2, TERM)
     asked.accepts()
