@@ -29,6 +29,7 @@ from .hubcalls import POLL_S
 from .life import NodeLife
 from .mail import RosterWanted
 from .runtime import GeventRuntime
+from .sharing import SharingTag
 from .why import why
 
 T = TypeVar("T")
@@ -136,12 +137,16 @@ class EmbeddedNode(NodeLife):
         store: Store | None = None,
         forward: bool = False,
     ) -> ReplicatedDict:
-        """See `Cluster.replicated_dict`; of the node's first cluster, as the next three."""
+        """See `Cluster.replicated_dict`; of the node's first cluster, as the next four."""
         return self.cluster().replicated_dict(name, tag, store=store, forward=forward)
 
     def counters(self, name: str = "tagmesh-counters") -> Counters:
         """See `Cluster.counters`."""
         return self.cluster().counters(name)
+
+    def tag(self, name: str) -> SharingTag:
+        """See `Cluster.tag`."""
+        return self.cluster().tag(name)
 
     def request(self, node: int, payload: Any, timeout: float = DEFAULT_TIMEOUT_S) -> Any:
         """See `Cluster.request`."""

@@ -27,6 +27,7 @@ GROUPS: Mapping[str, str] = {
     "flight": "cli_flight:flight",
     "node": "cli_node:node",
     "pki": "cli_pki:pki",
+    "repl": "cli_repl:repl",
     "simulate": "cli_simulate:simulate",
 }
 """Command to module:object. A new group is one line here."""

@@ -88,13 +88,18 @@ def ctl(ctx: click.Context, url: str | None, config: str | None) -> None:
     An instance with [admin] token_file wants its token: from the same configuration, or from the
     file $TAGMESH_TOKEN_FILE.
     """
+    ctx.obj = instance_client(url, config)
+
+
+def instance_client(url: str | None, config: str | None) -> MiClient:
+    """For the instance that `instance` finds."""
     place, token_file = instance(url, config, os.environ)
     token = ""
     if token_file:
         from .token import read_token
 
         token = read_token(token_file)
-    ctx.obj = MiClient(place, token=token)
+    return MiClient(place, token=token)
 
 
 @ctl.command()

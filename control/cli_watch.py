@@ -62,9 +62,9 @@ def _since(page: Any, number: int) -> Any:
 
 
 def _line(event: Any) -> str:
-    record = msgspec.convert(event, EventRecord)
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.wall_s))
-    return printable(f"{moment} {record}").replace("\n", "\\n")
+    from .wording import event_line
+
+    return event_line(msgspec.convert(event, EventRecord), date=True)
 
 
 def _pause() -> None:

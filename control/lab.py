@@ -7,7 +7,6 @@ SQLite database with a throw-away CA. Nothing stays behind.
 from __future__ import annotations
 
 import atexit
-import io
 import os
 import shutil
 import tempfile
@@ -23,7 +22,9 @@ from ..protocol.identity import NodeId
 from ..protocol.status import PeerStatus, Status
 from .configfile import load_config
 from .node import Node
-from .tables import console, status_table
+from .shown import Shown, shown
+from .tables import status_table
+from .tables_tags import tags_table
 from .workspace import Workspace
 
 MAX_NODES = 32  # threads of this process, not a limit of clusters
@@ -108,10 +109,14 @@ class LocalCluster:
         return self._nodes[node_id]
 
     def __str__(self) -> str:
-        stream = io.StringIO()
-        for node in self:
-            console(stream).print(status_table(node.status()))
-        return stream.getvalue().rstrip()
+        return "\n".join(shown(status_table(node.status())) for node in self)
+
+    def __repr__(self) -> str:
+        return str(self) if self._nodes else "<LocalCluster, not running>"
+
+    def tags(self) -> Shown:
+        """The sharing tags, as each node sees them."""
+        return Shown("\n".join(shown(tags_table(node.status())) for node in self))
 
     def kill(self, node_id: int) -> None:
         """End a node without a word, as kill -9 would: its connections just break."""
@@ -139,10 +144,14 @@ class LocalCluster:
 
     # Waiting ----------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Wait until ``condition()`` holds; `TimeoutError` with the status tables otherwise."""
+    def until(self, condition: Callable[[], bool] | str, timeout: float = 10.0) -> None:
+        """Wait until ``condition()`` holds; `TimeoutError` with the status tables otherwise.
+
+        In words: ``"2 is Down"`` (or ``Up``) for all others, ``"vip1 is active on 2"``.
+        """
+        holds = condition if callable(condition) else self._in_words(condition)
         deadline = time.monotonic() + timeout
-        while not condition():
+        while not holds():
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"not so within {timeout:g} s:\n{self}")
             time.sleep(POLL_S)
@@ -183,6 +192,26 @@ class LocalCluster:
             if peer.node_id == b:
                 return peer
         raise Misuse(f"node {a} knows no node {b}")
+
+    def _in_words(self, text: str) -> Callable[[], bool]:
+        match text.split():
+            case [node, "is", "Up" | "Down" as link] if node.isdecimal():
+                other = int(node)
+                return lambda: all(
+                    self.peer(n.node_id, other).link == link for n in self if n.node_id != other
+                )
+            case [tag, "is", "active", "on", node] if node.isdecimal():
+                holder = self[int(node)]
+                return lambda: (
+                    tag
+                    in [
+                        t.name
+                        for c in holder.status().clusters
+                        for t in c.tags
+                        if t.state == "active"
+                    ]
+                )
+        raise Misuse(f'{text!a}: say "2 is Down", "2 is Up" or "vip1 is active on 2"')
 
     def _all_up(self, status: Status) -> bool:
         return all(

@@ -66,6 +66,18 @@ class _Failure(Exception):  # noqa: N818 - not raised to callers
         self.data = data
 
 
+def run_here(
+    port: NodePort, table: Mapping[str, Command], method: str, params: list[Any] | dict[str, Any]
+) -> Any:
+    """What a command returns, for programs in this process. Raises `CommandError`."""
+    request = {"jsonrpc": "2.0", "method": method, "params": params, "id": 1}
+    reply = msgspec.json.decode(handle(msgspec.json.encode(request), table, port) or b"{}")
+    if "error" in reply:
+        error = reply["error"]
+        raise CommandError(error["code"], error["message"], error.get("data", ""))
+    return reply["result"]
+
+
 def handle(request: bytes, table: Mapping[str, Command], port: NodePort) -> bytes | None:
     """The reply to one request; None when there is none to send. Raises nothing."""
     call = parse(request, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..actors.embedding import EmbeddedNode
@@ -12,6 +12,7 @@ from ..protocol.config import Config
 from .audit import Audit
 from .commands import TABLE
 from .configfile import load_config
+from .mi import run_here
 from .modules import make_capability
 from .notices import Notices
 from .remote import RemoteCommands
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..protocol.contract import Capability
     from ..protocol.identity import ClusterId
     from .faces import Faces
+    from .link_view import LinkView
 
 
 class Node(EmbeddedNode):
@@ -56,6 +58,25 @@ class Node(EmbeddedNode):
         """Where the management interface answers over HTTP; None = it is switched off."""
         http = self._faces.http if self._faces is not None else None
         return http.url if http is not None else None
+
+    def mi(self, method: str, *params: Any, **named: Any) -> Any:
+        """The result of a management command, without a face: positional or named parameters.
+
+        Raises `CommandError`.
+        """
+        return run_here(self, TABLE, method, named or list(params))
+
+    def link(self, node_id: int, cluster: int | None = None) -> LinkView:
+        """The link with another node, to be explained."""
+        from .link_view import LinkView
+
+        return LinkView(self.status, node_id, cluster)
+
+    def repl(self, *, plain: bool = False) -> None:
+        """A Python prompt with ``node`` in it, in this thread, until the end of input."""
+        from .cli_repl import prompt_for
+
+        prompt_for([self], {"node": self}, self.mi, plain=plain)
 
     def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
         """Keep who had this node do what, see `Audit.note`."""

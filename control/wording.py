@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from ..protocol.contract import SyncReport
+from ..protocol.events import EventRecord
 from ..protocol.status import CapabilityStatus, PeerCapability, PlanStatus, Status
+from .cli_output import printable
 
 Told = CapabilityStatus | PeerCapability
+
+
+def event_line(record: EventRecord, *, date: bool = False) -> str:
+    """When and what, on one line; ``date``: with the day."""
+    moment = time.strftime(f"{'%Y-%m-%d ' if date else ''}%H:%M:%S", time.localtime(record.wall_s))
+    return printable(f"{moment} {record}").replace("\n", "\\n")
 
 
 def caps(capabilities: Sequence[Told]) -> str:

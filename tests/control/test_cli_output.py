@@ -15,7 +15,7 @@ from tagmesh.control.cli import root
 from tests.control.fake_node import FakeNode, event, served
 from tests.control.fake_remote import with_remote
 
-AS_TEXT = frozenset(["completion", "config example", "demo", "node run", "simulate"])
+AS_TEXT = frozenset(["completion", "config example", "demo", "node run", "repl", "simulate"])
 """Commands whose result is a text for people or another program, or that run until a signal."""
 
 ARGUMENTS: dict[str, list[str]] = {

@@ -73,8 +73,8 @@ def test_events_are_followed_each_once(url: str, node: FakeNode) -> None:
      ["--tag", "vip1/1", "--node", "2", "--ready"]],
 )  # fmt: skip
 def test_what_holds_is_not_waited_for(url: str, args: list[str]) -> None:
-    result = ctl(url, "wait", "--timeout", "0", *args)
-    assert (result.exit_code, result.stdout) == (0, "ok: after 0.0 s\n")
+    result = ctl(url, "wait", "--timeout", "0", *args)  # so it could not wait and succeed
+    assert (result.exit_code, result.stdout[:10]) == (0, "ok: after ")
 
 
 @pytest.mark.parametrize(
