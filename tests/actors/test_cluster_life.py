@@ -34,7 +34,7 @@ def test_capabilities_named_before_the_start_are_there_at_each(space: Workspace)
                 users["alice"] = 1
                 node.wait_ready()
                 assert node.cluster(1).status("users").state == "ok"
-                assert node.cluster(1).names() == ["tagmesh-requests", "users"]
+                assert node.cluster(1).names() == ["tagmesh-commands", "tagmesh-requests", "users"]
 
 
 def test_an_object_may_go_over_to_the_next_life_of_its_node(space: Workspace) -> None:
@@ -168,4 +168,4 @@ def test_without_what_its_store_has_a_dict_is_not_there(space: Workspace, tmp_pa
         away = SqlRecordStore(f"sqlite:///{tmp_path}/away/records.db", "users")
         with pytest.raises(StorageUnavailable):
             node.replicated_dict("users", store=away)
-        assert node.cluster(1).names() == ["tagmesh-requests"]
+        assert node.cluster(1).names() == ["tagmesh-commands", "tagmesh-requests"]

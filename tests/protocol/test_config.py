@@ -154,6 +154,8 @@ fifo_reply_dir = "/run/tagmesh/replies"
 datagram = "udp:127.0.0.1:8080"
 token_file = "token"
 read_only = true
+remote = "none"
+remote_nodes = [ "2=operator" ]
 fault_switch = true
 """
 
