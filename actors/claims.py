@@ -133,6 +133,7 @@ class Claims:
             self._loaded, self._load_at = False, now + STORE_RETRY_S
             return []
         stored = [stored_claim(row) for row in mail.rows if row.owner is not None]
+        self._context.recorder.claims(self._cluster, stored, now)
         effects = self.table.restore(stored)
         tell_of_tags(self._context, self._cluster)
         for effect in effects:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..protocol.flight_recorder import ClusterDump, Flight, state_of, to_bytes
+from ..protocol.identity import ClusterId
 from .mail import Describe
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _with_end(there: ClusterDump, context: Context, ask: Ask) -> ClusterDump:
         return there
     rules: Topology = ask(name, Describe())  # type: ignore[assignment]  # describes its rules
     adjacency, routes = state_of(rules)
-    return msgspec.structs.replace(there, adjacency=adjacency, routes=routes)
+    claims = context.claims[ClusterId(there.cluster_id)].claims
+    return msgspec.structs.replace(there, adjacency=adjacency, routes=routes, claims=claims)
 
 
 class FaultFiles:

@@ -83,6 +83,7 @@ class NodeActor(ClusterActor):
         """The state of the rules that the view shows, by their count of changes."""
         context.views[cluster] = view_of(cluster, context, self.rules)
         self.claims = Claims(context, cluster, records)
+        context.recorder.claims(cluster, self.claims.table.claims, self.now)
         self._transit = Transit(self.name, context.lanes, self.rules.next_hop, self._count)
 
     @property
@@ -153,8 +154,11 @@ class NodeActor(ClusterActor):
     ) -> None:
         match message:
             case ClaimMade():
+                self.context.recorder.claims(self.cluster, [message.claim], self.now)
                 self.apply(self.claims.made(message.claim))
             case ClaimsRisen():
+                risen = [e.claim for e in message.effects if isinstance(e, ClaimHeard)]
+                self.context.recorder.claims(self.cluster, risen, self.now)
                 self.apply(message.effects)
             case KeepThis():
                 self.claims.keep(message.claim)

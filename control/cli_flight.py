@@ -87,7 +87,9 @@ def _step(step: Frame | Input) -> str:
 
     where = f"cluster {step.cluster_id}" if step.cluster_id else "connection"
     if not isinstance(step, Frame):
-        about = [str(step.peer)] if step.peer else [str(record.node_id) for record in step.members]
+        nodes = [str(record.node_id) for record in step.members]
+        tags = [f"{claim.tag} epoch {claim.number} of {claim.owner}" for claim in step.claims]
+        about = [str(step.peer)] if step.peer else nodes or tags
         cause = f": {step.cause}" if step.cause else ""
         return f"        {where}: {step.what} {', '.join(about)}{cause}"
     way = f"to {step.peer}" if step.out else f"from {step.peer}"
@@ -108,5 +110,8 @@ def replay_lines(replayed: Replayed) -> Iterator[str]:
         way = replayed.routes.get(str(node))
         route = f", by way of {' '.join(map(str, way))}" if way else ""
         yield f"  {node}: linked with {' '.join(map(str, near)) or 'nobody'}{route}"
+    for claim in replayed.claims:
+        word = "released by" if claim.released else "with"
+        yield f"  tag {claim.tag}: epoch {claim.number} {word} node {claim.owner}"
     end = {True: "as the node had it", False: "NOT as the node had it", None: "of that time"}
     yield f"  {end[replayed.same]} at the end"

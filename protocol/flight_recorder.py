@@ -28,7 +28,7 @@ from .messages import (
     SyncChunk,
     Want,
 )
-from .tag_messages import TagClaims, Vow, VowRequest
+from .tag_messages import Claim, TagClaims, Vow, VowRequest
 from .topology import Topology
 from .wire import encode
 
@@ -71,12 +71,14 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_s: float
     cluster_id: int
     what: str
-    """``members`` | ``link_up`` | ``link_down``"""
+    """``members`` | ``link_up`` | ``link_down`` | ``claims``"""
     peer: int = 0
     incarnation: int = 0
     cause: str = ""
     members: list[NodeRecord] = []
     """All of them, this node included."""
+    claims: list[Claim] = []
+    """On sharing tags: made here, stored, or learned from what was written under them."""
 
 
 class Began(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,8 @@ class ClusterDump(msgspec.Struct, frozen=True, kw_only=True):
     """As ``clusterer_list_topology`` shows it; empty = nobody asked for it."""
     routes: dict[str, list[int]] = {}
     """Node to the way to it."""
+    claims: list[Claim] = []
+    """The highest claim on each sharing tag, by name."""
 
 
 class Flight(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +207,11 @@ class FlightRecorder:
         what = "link_down" if incarnation is None else "link_up"
         self._input(cluster, at_s, what, peer=peer, incarnation=incarnation or 0, cause=cause)
 
+    def claims(self, cluster: ClusterId, claims: Sequence[Claim], at_s: float) -> None:
+        """The claims of a cluster were told these, but not by a message."""
+        if claims:
+            self._input(cluster, at_s, "claims", claims=claims)
+
     def _input(
         self,
         cluster: ClusterId,
@@ -213,6 +222,7 @@ class FlightRecorder:
         incarnation: int = 0,
         cause: str = "",
         members: Sequence[NodeRecord] = (),
+        claims: Sequence[Claim] = (),
     ) -> None:
         self._order += 1
         there = self._clusters[cluster]
@@ -227,6 +237,7 @@ class FlightRecorder:
                 incarnation=incarnation,
                 cause=str(cause),
                 members=list(members),
+                claims=list(claims),
             )
         )
 

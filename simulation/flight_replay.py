@@ -1,9 +1,9 @@
 """A recorded flight fed to the rules again: what the node saw, and where that leads (B14).
 
-The topology of each cluster is made as the node made it and told what the node was told, at the
-times of the recording: its members, its links, and the messages of its neighbours. What comes out
-has to be what the node had at the end; where it is not, the recording begins too late, or a defect
-was found.
+The topology of each cluster and its claims on sharing tags are made as the node made them and told
+what the node was told, at the times of the recording: its members, its links, what it claimed, and
+the messages of its neighbours. What comes out has to be what the node had at the end; where it is
+not, the recording begins too late, or a defect was found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import msgspec
 from ..protocol.effects import Announce, Effect
 from ..protocol.flight_recorder import ClusterDump, Flight, Frame, Input, state_of
 from ..protocol.identity import ClusterId, Incarnation, NodeId
-from ..protocol.messages import Digest, LinkState, Want
+from ..protocol.messages import LinkState, Want
+from ..protocol.tag_claims import ClaimTable
+from ..protocol.tag_messages import Claim, TagClaims
 from ..protocol.topology import Topology
 from ..protocol.wire import decode
 
@@ -34,6 +36,7 @@ class Replayed(msgspec.Struct, kw_only=True):
     heard: list[Heard]
     adjacency: list[tuple[int, list[int]]]
     routes: dict[str, list[int]]
+    claims: list[Claim]
     same: bool | None
     """As the node had it at the end; None = the recording does not say."""
 
@@ -50,6 +53,7 @@ class _Story:
         self._flight = flight
         self._there = there
         self._rules: Topology | None = None
+        self._claims: ClaimTable | None = None
         self._heard: list[Heard] = []
 
     def run(self) -> Replayed:
@@ -60,13 +64,16 @@ class _Story:
             self._take(step)
         self._tick(self._flight.at_s)
         adjacency, routes = _state(self._rules)
-        told = bool(self._there.adjacency)
-        same = (adjacency, routes) == (self._there.adjacency, self._there.routes) if told else None
+        claims = self._claims.claims if self._claims is not None else []
+        there = self._there
+        had = (there.adjacency, there.routes, there.claims)
+        same = (adjacency, routes, claims) == had if there.adjacency else None
         return Replayed(
             cluster_id=self._there.cluster_id,
             heard=self._heard,
             adjacency=adjacency,
             routes=routes,
+            claims=claims,
             same=same,
         )
 
@@ -77,27 +84,35 @@ class _Story:
             self._keep(rules.tick(now), now)
 
     def _take(self, step: Input | Frame) -> None:
-        now = step.at_s
         if isinstance(step, Input) and step.what == "members":
             self._members(step)
-        elif self._rules is None:
+        elif self._rules is None or self._claims is None:
             return  # of a time before what is kept
         elif isinstance(step, Frame):
-            self._message(step)
-        elif step.what == "link_up":
-            up = self._rules.link_up(NodeId(step.peer), step.incarnation, now, step.cause)
-            self._keep(up, now)
+            self._message(self._rules, self._claims, step)
+        elif step.what == "claims":
+            self._claims.restore(step.claims)
         else:
-            self._keep(self._rules.link_down(NodeId(step.peer), now, step.cause), now)
+            self._link(self._rules, self._claims, step)
 
-    def _message(self, frame: Frame) -> None:
-        assert self._rules is not None, "checked by the caller"
+    def _link(self, rules: Topology, claims: ClaimTable, step: Input) -> None:
+        peer, now = NodeId(step.peer), step.at_s
+        if step.what == "link_up":
+            self._keep(rules.link_up(peer, step.incarnation, now, step.cause), now)
+            claims.link_up(peer)
+        else:
+            self._keep(rules.link_down(peer, now, step.cause), now)
+            claims.link_down(peer)
+
+    def _message(self, rules: Topology, claims: ClaimTable, frame: Frame) -> None:
         if frame.out or not frame.body:
             return
+        peer, now = NodeId(frame.peer), frame.at_s
         for message in decode(frame.body).messages:
-            if isinstance(message, LinkState | Digest | Want):
-                effects = self._rules.receive(NodeId(frame.peer), message, frame.at_s)
-                self._keep(effects, frame.at_s)
+            if isinstance(message, LinkState | Want):
+                self._keep(rules.receive(peer, message, now), now)
+            elif isinstance(message, TagClaims):
+                claims.receive(peer, message)
 
     def _members(self, step: Input) -> None:
         members = {record.node_id: record for record in step.members}
@@ -108,6 +123,8 @@ class _Story:
                 else self._rules.leave()
             )
             self._keep(changed, step.at_s)
+            if self._claims is not None and self._flight.node_id in members:
+                self._claims.set_members(members)
             return
         began = self._there.began
         self._rules = Topology(
@@ -118,6 +135,11 @@ class _Story:
             members=members,
             rerouting=began.rerouting,
             digest_interval_s=began.digest_interval_s,
+        )
+        self._claims = ClaimTable(
+            cluster_id=ClusterId(self._there.cluster_id),
+            me=NodeId(self._flight.node_id),
+            members=members,
         )
 
     def _keep(self, effects: list[Effect], now: float) -> None:

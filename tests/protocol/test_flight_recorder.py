@@ -19,6 +19,7 @@ from tagmesh.protocol.flight_recorder import (
 )
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.messages import LinkState, Packets, Ping
+from tagmesh.protocol.tag_messages import Claim
 from tagmesh.protocol.wire import decode
 
 ONE, TWO = ClusterId(1), NodeId(2)
@@ -101,6 +102,17 @@ def test_inputs_are_bounded_and_a_cluster_that_begins_anew_forgets_them() -> Non
     recorder.link(ONE, TWO, 1.0, "silent", incarnation=None)
     (there,) = recorder.clusters()
     assert [(step.what, step.cause) for step in there.inputs] == [("link_down", "silent")]
+
+
+def test_claims_that_no_message_brought_are_inputs() -> None:
+    recorder = FlightRecorder()
+    recorder.began(ONE, Began(epoch=7, rerouting=True, digest_interval_s=5.0))
+    recorder.claims(ONE, [], 1.0)
+    recorder.claims(ONE, [Claim("vip", 3, 1, 7, 50)], 2.0)
+    (there,) = recorder.clusters()
+    assert [(step.what, [c.tag for c in step.claims]) for step in there.inputs] == [
+        ("claims", ["vip"])
+    ]
 
 
 def test_faults_are_told_to_whoever_keeps_recordings_other_refusals_are_not() -> None:

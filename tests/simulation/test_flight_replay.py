@@ -21,6 +21,13 @@ FAULTS = [
     "world nodes=4 seed=5 shape=line booted; cut 2 3; run 20s; heal 2 3; run 1s",
 ]
 
+TAGGED = [
+    "world nodes=3 seed=6; tag vip manual; tag old manual; start all; run 5s; activate vip 2;"
+    " activate old 1; run 1s; hand-over vip 2 to 1; run 1s; activate old 3; run 9s",
+    "world nodes=3 seed=7; tag vip lease; start 1; start 2,3; run 5s; crash 2; run 30s; boot 2;"
+    " run 9s",
+]
+
 
 def after(commands: str) -> World:
     player = Player()
@@ -41,6 +48,15 @@ def test_a_recording_leads_to_the_same_end_by_the_same_events(commands: str) -> 
     assert story.same is True
     heard = [(e.kind, e.node_id, e.via, e.cause) for e in flight.events if e.kind in TOPOLOGY]
     assert told([one.announce for one in story.heard]) == heard
+
+
+@pytest.mark.parametrize("commands", TAGGED)
+@pytest.mark.parametrize("node", [1, 3])
+def test_the_claims_on_tags_are_the_same_too(commands: str, node: int) -> None:
+    flight = from_bytes(to_bytes(after(commands).recording(node)))
+    (story,) = replay(flight)
+    assert story.same is True
+    assert [claim.tag for claim in story.claims] == sorted({"vip", "old"} & set(commands.split()))
 
 
 def test_a_message_that_is_missing_is_noticed_at_the_end() -> None:
