@@ -26,8 +26,9 @@ LOOSE_BYTES = 1280
 MAX_LOOSE = BATCH_BYTES // LOOSE_BYTES
 """Loose messages; one more, and they are joined. A batch holds them, however long they are."""
 LOOSE_RESERVE_BYTES = 160 * 1024
-OVERDUE_BYTES = 256 * 1024
-"""More than this waits to be taken: the hub would like to, and does not get its turn."""
+AHEAD_BYTES = 256 * 1024
+"""More than this makes nothing faster: what waits longer is no more in the processor's cache when
+it is sent."""
 
 
 class Verdict(NamedTuple):
@@ -59,6 +60,7 @@ class Outbox:
         "_waiting_bytes",
         "behind",
         "loose",
+        "moves",
         "open",
         "result",
         "told_busy",
@@ -81,14 +83,21 @@ class Outbox:
         self._waiting_bytes = 0
         self._joined: list[Joined] = []
         self._joined_bytes = 0
+        self.moves = True
+        """When last somebody waited for half of it to be sent, that was soon."""
         self._singles: list[bytes | memoryview] = []
         """Counted, not joined yet: behind all that are joined, before all loose ones."""
         self.judge(verdict)
 
     @property
+    def ahead(self) -> bool:
+        """More waits to be sent than is of use."""
+        return self._waiting_bytes > AHEAD_BYTES
+
+    @property
     def overdue(self) -> bool:
-        """More waits to be taken than the hub leaves when it gets its turn."""
-        return self._joined_bytes > OVERDUE_BYTES
+        """So much waits to be taken: the hub would like to, and does not get its turn."""
+        return self._joined_bytes > AHEAD_BYTES
 
     def judge(self, verdict: Verdict) -> None:
         """This is what becomes of messages now."""

@@ -22,11 +22,15 @@ from ..protocol.identity import ClusterId, NodeId
 from ..protocol.messages import CapState
 from ..protocol.payloads import UNPACKABLE, Joined, checked, encode, pack, pack_many
 from .hubcalls import give_way
-from .outbox import LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
+from .outbox import AHEAD_BYTES, LOOSE_BYTES, MAX_LOOSE, Outbox, Verdict, verdict_of
 
 if TYPE_CHECKING:
     from .fencing import Fence
     from .runtime import Runtime
+
+PAUSE_S = 1e-3
+"""For so long a thread that is far ahead waits for the hub. If that was not enough nobody does so
+again, while there is room, before the hub has caught up."""
 
 _STRANGER = verdict_of(Outcome.UNREACHABLE, detail="it is no other enabled node of the cluster")
 
@@ -97,8 +101,8 @@ class CapabilityPort:
         if waiting > MAX_LOOSE:
             with self._lock:
                 outbox.join()
-            if outbox.overdue:
-                self._give_way()
+            if outbox.ahead:
+                self._give_way(outbox, timeout)
         if not self._awake:
             self._wake()
         return result
@@ -158,13 +162,22 @@ class CapabilityPort:
             result = outbox.put(pieces)
         if not self._awake:
             self._wake()
-        if outbox.overdue:
-            self._give_way()
+        if outbox.ahead:
+            self._give_way(outbox, timeout)
         return result
 
-    def _give_way(self) -> None:
-        """Let the hub take what waits."""
-        if not self._runtime.in_hub():
+    def _give_way(self, outbox: Outbox, timeout: float) -> None:
+        """Let the hub send what waits. Who may wait does so until half of what is of use is left,
+        if that is soon: at a slow connection there is room for more."""
+        if not self._awake:
+            self._wake()
+        if self._runtime.in_hub():
+            return
+        if timeout > 0 and outbox.moves:
+            with self._lock:
+                if outbox.ahead:
+                    outbox.moves = self._room.wait(min(timeout, PAUSE_S))
+        elif outbox.overdue:
             give_way()
 
     def _wake(self) -> None:
@@ -240,7 +253,11 @@ class CapabilityPort:
         outbox = self._outboxes[node]
         with self._lock:
             outbox.released(size)
-            if outbox.count() > self._limit_bytes // 2:
+            waiting = outbox.count()
+            if waiting <= AHEAD_BYTES // 2:
+                outbox.moves = True
+                self._room.notify_all()
+            if waiting > self._limit_bytes // 2:
                 return False
             self._room.notify_all()
             told, outbox.told_busy = outbox.told_busy, False

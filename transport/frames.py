@@ -5,6 +5,7 @@ Used by the TLS connections, the loopback and the simulator alike.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 from ..protocol.errors import PeerViolation
@@ -12,6 +13,7 @@ from ..protocol.errors import PeerViolation
 HEADER_BYTES = 4
 MAX_FRAME_LENGTH = 2**32 - 1
 
+_length_of = struct.Struct("!I").unpack_from
 _SMALL_BYTES = 4096
 """Shorter pieces are kept together: an object for each would take more memory than they do."""
 
@@ -19,11 +21,7 @@ _SMALL_BYTES = 4096
 def frame(body: bytes) -> bytes:
     """``body`` (not empty) with its length in front."""
     assert 0 < len(body) <= MAX_FRAME_LENGTH, "a frame has 1 … 2³²−1 bytes"
-    return _header(len(body)) + body
-
-
-def _header(length: int) -> bytes:
-    return length.to_bytes(HEADER_BYTES, "big")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
 class FrameReader:
@@ -52,7 +50,7 @@ class FrameReader:
         if not self.pending_bytes and len(pieces) == 1:
             data = pieces[0]
             length = len(data) - HEADER_BYTES
-            if 0 < length <= self._max_frame_bytes and data[:HEADER_BYTES] == _header(length):
+            if 0 < length <= self._max_frame_bytes and _length_of(data)[0] == length:
                 return [memoryview(data)[HEADER_BYTES:]]  # as mostly: exactly one
         self.pending_bytes += sum(map(len, pieces))
         if self.pending_bytes < self._needed:

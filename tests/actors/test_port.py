@@ -5,70 +5,25 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
-from unittest.mock import Mock
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tagmesh import Misuse
-from tagmesh.actors.fencing import Fence
 from tagmesh.actors.outbox import LOOSE_RESERVE_BYTES, Outbox, verdict_of
-from tagmesh.actors.port import CapabilityPort, Commands
+from tagmesh.actors.port import CapabilityPort
 from tagmesh.protocol.capability_words import SyncWish
 from tagmesh.protocol.contract import Outcome
-from tagmesh.protocol.identity import ClusterId, NodeId
-from tagmesh.protocol.payloads import Joined, array_header, pack, unpack_payloads
-from tagmesh.simulation.runtime import Scheduler, SimulatedRuntime
+from tagmesh.protocol.payloads import Joined, pack
+from tests.actors.port_bench import TWO, Runtime, messages_in, port_of
 
-TWO, THREE = NodeId(2), NodeId(3)
 LIMIT = 1000
-
-
-class Runtime(SimulatedRuntime):
-    """The hub is another thread, which the test lets run."""
-
-    hub = False
-
-    def __init__(self) -> None:
-        super().__init__(Scheduler(0), "0")
-        self.soon: list[Callable[[], None]] = []
-        self.wishes: list[SyncWish] = []
-        """Syncs that were asked for."""
-
-    def in_hub(self) -> bool:
-        return self.hub
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        self.soon.append(callback)
 
 
 @pytest.fixture
 def runtime() -> Runtime:
     return Runtime()
-
-
-def port_of(runtime: Runtime, limit_bytes: int, *, keyed: bool = False) -> CapabilityPort:
-    commands = Commands(
-        flush=lambda: None,
-        request_sync=runtime.wishes.append,
-        changed=lambda: None,
-        run=lambda function: function(),
-    )
-    port = CapabilityPort(
-        NodeId(1),
-        ClusterId(1),
-        runtime,
-        commands,
-        limit_bytes,
-        keyed=keyed,
-        fence=cast("Fence", Mock()),
-    )
-    port.verdicts = {
-        TWO: verdict_of(Outcome.SENT, [TWO]),
-        THREE: verdict_of(Outcome.UNREACHABLE, detail="no path leads to it"),
-    }
-    return port
 
 
 @pytest.fixture(params=["every message is counted", "small ones are loose"])
@@ -81,14 +36,6 @@ def port(runtime: Runtime, request: pytest.FixtureRequest) -> CapabilityPort:
 def narrow(runtime: Runtime) -> CapabilityPort:
     """Takes a thousand bytes."""
     return port_of(runtime, LIMIT)
-
-
-def messages_in(pieces: Sequence[Joined]) -> list[Any]:
-    return [
-        message
-        for piece in pieces
-        for message in unpack_payloads(array_header(piece.count) + piece.payloads, piece.count)
-    ]
 
 
 def test_the_first_message_is_on_its_way_and_the_next_waits_behind_it(port: CapabilityPort) -> None:
@@ -255,35 +202,6 @@ def test_a_message_that_comes_while_the_hub_takes_wakes_it_again(
     monkeypatch.setattr(Outbox, "take", taken)
     assert messages_in(port.collect()[TWO]) == ["a"]
     assert len(runtime.soon) == (port.waiting_bytes(TWO) > len(pack("a")))
-
-
-@pytest.mark.parametrize("at_once", [1, 100])
-def test_who_is_far_ahead_of_the_hub_gives_way_to_it(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    """Else the hub would wait for the interpreter; in the hub nobody pauses."""
-    pauses: list[float] = []
-    monkeypatch.setattr("tagmesh.actors.hubcalls._thread_sleep", pauses.append)
-    port = port_of(runtime, 1 << 22)
-
-    def send(kib: int) -> None:
-        for _ in range(kib // at_once):
-            if at_once == 1:
-                port.send(2, b"x" * 1020)
-            else:
-                port.send_many(2, [b"x" * 1020] * at_once)
-
-    send(200)
-    assert pauses == []
-    send(200)
-    assert len(pauses) in range(1, 10)
-    port.collect()
-    pauses.clear()
-    send(200)
-    assert pauses == []
-    runtime.hub = True
-    send(400)
-    assert pauses == []
 
 
 # Threads -----------------------------------------------------------------------------------------
