@@ -30,6 +30,7 @@ COMMANDS = (
         recipes=((),),
         help="the last messages of every link, without payloads, as a file in base64",
         run=_flight,
+        admin=True,
     ),
     Command(
         name="tagmesh_why",

@@ -206,6 +206,7 @@ def test_what_only_admins_of_other_nodes_may() -> None:
         "cluster_broadcast_mi",
         "cluster_call",
         "tagmesh_cut",
+        "tagmesh_flight",
         "tagmesh_heal",
         "tagmesh_config",
     }
