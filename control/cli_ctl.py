@@ -21,6 +21,7 @@ from .cli_capabilities import cap, caps, sync
 from .cli_client import client_of, print_result, print_table, the_only
 from .cli_completion import methods
 from .cli_flight import ctl_flight
+from .cli_log import log_level
 from .cli_output import output_option, print_json
 from .cli_tags import tag, tags
 from .cli_watch import events, health, wait
@@ -219,5 +220,18 @@ def _switch(client: MiClient, command: str, node: int, done: str, output: str) -
         click.echo(done)
 
 
-for _command in (call, caps, cap, sync, tags, tag, events, wait, health, why, ctl_flight):
+for _command in (
+    call,
+    caps,
+    cap,
+    sync,
+    tags,
+    tag,
+    events,
+    wait,
+    health,
+    why,
+    ctl_flight,
+    log_level,
+):
     ctl.add_command(_command)

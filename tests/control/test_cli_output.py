@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl health": [],
     "ctl link cut": ["3"],
     "ctl link heal": ["3"],
+    "ctl log-level": [],
     "ctl mi": ["which"],
     "ctl nodes": [],
     "ctl status": [],
