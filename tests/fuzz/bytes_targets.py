@@ -150,12 +150,16 @@ def _value(draw: Draw, depth: int) -> object:
 
 def mi(data: bytes) -> None:
     """A request to the management interface: no reply, or one of JSON-RPC; no command crashes."""
-    log = logging.getLogger("tagmesh.mi")
+    log, whole = logging.getLogger("tagmesh.mi"), logging.getLogger("tagmesh")
+    level = whole.level  # which a request may set
     log.addFilter(_escaped)
+    node = FakeNode()
     try:
-        reply = handle(data, COMMANDS, FakeNode())
+        reply = handle(data, COMMANDS, node)
     finally:
         log.removeFilter(_escaped)
+        whole.setLevel(level)
+        node.subscriptions.close()
     if reply is None:
         return
     answer = msgspec.json.decode(reply)

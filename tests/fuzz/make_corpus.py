@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 from msgspec.msgpack import encode as pack
 
+from tagmesh.control.command import Kind
 from tagmesh.control.commands import COMMANDS
 from tagmesh.control.configfile import example
 from tagmesh.protocol import wire
@@ -140,9 +142,13 @@ def main() -> None:
     _keep("config", "texts", bytes([1, 1, 1, 0, 0, 18, 4, 1, 2, 4, 0, 0, 5, 1, 1, 0, 0, 11]))
     for name, command in COMMANDS.items():
         for recipe in command.recipes:
-            params = {p: 1 if command.types[p] is int else "list" for p in recipe}
+            params = {p: SAMPLES[command.types[p]] for p in recipe}
             request = {"jsonrpc": "2.0", "id": 1, "method": name, "params": params}
             _keep("mi", f"{name}-{len(recipe)}", json.dumps(request).encode())
+
+
+SAMPLES: dict[Kind, Any] = {int: 1, str: "list", list: ["all"]}
+"""What a parameter of a management command may be."""
 
 
 def _keep(target: str, name: str, data: bytes) -> None:
