@@ -11,7 +11,7 @@ UNSYNCED, OK       REQUEST  → PENDING: OK no longer (S-1)
 PENDING, DEGRADED  REQUEST  the same wish: tried at once; another one: in progress
 SYNCING            REQUEST  in progress
 DISABLED           REQUEST  ends at once: disabled
-PENDING, DEGRADED  DONOR    session → SYNCING
+PENDING, DEGRADED  DONOR    session → SYNCING; all tags of the wish have been claimed: DONE at once
 SYNCING            DONE     → OK; after a first sync of only some tags → UNSYNCED
 SYNCING            FAILED   it was OK before → DEGRADED, else → PENDING; tried again (S-21)
 not OK, no donor   DECLARE  → OK without a donor (`fallback`: S-27, S-28)
@@ -200,9 +200,13 @@ class CapabilityRules(CapabilitySessions):
         self._answer(Answer.DISABLED)
         self._end(SyncReport(ok=False, reason=Why.DISABLED))
 
-    def _ask(self, _now: float) -> None:
-        self._start()
+    def _ask(self, now: float) -> None:
         self._enter(SYNCING, because("", Cause.SYNCING))
+        tags = self._wish.tags if self._wish is not None else ()
+        if tags and all(map(self.tags.known, tags)):
+            self._synced(now, SyncReport(ok=True))  # claimed since: only their owners serve them
+        else:
+            self._start()
 
     def _fetch(self, _now: float) -> None:
         self._wish = EVERYTHING
@@ -286,7 +290,8 @@ class CapabilityRules(CapabilitySessions):
         if first_of_some:
             self._enter(UNSYNCED, because("synced only some tags", Cause.SYNCED_TAGS))
         else:
-            self._become_ok(because(f"synced from node {donor}", Cause.SYNCED))
+            whom = f"node {donor}" if donor is not None else "nobody: nothing could be fetched"
+            self._become_ok(because(f"synced from {whom}", Cause.SYNCED))
 
     def _want(self, wish: SyncWish, reason: str) -> None:
         self._wish = wish

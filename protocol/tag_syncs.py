@@ -246,7 +246,8 @@ class TagSyncs:
     def give_up(self) -> None:
         """Nothing can be done for what is still asked for."""
         for tag in sorted(self.asked.tags):
-            self.failed[tag] = self.failed.get(tag) or Why.NO_OWNER
+            nobody = Why.ACTIVE_HERE if self.active(tag) else Why.NO_OWNER
+            self.failed[tag] = self.failed.get(tag) or nobody
         self.asked = msgspec.structs.replace(self.asked, tags=frozenset())
 
     def _part(self, tags: frozenset[str], donors: Sequence[Peer], how: Asked) -> Part | None:

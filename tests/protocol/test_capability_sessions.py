@@ -166,3 +166,21 @@ def test_without_auto_sync_nothing_is_fetched_unasked() -> None:
     bench.now += 10
     bench.do(bench.rules.tick(bench.now))
     assert bench.of(StartSession) == []
+
+
+def test_tags_that_are_claimed_after_somebody_asked_for_them_come_from_their_owners() -> None:
+    """K-1: nobody else serves them, so the wish would fail again and again."""
+    bench = begun().ended()
+    assert bench.request(tags=("vip", "mine")) is Answer.TAKEN
+    assert [e.wish.tags for e in bench.of(StartSession)] == [("vip", "mine")]
+    bench.ended(ok=False, reason=Why.NOT_TAG_OWNER)
+    assert bench.state is DEGRADED
+    bench.see(peer(2), peer(3), tags=[VIP, here("mine", 1, active=True)])
+    while bench.state is DEGRADED:
+        bench.tick_at_deadline()
+    part = part_of(bench)
+    assert part is not None
+    assert (bench.state, part.donor, part.tags) == (SYNCING, 2, ("vip",))
+    tagged(bench)
+    assert bench.state is OK
+    assert over(bench).pending == (("mine", Why.ACTIVE_HERE),)
