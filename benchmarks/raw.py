@@ -127,7 +127,6 @@ def _end(tls: SSL.Connection) -> None:
 
 def take_messages(options: Options, tell_port: Callable[[int], None]) -> Result:
     """``messages`` arrived, decoded, in ``seconds``; ``cpu_s`` of this process meanwhile."""
-    pin(0)
     tls = _accepted(options, tell_port)
     decode = msgspec.msgpack.Decoder(list[Any]).decode
     count = 0
@@ -143,7 +142,6 @@ def take_messages(options: Options, tell_port: Callable[[int], None]) -> Result:
 
 def give_messages(options: Options, port: int) -> Result:
     """Send for ``seconds``; ``kind`` and ``size`` of a message."""
-    pin(1)
     tls = _dialled(options, port)
     size: int = options["size"]
     messages = VALUES[options["kind"]](size, FRAME_BYTES // size - 1)

@@ -8,6 +8,11 @@ called per message, in the capability's worker thread, and counts. The rate is t
 from the first message to the last; every message must have come. CPU is that of the whole process,
 by message.
 
+Each node is kept on a core of its own, with all its threads: only one of them has the interpreter
+at a time, and where two cores are all there are, a thread that is woken on the other one waits
+until that wakes up. The ceiling's processes have one thread each and stay where the system puts
+them: kept on a core they are as fast on a quiet machine and much slower beside other work.
+
 The budget is that of messages which are objects, dicts here: the ceiling makes them from the bytes,
 too. Byte strings cost msgpack next to nothing, so their ceiling is that of TLS alone, and what a
 call of a Python function per message costs is most of what is measured beside it: no budget.
