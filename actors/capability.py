@@ -44,6 +44,7 @@ from ..protocol.sync_words import SendRouted
 from .actor import ClusterActor, ReplyFuture, soonest
 from .application import Delivery
 from .context import Context
+from .diffing import Diffing
 from .flows import Flows
 from .intake import Intake
 from .lane import Bulk, Lane, size_of
@@ -51,6 +52,7 @@ from .mail import (
     BulkArrived,
     CapabilitiesChanged,
     Describe,
+    DiffWanted,
     DonorOver,
     EndSession,
     Flush,
@@ -123,6 +125,7 @@ class CapabilityActor(ClusterActor):
         )
         self.syncing = Syncing(context, registration, self._intake)
         self._answer: Answer | None = None
+        self._diffing = Diffing()
         if context.runtime.straight:
             registration.shorten(Straight(self, self.flows, self._intake))
 
@@ -148,11 +151,13 @@ class CapabilityActor(ClusterActor):
     def on_stop(self) -> None:
         """The cluster is left, or the node stops."""
         self.syncing.end()
+        self._diffing.end()
         self.flows.stop()
 
     def on_failure(self, *_exc_info: Any) -> None:
         """A crash: sessions do not outlive their capability's actor."""
         self.syncing.end()
+        self._diffing.end()
 
     def on_tick(self, now: float) -> None:
         """Let the rules look at the clock."""
@@ -193,6 +198,8 @@ class CapabilityActor(ClusterActor):
                 self._answer = None
                 self.apply(self.rules.request_sync(message.wish, self.now))
                 return self._answer
+            case DiffWanted():
+                return self._diff(message)
             case Switch():
                 self._switch(message)
             case MirrorWanted():
@@ -204,6 +211,13 @@ class CapabilityActor(ClusterActor):
             case _:
                 self.mirroring.answered(message, self.now)
         return None
+
+    def _diff(self, wanted: DiffWanted) -> ReplyFuture:
+        self._answer = None
+        asked = self._diffing.wanted(wanted)
+        self.apply(self.rules.request_diff(wanted.node_id, wanted.tag, self.now))
+        self._diffing.answered(self._answer)
+        return asked.reply
 
     def _switch(self, switch: Switch) -> None:
         self.registration.enabled = switch.enabled
@@ -270,6 +284,7 @@ class CapabilityActor(ClusterActor):
 
     def _session_over(self, over: SessionOver) -> None:
         self.syncing.over(over.session)
+        self._diffing.ended(over.session, over.report.reason)
         self.apply(self.rules.session_ended(over.session, over.report, self.now))
 
     # Effects ----------------------------------------------------------------------------------
@@ -285,11 +300,13 @@ class CapabilityActor(ClusterActor):
             case TellState():
                 self._notice(lambda: capability.on_state(effect.state, effect.reason))
             case StartSession():
-                self.syncing.start(effect, self.rules.choose)
+                diff = self._diffing.started(effect.session) if effect.wish.diff else None
+                self.syncing.start(effect, self.rules.choose, diff)
             case SyncOver():
                 self._sync_over(effect.report)
             case CancelJoining():
                 self.syncing.over(effect.session)
+                self._diffing.ended(effect.session, effect.reason)
             case CancelDonating():
                 self.syncing.stop_serving(effect.reason)
             case StartDonor():

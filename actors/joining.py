@@ -43,6 +43,7 @@ from .tag_standing import tags_of
 if TYPE_CHECKING:
     from ..protocol.capability_words import SyncWish
     from ..protocol.cluster_settings import ClusterSettings
+    from ..protocol.diffing import Differences
     from ..protocol.sync_pieces import Piece
     from .registration import Registration
     from .view import View
@@ -60,12 +61,17 @@ class JoinerActor(ClusterActor):
         session: int,
         wish: SyncWish,
         choose: Choose,
+        differences: Differences | None = None,
     ) -> None:
-        """``session``: its number in the rules of the capability, whose ``choose`` finds donors."""
+        """``session``: its number in the rules of the capability, whose ``choose`` finds donors.
+
+        ``differences`` get the records that come, instead of the application.
+        """
         super().__init__(context, ("joiner", registration.cluster, registration.name))
         self._registration = registration
         self._session = session
         self._capability = registration.capability
+        self._differences = differences
         self._sections_asked: AskSections | None = None
         self._told = wish.compare is None
         """Somebody wants to hear of it."""
@@ -199,6 +205,10 @@ class JoinerActor(ClusterActor):
 
     def _take(self, pieces: list[Piece]) -> int:
         """In the worker: hand the records over; how many were refused."""
+        if self._differences is not None:
+            keyed = cast("KeyedCapability", self._capability)
+            self._differences.take(pieces, keyed.section_items, keyed.key_of)
+            return 0
         assert self._registration.progress is not None, "records come from a donor"
         donor, forced = self._registration.progress.donor, self.rules.wish.forced
         return self._registration.application.take(pieces, donor, forced=forced)

@@ -357,6 +357,15 @@ class PlanDecision(Mail, frozen=True):
     what: str
 
 
+class DiffWanted(Mail, frozen=True):
+    """Somebody wants to know which records another node has not as they are here."""
+
+    node_id: NodeId
+    tag: str
+    limit: int
+    """Keys that are listed."""
+
+
 class DonorOver(Mail, frozen=True):
     """A session in which I was the donor has ended."""
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..protocol.capability_words import Answer, wish_of
 from ..protocol.contract import Capability, KeyedCapability, Quarantined, SyncReport
+from ..protocol.diffing import DEFAULT_LISTED_KEYS, MAX_LISTED_KEYS, NodeDiff
 from ..protocol.donors import Verdict
 from ..protocol.errors import Busy, CapabilityDisabled, Misuse, TimedOut, Unknown
+from ..protocol.identity import NodeId
 from ..protocol.status import CapabilityStatus
 from .capability import CapabilityActor
 from .hubcalls import POLL_S
-from .mail import Describe, PlanDecision, Switch, SyncWanted
+from .mail import Describe, DiffWanted, PlanDecision, Switch, SyncWanted
 
 if TYPE_CHECKING:
     from ..protocol.identity import ClusterId
@@ -128,6 +130,67 @@ class Operations:
         """Every other node with its place as a donor, of a sharing tag, or why it is none."""
         actor: CapabilityActor = self._ask(name, Describe())
         return actor.rules.explain(tag)
+
+    def diff(
+        self,
+        name: str,
+        tag: str = "",
+        nodes: Sequence[int] = (),
+        *,
+        limit: int = DEFAULT_LISTED_KEYS,
+        timeout: float = 60.0,
+    ) -> list[NodeDiff]:
+        """Which records with a tag, or without one, other nodes do not have as they are here (B7).
+
+        Nothing is changed. Of a tag that another node has, records are compared with that node's:
+        ask there for more. ``nodes``: none = all that can be compared. ``limit``: keys listed for
+        each, 0 … 10,000; the counts are of all. ``timeout``: seconds for each node. A node that
+        cannot be compared has a `reason`; `Misuse` when the records have no keys, `Busy` while a
+        sync is under way here, `TimedOut`.
+        """
+        capability = self.capability(name)
+        if not isinstance(capability, KeyedCapability):
+            raise Misuse(f"the records of {name} have no keys, so none can be named: sync it")
+        if not 0 <= limit <= MAX_LISTED_KEYS:
+            raise Misuse(f"limit={limit}: at most {MAX_LISTED_KEYS} keys are listed per node")
+        verdicts = {verdict.node_id: verdict for verdict in self.explain_donor(name)}
+        stands = capability.port.tag(tag) if tag else None
+        others = sorted(verdicts)
+        if stands is not None and not stands.active and stands.holder is not None:
+            others = [stands.holder]
+        return [
+            self._diff(name, tag, node, verdicts.get(NodeId(node)), limit, timeout)
+            for node in nodes or others
+        ]
+
+    def _diff(
+        self,
+        name: str,
+        tag: str,
+        node: int,
+        verdict: Verdict | None,
+        limit: int,
+        timeout_s: float,
+    ) -> NodeDiff:
+        if verdict is None:
+            raise Unknown(f"cluster {self.cluster_id} has no other node {node}")
+        if not verdict.accepted:
+            why = f"{verdict.rejection}: {verdict.detail}".removesuffix(": ")
+            return NodeDiff(node_id=verdict.node_id, compared=False, reason=why)
+        mail = DiffWanted(verdict.node_id, tag, limit)
+
+        future: ReplyFuture = self._ask(name, mail)
+        deadline = time.monotonic() + timeout_s
+        while not future.ready:
+            if time.monotonic() >= deadline:
+                raise TimedOut(
+                    f"the records of {name} were not compared with node {node} in {timeout_s:g} s"
+                )
+            self.node.sleep(POLL_S)
+        found: NodeDiff = future.get()
+        if found.reason == Answer.IN_PROGRESS:
+            raise Busy(f"a sync or comparison of {name} is under way here: wait for its end")
+        return found
 
     def quarantine(self, name: str) -> list[Quarantined]:
         """The newest messages and records that their handlers refused by raising."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..protocol.capability_words import StartSession
+    from ..protocol.diffing import Differences
     from ..protocol.effects import Effect
     from ..protocol.messages import CapState, SyncId, SyncRequest
     from ..protocol.sync_words import Choose
@@ -65,12 +66,14 @@ class Syncing:
 
     # As a joiner ------------------------------------------------------------------------------
 
-    def start(self, start: StartSession, choose: Choose) -> None:
-        """Begin a session of mine."""
+    def start(
+        self, start: StartSession, choose: Choose, differences: Differences | None = None
+    ) -> None:
+        """Begin a session of mine; see `JoinerActor` for ``differences``."""
         assert self._joining is None, "one session at a time"
         self._joining = start.session
         self._intake.holding = not self._registration.capability.versioned
-        made = (self._context, self._registration, start.session, start.wish, choose)
+        made = (self._context, self._registration, start.session, start.wish, choose, differences)
         self._context.supervisor.start_child(self.joiner, lambda: JoinerActor.start(*made))
 
     def over(self, session: int) -> None:

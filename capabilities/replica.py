@@ -120,6 +120,11 @@ class Replica(KeyedCapability):
         with self._lock:
             return self._table.section(tag, bucket)
 
+    def key_of(self, item: bytes) -> tuple[bytes, bool]:
+        """See `KeyedCapability.key_of`."""
+        head = read_head(item)
+        return head.key, head.deleted
+
     def take_items(
         self,
         tag: str,

@@ -92,6 +92,34 @@ def quarantine(ctx: click.Context, name: str, cluster: int | None, output: str) 
     print_result(listed, output, "tables_capabilities:quarantine_table")
 
 
+@click.command()
+@click.argument("name")
+@cluster_option
+@click.option("--tag", default="", help="The records with this sharing tag, not those without one.")
+@click.option("--node", "nodes", type=int, multiple=True, help="Only with this one; repeatable.")
+@click.option("--limit", type=int, default=100, show_default=True, help="Keys listed per node.")
+@output_option
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    name: str,
+    cluster: int | None,
+    tag: str,
+    nodes: tuple[int, ...],
+    limit: int,
+    output: str,
+) -> None:
+    """Which records of capability NAME other nodes do not have as this instance has them.
+
+    Nothing is changed. Exits with 1 when something differs or could not be compared.
+    """
+    which = [*_which(ctx, name, cluster), tag, ",".join(map(str, nodes)), limit]
+    found = client_of(ctx).call("tagmesh_diff", which)
+    print_result(found, output, "tables_capabilities:diff_table")
+    if not found["alike"]:
+        ctx.exit(1)
+
+
 @cap.command()
 @click.argument("name")
 @cluster_option
@@ -122,6 +150,7 @@ def sync(ctx: click.Context, output: str) -> None:
 @click.option("--mirror", is_flag=True, help="Drop what the donor does not have, too.")
 @click.option("--dry-run", is_flag=True, help="Only tell what --mirror would drop.")
 @click.option("--force", is_flag=True, help="Fetch --tag though it is active on this instance.")
+@click.option("--backup", is_flag=True, help="Only the tags that are backup on this instance.")
 @output_option
 @click.pass_context
 def start(
@@ -132,10 +161,14 @@ def start(
     mirror: bool,
     dry_run: bool,
     force: bool,
+    backup: bool,
     output: str,
 ) -> None:
     """Ask for a sync of capability NAME; 'tagmesh ctl sync' shows how it goes."""
-    mode = "force" if force else "dry_run" if dry_run else "mirror" if mirror else "union"
+    if backup and (tag or mirror or dry_run or force):
+        raise click.UsageError("--backup stands alone: it says itself which tags are fetched")
+    given = {"backup": backup, "force": force, "dry_run": dry_run, "mirror": mirror}
+    mode = next((word for word, said in given.items() if said), "union")
     which = _which(ctx, name, cluster)
     result = client_of(ctx).call("tagmesh_sync_start", [*which, tag, mode])
     said = {

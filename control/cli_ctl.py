@@ -17,7 +17,7 @@ import msgspec
 from ..protocol.errors import Misuse
 from .cli import EXIT_NO_ANSWER, EXIT_NOT_ALLOWED, EXIT_REFUSED, EXIT_USAGE, Failure
 from .cli_call import call
-from .cli_capabilities import cap, caps, sync
+from .cli_capabilities import cap, caps, diff, sync
 from .cli_client import client_of, print_result, print_table, the_only
 from .cli_completion import methods
 from .cli_flight import ctl_flight
@@ -225,6 +225,7 @@ for _command in (
     caps,
     cap,
     sync,
+    diff,
     tags,
     tag,
     events,

@@ -10,14 +10,15 @@ import msgspec
 
 from ..protocol.capability_words import Answer
 from ..protocol.contract import Progress, Quarantined
-from ..protocol.errors import Misuse, Unknown
+from ..protocol.diffing import DEFAULT_LISTED_KEYS, NodeDiff, Unlike
+from ..protocol.errors import Busy, Misuse, TimedOut, Unknown
 from ..protocol.status import CapabilityStatus, ClusterStatus, DonorSession, Status
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import ClusterPort, NodePort
 
 MAX_SHOWN_CHARS = 200
 """Of a message or record that was set aside."""
-MODES = ("union", "mirror", "dry_run", "force")
+MODES = ("union", "mirror", "dry_run", "force", "backup")
 
 
 def list_cap(status: Status) -> dict[str, Any]:
@@ -119,9 +120,15 @@ def _sync_start(
     tags = [tag] if tag else []
     mirror = mode in ("mirror", "dry_run")
     force = tags if mode == "force" else []
+    state = "backup" if mode == "backup" else ""
     answer: Answer = _done(
         lambda: cluster.sync(
-            capability, tags=tags, mirror=mirror, dry_run=mode == "dry_run", force=force
+            capability,
+            tags=tags,
+            mirror=mirror,
+            dry_run=mode == "dry_run",
+            state=state,
+            force=force,
         )
     )
     if answer is Answer.DISABLED:
@@ -174,12 +181,47 @@ def _explain_donor(
     }
 
 
+def _diff(
+    port: NodePort,
+    *,
+    cluster_id: int,
+    capability: str,
+    tag: str = "",
+    nodes: str = "",
+    limit: int = DEFAULT_LISTED_KEYS,
+) -> dict[str, Any]:
+    words = nodes.split(",") if nodes else []
+    if not all(word.isdecimal() for word in words):
+        raise CommandError(400, "Bad value for 'nodes'", "ids of nodes, such as 2,3")
+    cluster = _cluster(port, cluster_id, capability)
+    others = list(map(int, words))
+    found = _done(lambda: cluster.diff(capability, tag, others, limit=limit))
+    return {
+        "capability": capability,
+        "tag": tag,
+        "node_id": port.status().node_id,
+        "alike": all(node.alike for node in found),
+        "nodes": [_node_diff(node) for node in found],
+    }
+
+
+def _node_diff(node: NodeDiff) -> dict[str, Any]:
+    counts = {unlike.value: getattr(node, unlike.value) for unlike in Unlike}
+    listed = [{"key": _key(each.key), "unlike": each.unlike.value} for each in node.keys]
+    told = {"node_id": node.node_id, "compared": node.compared, "reason": node.reason}
+    return {**told, **counts, "keys": listed, "unlisted": sum(counts.values()) - len(listed)}
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else ascii(key)
+
+
 def _done(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Unknown as unknown:
         raise CommandError(404, "Not found", str(unknown)) from unknown
-    except Misuse as misuse:
+    except (Misuse, Busy, TimedOut) as misuse:
         raise CommandError(400, "Not possible now", str(misuse)) from misuse
 
 
@@ -215,7 +257,8 @@ COMMANDS = (
         module="tagmesh",
         recipes=(_WHICH, (*_WHICH, "tag"), (*_WHICH, "tag", "mode")),
         types={**_TYPES, "tag": str, "mode": str},
-        help="asks for a sync of one tag, or all (''); mode: union, mirror, dry_run or force",
+        help="asks for a sync of one tag, or all (''); mode: union, mirror, dry_run, force, or"
+        " backup: the tags that are backup here",
         run=_sync_start,
         changing=True,
     ),
@@ -243,5 +286,20 @@ COMMANDS = (
         types={**_TYPES, "tag": str},
         help="tells in which order other nodes would be asked as donors, and why not the others",
         run=_explain_donor,
+    ),
+    Command(
+        name="tagmesh_diff",
+        module="tagmesh",
+        recipes=(
+            _WHICH,
+            (*_WHICH, "tag"),
+            (*_WHICH, "tag", "nodes"),
+            (*_WHICH, "tag", "nodes", "limit"),
+        ),
+        types={**_TYPES, "tag": str, "nodes": str, "limit": int},
+        help="tells which records with a tag ('': without one) other nodes do not have as they are"
+        " here; nodes: such as 2,3, '' = all",
+        run=_diff,
+        waits=True,
     ),
 )

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..protocol.capability_words import Answer
 from ..protocol.config import Config
 from ..protocol.contract import Capability, Quarantined
+from ..protocol.diffing import NodeDiff
 from ..protocol.donors import Verdict
 from ..protocol.events import EventRecord
 from ..protocol.explaining import Explanation
@@ -60,6 +61,7 @@ class ClusterPort(Protocol):
         tags: Sequence[str] = (),
         mirror: bool = False,
         dry_run: bool = False,
+        state: str = "",
         force: Sequence[str] = (),
     ) -> Answer:
         """Ask for a sync."""
@@ -75,6 +77,12 @@ class ClusterPort(Protocol):
 
     def explain_donor(self, name: str, tag: str = "") -> list[Verdict]:
         """Every other node as a donor, of a sharing tag."""
+        ...
+
+    def diff(
+        self, name: str, tag: str = "", nodes: Sequence[int] = (), *, limit: int = ...
+    ) -> list[NodeDiff]:
+        """Which records other nodes do not have as they are here."""
         ...
 
     def quarantine(self, name: str) -> list[Quarantined]:

@@ -107,6 +107,25 @@ def quarantine_table(listed: Mapping[str, Any]) -> RenderableType:
     return table
 
 
+def diff_table(found: Mapping[str, Any]) -> RenderableType:
+    """The result of ``tagmesh_diff``."""
+    table = make_table("Node", "Missing there", "Only there", "Different", "Why not compared")
+    keys = make_table("Node", "Key", "Is")
+    words = {"missing": "missing there", "extra": "only there", "different": "different"}
+    for node in found["nodes"]:
+        number = str(node["node_id"])
+        if node["compared"]:
+            counts = [str(node[unlike]) for unlike in words]
+            table.add_row(number, *counts, NOTHING)
+        else:
+            table.add_row(number, *[NOTHING] * 3, cell(node["reason"], "yellow"))
+        for each in node["keys"]:
+            keys.add_row(number, cell(each["key"]), words[each["unlike"]])
+        if node["unlisted"]:
+            keys.add_row(number, f"and {node['unlisted']} more", NOTHING)
+    return Group(table, keys) if keys.row_count else table
+
+
 def donors_table(listed: Mapping[str, Any]) -> RenderableType:
     """The result of ``tagmesh_explain_donor``."""
     table = make_table("Node", "Asked", "Why")

@@ -20,6 +20,8 @@ OK without data    DONE     it has data, if the donor had
 OK without data    FAILED   tried again
 OK                 COMPARE  session with one node, but it stays OK (`verifying`)
 OK                 COMPARED only what it repaired is told
+OK                 DIFF     the same, taking nothing (`diffing`); what nobody asked for gives way
+any other          DIFF     refused
 SYNCING            DONE     before it is OK: sessions for the tags that have an owner (`tag_syncs`)
 OK, UNSYNCED       REQUEST  of tags that have owners alone: TAGS, as soon as that can be
 OK, UNSYNCED       TAGS     session for tags with one node, but it stays as it is
@@ -105,6 +107,11 @@ class CapabilityRules(CapabilitySessions):
         """The application or an operator wants a sync; always answered (S-1)."""
         return self._fire(Trigger.REQUEST, now, wish)
 
+    def request_diff(self, node: NodeId, tag: str, now: float) -> list[Effect]:
+        """Somebody wants to know which records with a tag, or without (""), another node has not
+        as they are here; always answered."""
+        return self._fire(Trigger.DIFF, now, node, tag)
+
     def view_changed(self, view: CapabilityView, now: float) -> list[Effect]:
         """What is known of the other nodes changed."""
         self.rounds.view_changed(view)
@@ -172,11 +179,7 @@ class CapabilityRules(CapabilitySessions):
             self._answer(Answer.ACTIVE_HERE)
             self._end(SyncReport(ok=False, reason=Why.ACTIVE_HERE))
             return
-        unasked = self._compares or (self._part is not None and self._sum is None)
-        if unasked and self._session is not None:
-            self._effects.append(CancelJoining(self._session, Why.SUPERSEDED))
-            self._session = self._part = None
-        if self._session is not None or self._sum is not None:
+        if not self._clear_unasked():
             self._requested_twice(now, wish)  # of tags; or without data, fetching what others have
         elif wish.backups or (wish.tags and all(map(self.tags.known, wish.tags))):
             self._answer(Answer.TAKEN)
@@ -217,9 +220,25 @@ class CapabilityRules(CapabilitySessions):
         self._wish = SyncWish(compare=comparison, terms=terms)
         self._start()
 
+    def _diff(self, _now: float, node: NodeId, tag: str) -> None:
+        terms = tuple(term for term in self.tags.comparable(node) if term.tag == tag)
+        looks = self._wish is not None and self._wish.diff
+        if self.tags.known(tag) and not terms:
+            self._answer(Answer.NOT_TAG_OWNER)
+        elif looks or not self._clear_unasked():
+            self._answer(Answer.IN_PROGRESS)
+        else:
+            self._answer(Answer.TAKEN)
+            every = Comparison(node, 0)
+            self._wish = SyncWish(tags=(tag,), compare=every, terms=terms, diff=True)
+            self._start()
+
+    def _diff_refused(self, _now: float, _node: NodeId, _tag: str) -> None:
+        self._answer(Answer.NOT_OK)
+
     def _compared(self, _now: float, report: SyncReport) -> None:
-        self._wish = None
-        if report.items:
+        wish, self._wish = self._wish, None
+        if report.items and not (wish is not None and wish.diff):
             text = f"{report.sections} sections differed, {report.items} records compared"
             self._announce(Event.REPAIRED, text, report.donor)
 
@@ -353,6 +372,8 @@ class CapabilityRules(CapabilitySessions):
         (SYNCING, Trigger.FETCHED): _go_on,
         (OK, Trigger.COMPARE): _compare,
         (OK, Trigger.COMPARED): _compared,
+        **dict.fromkeys([(s, Trigger.DIFF) for s in CapState if s is not OK], _diff_refused),
+        (OK, Trigger.DIFF): _diff,
         **dict.fromkeys([(s, Trigger.DECLARE) for s in sorted(LACKING)], _declare),
     }
     """The table at the top, for the machine. No other pair can happen."""

@@ -11,10 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from .capability_base import CapabilityBase
-from .capability_words import Policy, StartSession, SyncWish
+from .capability_words import CancelJoining, Policy, StartSession, SyncWish
 from .contract import SyncReport
 from .donors import CapabilityView
 from .events import Event
+from .sync_words import Why
 from .tag_syncs import Asked, Part
 
 
@@ -73,6 +74,15 @@ class CapabilitySessions(CapabilityBase):
         )
         if not self._compares:
             self._announce(Event.SYNC_STARTED, "", self.rounds.started())
+
+    def _clear_unasked(self) -> bool:
+        """What nobody waits for gives way; False = there is a sync that somebody waits for, or
+        without data, fetching what others have."""
+        unasked = self._compares or (self._part is not None and self._sum is None)
+        if unasked and self._session is not None:
+            self._effects.append(CancelJoining(self._session, Why.SUPERSEDED))
+            self._session = self._part = None
+        return self._session is None and self._sum is None
 
     @property
     def _compares(self) -> bool:

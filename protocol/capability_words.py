@@ -49,6 +49,8 @@ class Trigger(Enum):
     """There are sharing tags to fetch from a node that has them (`tag_syncs`)."""
     FETCHED = "fetched"
     """That session is over, well or not."""
+    DIFF = "diff"
+    """Somebody wants to know which records another node has not alike (`diffing`)."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class SyncWish(msgspec.Struct, frozen=True):
     """The sharing tags that somebody claimed: a session takes those of its ``terms`` alone."""
     terms: tuple[TagTerm, ...] = ()
     """Sharing tags that the node has with which records are compared."""
+    diff: bool = False
+    """Only look: of ``tags`` that one, with the node of ``compare``."""
 
     def __post_init__(self) -> None:
         check_tags(self.tags)
@@ -132,6 +136,10 @@ class Answer(StrEnum):
     DISABLED = "disabled"
     ACTIVE_HERE = "active_here"
     """A tag that is active here gives its records and takes none, unless it is forced (K-7)."""
+    NOT_OK = "not_ok"
+    """Only a node that is OK compares its records with others."""
+    NOT_TAG_OWNER = "not_tag_owner"
+    """A third node has the tag: records are compared with the owner's, or where it is active."""
 
 
 class StateChanged(Effect, frozen=True):

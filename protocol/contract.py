@@ -346,6 +346,10 @@ class KeyedCapability(Capability):
         """
         raise NotImplementedError
 
+    def key_of(self, item: bytes) -> tuple[bytes, bool]:
+        """The packed key of a packed record, and whether it is a deletion (`diffing`)."""
+        raise NotImplementedError
+
     def extra_keys(self, tag: str, bucket: int, items: Sequence[msgspec.Raw]) -> list[bytes]:
         """The packed keys I have in a section that are not among ``items``, without those written
         since I was last asked for `sections`: the donor may not know of them yet (S-26).

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from ..actors.actor import ReplyFuture
 from ..actors.capability import CapabilityActor
-from ..actors.mail import SyncWanted
+from ..actors.mail import DiffWanted, SyncWanted
+from ..capabilities.records import pack_key
 from ..protocol.capability_words import SyncWish
+from ..protocol.contract import KeyedCapability
+from ..protocol.diffing import DEFAULT_LISTED_KEYS, NodeDiff
 from ..protocol.identity import NodeId
 from . import inside
 from .damage import damage_next_chunk
-from .records import NAMES
+from .records import NAMES, RECORDS
 from .rows import CLUSTER
 from .script_player import Player, command
 from .script_views import columns
 from .script_words import ScenarioError, Words
+
+DIFF_TIMEOUT_S = 30.0
+"""How long a scenario waits for a comparison."""
 
 
 @command("sync NAME NODE [tags=A,B…] [force=A,B…] [mirror]")
@@ -79,17 +88,58 @@ def report(player: Player, words: Words) -> list[str]:
 
 @command("evidence NAME NODE")
 def evidence(player: Player, words: Words) -> list[str]:
-    """What the last report has of each tag and from whom; which tags are lacking here (K-4)."""
+    """How each tag was synced last and from whom; which tags are lacking here (K-4)."""
     name, node = words.choice("capability", NAMES), words.node()
-    registration = player.world.registration(node, name)
-    found = registration.last_report
+    tags = _actor(player, node, name).rules.tags
     lines = [
         f"{e.tag}: {e.count} records of epoch {e.epoch}, from node {e.donor}"
         + ("" if e.confirmed else ", unconfirmed")
-        for e in (found.evidence if found is not None else ())
+        for e in tags.proved()
     ]
-    lacking = registration.said.lacking
+    lacking = tags.lacking
     return [*lines, f"lacking: {' '.join(lacking) or 'nothing'}"]
+
+
+@command("diff NODE with A,B… [tag=NAME] [limit=NUMBER]")
+def diff(player: Player, words: Words) -> list[str]:
+    """Which records other nodes do not have as a node has them; nothing is changed (B7)."""
+    node = words.node()
+    words.demand("with")
+    tag, limit = words.option("tag", str, ""), words.option("limit", int, DEFAULT_LISTED_KEYS)
+    return [
+        line
+        for other in words.group()
+        for line in _diff_lines(player, node, DiffWanted(other, tag, limit))
+    ]
+
+
+def _diff_lines(player: Player, node: NodeId, wanted: DiffWanted) -> list[str]:
+    future = _actor(player, node, RECORDS).on_receive(wanted)
+    assert isinstance(future, ReplyFuture), "what is compared is waited for"
+    try:
+        player.world.until(lambda: future.ready, within_s=DIFF_TIMEOUT_S)
+    except TimeoutError:
+        return [f"{wanted.node_id}: no answer within {DIFF_TIMEOUT_S:g} s"]
+    found: NodeDiff = future.get(timeout=0.0)
+    if not found.compared:
+        return [f"{found.node_id}: not compared, {found.reason}"]
+    counts = f"{found.missing} missing, {found.extra} extra, {found.different} different"
+    keys = [f"{each.key} {each.unlike}" for each in found.keys]
+    return ["; ".join([f"{found.node_id}: {counts}", *keys])]
+
+
+@command("forget KEY,… at NODE")
+def forget(player: Player, words: Words) -> None:
+    """A node is without these records, as if they had never come."""
+    keys = {pack_key(key) for key in words.take("keys").split(",")}
+    words.demand("at")
+    records = _actor(player, words.node(), RECORDS).registration.capability
+    assert isinstance(records, KeyedCapability), "records have keys"
+    for section in records.sections(()):
+        items = records.section_items(section.tag, section.bucket)
+        others = [msgspec.Raw(item) for item in items if records.key_of(item)[0] not in keys]
+        gone = records.extra_keys(section.tag, section.bucket, others)
+        records.drop(section.tag, gone)
 
 
 @command("damage NODE")

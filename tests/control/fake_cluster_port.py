@@ -9,8 +9,9 @@ import msgspec
 
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.contract import Capability, Quarantined
+from tagmesh.protocol.diffing import DEFAULT_LISTED_KEYS, KeyDiff, NodeDiff, Unlike
 from tagmesh.protocol.donors import Rejection, Verdict
-from tagmesh.protocol.errors import Unknown
+from tagmesh.protocol.errors import Busy, Unknown
 from tagmesh.protocol.identity import NodeId
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ class FakeCluster:
         tags: Sequence[str] = (),
         mirror: bool = False,
         dry_run: bool = False,
+        state: str = "",
         force: Sequence[str] = (),
     ) -> Answer:
-        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run, *force))
+        words = [*force, *([state] if state else [])]
+        self._node.asked.append(("sync", name, tuple(tags), mirror, dry_run, *words))
         return self._node.answer
 
     def enable(self, name: str) -> None:
@@ -55,6 +58,26 @@ class FakeCluster:
             Verdict(node_id=NodeId(2), place=1, detail="1 hop, position 7"),
             Verdict(node_id=NodeId(3), rejection=Rejection.UNREACHABLE, detail="no path"),
         ]
+
+    def diff(
+        self,
+        name: str,
+        tag: str = "",
+        nodes: Sequence[int] = (),
+        *,
+        limit: int = DEFAULT_LISTED_KEYS,
+    ) -> list[NodeDiff]:
+        self._node.asked.append(("diff", name, tag, tuple(nodes), limit))
+        if tag == "busy":
+            raise Busy("a sync of it is under way here: wait for its end")
+        keys = KeyDiff("\x1b[2Jbob", Unlike.MISSING), KeyDiff(("a", 7), Unlike.EXTRA)
+        two, three = NodeId(2), NodeId(3)
+        found = [
+            NodeDiff(node_id=two, compared=True, missing=1, extra=3, keys=keys),
+            NodeDiff(node_id=three, compared=False, reason="unreachable: no path"),
+        ]
+        alike = NodeDiff(node_id=two, compared=True)
+        return [alike] if tag else found
 
     def quarantine(self, name: str) -> list[Quarantined]:
         message = msgspec.msgpack.encode({"user": "\x1b[2Jbob"})

@@ -12,6 +12,7 @@ import gevent.event
 import msgspec
 
 from tagmesh.control import http
+from tagmesh.control.port import NodePort
 from tagmesh.control.subscriptions import Subscriptions
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.config import read_config
@@ -276,7 +277,7 @@ Server = TypeVar("Server", bound=Stoppable)
 
 
 @contextlib.contextmanager
-def served(node: FakeNode, address: str = "127.0.0.1:0", **options: Any) -> Iterator[str]:
+def served(node: NodePort, address: str = "127.0.0.1:0", **options: Any) -> Iterator[str]:
     """The url of an HTTP server for ``node``."""
     with in_a_hub(lambda: http.serve(node, address, **options)) as server:
         yield server.url

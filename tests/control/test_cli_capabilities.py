@@ -64,11 +64,16 @@ def test_a_sync_is_started(node: FakeNode) -> None:
     assert output("sync", "start", "dialog-dlg-repl").startswith("ok: dialog-dlg-repl is synced as")
     output("sync", "start", "dialog-dlg-repl", "--tag", "vip1", "--mirror")
     output("sync", "start", "dialog-dlg-repl", "--dry-run", "-o", "json")
+    output("sync", "start", "dialog-dlg-repl", "--backup")
     assert [asked[2:] for asked in node.asked] == [
         ((), False, False),
         (("vip1",), True, False),
         ((), True, True),
+        ((), False, False, "backup"),
     ]
+    together = ctl("sync", "start", "dialog-dlg-repl", "--backup", "--tag", "vip1")
+    assert together.exit_code == 2
+    assert "--backup stands alone" in together.stderr
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,17 @@ def test_quarantine_and_donors() -> None:
     assert "no: unreachable" in output("cap", "donors", "dialog-dlg-repl")
     listed = json.loads(output("cap", "donors", "dialog-dlg-repl", "-o", "json"))
     assert listed["donors"][0]["place"] == 1
+
+
+def test_what_differs_is_exit_code_1(node: FakeNode) -> None:
+    found = ctl("diff", "dialog-dlg-repl")
+    assert (found.exit_code, found.stderr) == (1, "")
+    assert "only there" in found.stdout
+    assert "unreachable: no path" in found.stdout
+    alike = output("diff", "dialog-dlg-repl", "--tag", "vip1", "--node", "2", "-o", "json")
+    assert json.loads(alike)["alike"]
+    assert node.asked[-1] == ("diff", "dialog-dlg-repl", "vip1", (2,), 100)
+    assert "a sync of it is under way" in ctl("diff", "dialog-dlg-repl", "--tag", "busy").stderr
 
 
 def test_a_capability_that_is_not_there_is_3_and_names_those_that_are() -> None:

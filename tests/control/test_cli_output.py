@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl cap enable": ["dialog-dlg-repl"],
     "ctl cap quarantine": ["dialog-dlg-repl"],
     "ctl caps": [],
+    "ctl diff": ["dialog-dlg-repl"],
     "ctl events": [],
     "ctl flight dump": ["one.flight"],
     "ctl health": [],

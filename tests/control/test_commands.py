@@ -237,6 +237,7 @@ def test_what_only_looks_is_a_short_list() -> None:
         "subscribers_list",
         "tagmesh_actors",
         "tagmesh_config",
+        "tagmesh_diff",
         "tagmesh_events",
         "tagmesh_explain_donor",
         "tagmesh_flight",

@@ -123,6 +123,7 @@ def test_sync_status_says_what_waits_and_why() -> None:
         ({"tag": "vip1", "mode": "mirror"}, (("vip1",), True, False)),
         ({"tag": "", "mode": "dry_run"}, ((), True, True)),
         ({"tag": "vip1", "mode": "force"}, (("vip1",), False, False, "vip1")),
+        ({"tag": "", "mode": "backup"}, ((), False, False, "backup")),
     ],
 )
 def test_a_sync_is_asked_for(arguments: dict[str, Any], asked: tuple[Any, ...]) -> None:
@@ -190,3 +191,27 @@ def test_donors_in_order_and_why_not_the_others() -> None:
 def test_the_donor_of_a_tag_is_explained_too() -> None:
     (other,) = run("tagmesh_explain_donor", **DIALOGS, tag="vip1")["donors"]
     assert (other["rejection"], other["detail"]) == ("not_tag_owner", "node 2 has vip1")
+
+
+def test_what_other_nodes_do_not_have_alike_is_told_by_key() -> None:
+    node = FakeNode()
+    found = run("tagmesh_diff", node, **DIALOGS)
+    assert (found["node_id"], found["tag"], found["alike"]) == (1, "", False)
+    two, three = found["nodes"]
+    assert (two["missing"], two["extra"], two["different"], two["unlisted"]) == (1, 3, 0, 2)
+    assert two["keys"] == [
+        {"key": "\x1b[2Jbob", "unlike": "missing"},
+        {"key": "('a', 7)", "unlike": "extra"},
+    ]
+    assert (three["compared"], three["reason"]) == (False, "unreachable: no path")
+    assert run("tagmesh_diff", node, **DIALOGS, tag="vip1", nodes="2,3", limit=0)["alike"]
+    assert node.asked == [
+        ("diff", "dialog-dlg-repl", "", (), 100),
+        ("diff", "dialog-dlg-repl", "vip1", (2, 3), 0),
+    ]
+
+
+def test_what_cannot_be_compared_says_why() -> None:
+    assert failure("tagmesh_diff", **DIALOGS, tag="busy")[:2] == (400, "Not possible now")
+    told = failure("tagmesh_diff", **DIALOGS, tag="", nodes="two")
+    assert told[:2] == (400, "Bad value for 'nodes'")

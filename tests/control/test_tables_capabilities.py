@@ -117,3 +117,16 @@ def test_donors() -> None:
         "2 1. 1 hop, position 7",
         "3 no: unreachable no path",
     ]
+
+
+def test_what_differs() -> None:
+    found = result("tagmesh_diff", cluster_id=1, capability="dialog-dlg-repl")
+    shown = lines(tables_capabilities.diff_table(found))
+    assert shown[2:4] == ["2 1 3 0 -", "3 - - - unreachable: no path"]
+    assert shown[-3:] == [
+        "2 \\x1b[2Jbob missing there",
+        "2 ('a', 7) only there",
+        "2 and 2 more -",
+    ]
+    alike = {**found, "nodes": [{**found["nodes"][0], "keys": [], "unlisted": 0}]}
+    assert len(lines(tables_capabilities.diff_table(alike))) == 3

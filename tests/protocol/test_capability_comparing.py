@@ -8,6 +8,7 @@ from tagmesh.protocol.capability_words import (
     Answer,
     CancelJoining,
     Policy,
+    RequestAnswered,
     StartSession,
     SyncOver,
 )
@@ -19,6 +20,7 @@ from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.sync_words import Candidate
 from tests.protocol.capability_bench import Bench, peer, said, view
+from tests.protocol.tag_sync_bench import here
 
 SYNCING, OK = CapState.SYNCING, CapState.OK
 EMPTY = said(without_data=True)
@@ -106,3 +108,58 @@ def test_never() -> None:
     bench = Bench(Policy(startup_sync=True, auto_sync=True), view(peer(2))).enable().ended()
     assert bench.state is OK
     assert bench.rules.deadline is None
+
+
+# When somebody asks (`diffing`) -----------------------------------------------------------------
+
+
+def ask(bench: Bench, node: int, tag: str = "") -> Answer:
+    bench.do(bench.rules.request_diff(NodeId(node), tag, bench.now))
+    (answered,) = [effect for effect in bench.last if isinstance(effect, RequestAnswered)]
+    return answered.answer
+
+
+def test_who_wants_to_know_what_differs_has_a_session_that_takes_nothing() -> None:
+    bench = Bench(COMPARING, view(peer(2), peer(3))).enable().ended()
+    assert ask(bench, 3, "unclaimed") is Answer.TAKEN
+    (start,) = bench.of(StartSession)
+    assert (start.wish.diff, start.wish.tags) == (True, ("unclaimed",))
+    assert bench.rules.choose(frozenset()) == Candidate(NodeId(3), 1)
+    bench.ended()
+    assert (bench.events(), bench.of(SyncOver)) == ([], []), "nothing was repaired"
+    assert bench.state is OK
+
+
+def test_it_goes_before_a_comparison_that_nobody_asked_for() -> None:
+    bench = comparing(peer(3))
+    session = bench.session
+    assert ask(bench, 3) is Answer.TAKEN
+    assert bench.of(CancelJoining) == [CancelJoining(session, "superseded")]
+    assert [start.wish.diff for start in bench.of(StartSession)] == [True]
+
+
+def test_one_at_a_time_and_a_sync_goes_first() -> None:
+    bench = Bench(COMPARING, view(peer(2), peer(3))).enable().ended()
+    assert [ask(bench, 2), ask(bench, 3)] == [Answer.TAKEN, Answer.IN_PROGRESS]
+    session = bench.session
+    assert bench.request() is Answer.TAKEN
+    assert bench.of(CancelJoining) == [CancelJoining(session, "superseded")]
+    assert (bench.state, ask(bench, 2)) == (SYNCING, Answer.NOT_OK)
+
+
+def test_records_of_a_tag_are_compared_with_the_node_that_has_it() -> None:
+    tags = [here("mine", 1, active=True), here("theirs", 2), here("nobodys", None)]
+    bench = Bench(Policy(), view(peer(2), peer(3), tags=tags)).enable()
+    asked = {}
+    for node, name in [(3, "mine"), (2, "theirs"), (3, "theirs"), (3, "nobodys")]:
+        asked[node, name] = ask(bench, node, name)
+        if asked[node, name] is Answer.TAKEN:
+            (start,) = bench.of(StartSession)
+            assert [term.tag for term in start.wish.terms] == [name]
+            bench.ended()
+    assert asked == {
+        (3, "mine"): Answer.TAKEN,
+        (2, "theirs"): Answer.TAKEN,
+        (3, "theirs"): Answer.NOT_TAG_OWNER,
+        (3, "nobodys"): Answer.TAKEN,
+    }
