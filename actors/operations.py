@@ -145,8 +145,8 @@ class Operations:
         Nothing is changed. Of a tag that another node has, records are compared with that node's:
         ask there for more. ``nodes``: none = all that can be compared. ``limit``: keys listed for
         each, 0 … 10,000; the counts are of all. ``timeout``: seconds for each node. A node that
-        cannot be compared has a `reason`; `Misuse` when the records have no keys, `Busy` while a
-        sync is under way here, `TimedOut`.
+        cannot be compared has a `reason`. A sync that is under way here is waited for. `Misuse`
+        when the records have no keys, `TimedOut`.
         """
         capability = self.capability(name)
         if not isinstance(capability, KeyedCapability):
@@ -179,18 +179,20 @@ class Operations:
             return NodeDiff(node_id=verdict.node_id, compared=False, reason=why)
         mail = DiffWanted(verdict.node_id, tag, limit)
 
-        future: ReplyFuture = self._ask(name, mail)
         deadline = time.monotonic() + timeout_s
-        while not future.ready:
+        future: ReplyFuture = self._ask(name, mail)
+        while True:
+            found: NodeDiff | None = future.get() if future.ready else None
+            if found is not None and found.reason != Answer.IN_PROGRESS:
+                return found
             if time.monotonic() >= deadline:
                 raise TimedOut(
-                    f"the records of {name} were not compared with node {node} in {timeout_s:g} s"
+                    f"the records of {name} were not compared with node {node} in {timeout_s:g} s:"
+                    f" {'a sync is under way here' if found is not None else 'no answer'}"
                 )
             self.node.sleep(POLL_S)
-        found: NodeDiff = future.get()
-        if found.reason == Answer.IN_PROGRESS:
-            raise Busy(f"a sync or comparison of {name} is under way here: wait for its end")
-        return found
+            if found is not None:
+                future = self._ask(name, mail)
 
     def quarantine(self, name: str) -> list[Quarantined]:
         """The newest messages and records that their handlers refused by raising."""

@@ -11,7 +11,7 @@ import msgspec
 from ..protocol.capability_words import Answer
 from ..protocol.contract import Progress, Quarantined
 from ..protocol.diffing import DEFAULT_LISTED_KEYS, NodeDiff, Unlike
-from ..protocol.errors import Busy, Misuse, TimedOut, Unknown
+from ..protocol.errors import Misuse, TimedOut, Unknown
 from ..protocol.status import CapabilityStatus, ClusterStatus, DonorSession, Status
 from .command import DONE, Command, CommandError, per_cluster, the_cluster
 from .port import ClusterPort, NodePort
@@ -221,7 +221,7 @@ def _done(call: Callable[[], Any]) -> Any:
         return call()
     except Unknown as unknown:
         raise CommandError(404, "Not found", str(unknown)) from unknown
-    except (Misuse, Busy, TimedOut) as misuse:
+    except (Misuse, TimedOut) as misuse:
         raise CommandError(400, "Not possible now", str(misuse)) from misuse
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from tagmesh import LocalCluster, Misuse
+from tagmesh.actors.actor import ReplyFuture
 from tagmesh.actors.cluster import Cluster
+from tagmesh.actors.mail import DiffWanted
 from tagmesh.control.cli import root
 from tagmesh.protocol import verifying
 from tagmesh.protocol.diffing import KeyDiff, NodeDiff, Unlike
-from tagmesh.protocol.errors import Busy, Unknown
+from tagmesh.protocol.errors import TimedOut, Unknown
 from tests.actors.cluster_bench import Calls
 from tests.actors.leftovers import nothing_stays, until
 from tests.capabilities.map_bench import lose
@@ -34,8 +36,7 @@ def compared(cluster: Cluster, name: str, tag: str, *nodes: int) -> list[NodeDif
     found: list[NodeDiff] = []
 
     def all_compared() -> bool:
-        with contextlib.suppress(Busy):
-            found[:] = cluster.diff(name, tag, nodes)
+        found[:] = cluster.diff(name, tag, nodes)
         return bool(found) and all(node.compared for node in found)
 
     until(all_compared)
@@ -85,3 +86,28 @@ def test_what_cannot_be_compared_says_so(lab: LocalCluster) -> None:
     (two, three) = cluster.diff("lonely")
     assert (two.compared, three.compared) == (False, False)
     assert two.reason.startswith("no_capability"), two.reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"), [(None, "no answer"), ("in_progress", "a sync is under way here")]
+)
+def test_it_is_waited_for_so_long(
+    lab: LocalCluster, monkeypatch: pytest.MonkeyPatch, reason: str | None, why: str
+) -> None:
+    cluster = lab[1].cluster(1)
+    cluster.replicated_dict("busy")
+    lab[2].replicated_dict("busy")
+    until(lambda: any(verdict.accepted for verdict in cluster.explain_donor("busy")))
+    ask = cluster._ask
+
+    def never(name: str, mail: object) -> Any:
+        if not isinstance(mail, DiffWanted):
+            return ask(name, mail)
+        future = ReplyFuture()
+        if reason is not None:
+            future.set(NodeDiff(node_id=mail.node_id, compared=False, reason=reason))
+        return future
+
+    monkeypatch.setattr(cluster, "_ask", never)
+    with pytest.raises(TimedOut, match=f"not compared with node 2 in 0.1 s: {why}"):
+        cluster.diff("busy", nodes=[2], timeout=0.1)

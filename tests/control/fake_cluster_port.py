@@ -11,7 +11,7 @@ from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.contract import Capability, Quarantined
 from tagmesh.protocol.diffing import DEFAULT_LISTED_KEYS, KeyDiff, NodeDiff, Unlike
 from tagmesh.protocol.donors import Rejection, Verdict
-from tagmesh.protocol.errors import Busy, Unknown
+from tagmesh.protocol.errors import TimedOut, Unknown
 from tagmesh.protocol.identity import NodeId
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class FakeCluster:
     ) -> list[NodeDiff]:
         self._node.asked.append(("diff", name, tag, tuple(nodes), limit))
         if tag == "busy":
-            raise Busy("a sync of it is under way here: wait for its end")
+            raise TimedOut("not compared in 60 s: a sync is under way here")
         keys = KeyDiff("\x1b[2Jbob", Unlike.MISSING), KeyDiff(("a", 7), Unlike.EXTRA)
         two, three = NodeId(2), NodeId(3)
         found = [

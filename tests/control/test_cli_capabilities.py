@@ -107,7 +107,7 @@ def test_what_differs_is_exit_code_1(node: FakeNode) -> None:
     alike = output("diff", "dialog-dlg-repl", "--tag", "vip1", "--node", "2", "-o", "json")
     assert json.loads(alike)["alike"]
     assert node.asked[-1] == ("diff", "dialog-dlg-repl", "vip1", (2,), 100)
-    assert "a sync of it is under way" in ctl("diff", "dialog-dlg-repl", "--tag", "busy").stderr
+    assert "a sync is under way here" in ctl("diff", "dialog-dlg-repl", "--tag", "busy").stderr
 
 
 def test_a_capability_that_is_not_there_is_3_and_names_those_that_are() -> None:
