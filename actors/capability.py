@@ -133,9 +133,10 @@ class CapabilityActor(ClusterActor):
     def deadline(self) -> float | None:
         """See `ClusterActor.deadline`."""
         of_flows, of_mirroring = self.flows.deadline, self.mirroring.deadline
-        if of_flows is None and of_mirroring is None:
+        of_work = self.registration.partition.deadline
+        if of_flows is None and of_mirroring is None and of_work is None:
             return self.rules.deadline  # as mostly, and asked after every mail
-        return soonest(self.rules.deadline, of_flows, of_mirroring)
+        return soonest(self.rules.deadline, of_flows, of_mirroring, of_work)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -164,6 +165,9 @@ class CapabilityActor(ClusterActor):
         self.apply(self.rules.tick(now))
         self.flows.tick(now)
         self.mirroring.tick(now)
+        of_work = self.registration.partition.deadline
+        if of_work is not None and of_work <= now:
+            self.registration.divide(self._around(), now)
 
     def on_receive(self, message: object) -> Any:
         """One case per mail."""
@@ -242,7 +246,7 @@ class CapabilityActor(ClusterActor):
         self._reached = dict(view.incarnations)
         around = self._around()
         self.apply(self.rules.view_changed(around, self.now))
-        self.registration.divide(around)
+        self.registration.divide(around, self.now)
         for name in self.syncing.names():
             self._tell(name, ViewChanged())
 
@@ -336,7 +340,7 @@ class CapabilityActor(ClusterActor):
     def _say(self) -> None:
         """The other nodes, who sends from here, and who divides the work, hear of my state."""
         self.registration.port.current_state = self.registration.said.state
-        self.registration.divide(self._around())
+        self.registration.divide(self._around(), self.now)
         self.flows.see(self._view, enabled=self.rules.state is not CapState.DISABLED)
         self._tell(("node", self.registration.cluster), CapabilitiesChanged())
 

@@ -11,6 +11,7 @@ from ..protocol.identity import NodeId, NodeRecord
 from ..protocol.messages import MAX_WEIGHT
 from ..protocol.partition import (
     Adopted,
+    Arrival,
     Gained,
     Key,
     Lost,
@@ -34,9 +35,10 @@ class WorkPartition:
     """Whose work a key is. The nodes that have one and are OK for the capability share all keys.
 
     Two nodes that can reach each other never work on the same key at the same time: a node takes
-    what it gained when the one that lost it has let it go (P-3). One that reaches nobody believes
-    to be alone, also for a moment after its start; see ``quorum_share``. Reading is for any thread,
-    and never waits.
+    what it gained when the one that lost it has let it go (P-3). One that starts takes part when it
+    has seen every enabled node, or has waited for them as long as a link takes to be DOWN. One that
+    reaches nobody believes to be alone; see ``quorum_share``. Reading is for any thread, and never
+    waits.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class WorkPartition:
         self._weigh = weigh or _alike
         self._rules: Partition | None = None
         """While the node runs."""
+        self._arrival: Arrival | None = None
         self._registration: Registration | None = None
         self._adopt: Callable[[int, int], None] = _ignored
 
@@ -86,10 +89,15 @@ class WorkPartition:
     # For the node, in its hub --------------------------------------------------------------------
 
     def begin(
-        self, registration: Registration, incarnation: int, adopt: Callable[[int, int], None]
+        self,
+        registration: Registration,
+        incarnation: int,
+        ping_timeout_s: float,
+        adopt: Callable[[int, int], None],
     ) -> None:
         """The capability is registered in a life of the node; ``adopt(view, weight)`` publishes."""
         self._registration = registration
+        self._arrival = Arrival(ping_timeout_s) if self.takes_part else None
         self._adopt = adopt
         self.weight = 0
         self._rules = Partition(
@@ -102,18 +110,24 @@ class WorkPartition:
 
     def end(self) -> None:
         """The node has stopped."""
-        self._rules = None
+        self._rules = self._arrival = None
 
     @property
     def adopted(self) -> int:
         """What `adopt` was called with last: an actor that starts anew has to say it again."""
         return self._rules.adopted if self._rules is not None else 0
 
-    def see(self, around: CapabilityView) -> None:
-        """My state, or what is known of the others, changed."""
+    @property
+    def deadline(self) -> float | None:
+        """When it wants to `see` again, if nothing changes before."""
+        return self._arrival.deadline if self._arrival is not None else None
+
+    def see(self, around: CapabilityView, now: float) -> None:
+        """My state, or what is known of the others, changed, or the deadline passed."""
         if self._rules is None or self._registration is None:
             return
-        weight = self._weight(around.me.record) if self.takes_part else 0
+        arrived = self._arrival is not None and self._arrival.look(around, now)
+        weight = self._weight(around.me.record) if arrived else 0
         if weight != self.weight:
             self.weight = weight
             self._adopt(self._rules.adopted, weight)

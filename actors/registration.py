@@ -64,6 +64,6 @@ class Registration:
         self.straight = straight
         self.port.straight = straight.send
 
-    def divide(self, around: CapabilityView) -> None:
-        """Divide its work anew: my state or another's changed (P-1, P-4)."""
-        self.partition.see(around)
+    def divide(self, around: CapabilityView, now: float) -> None:
+        """Divide its work anew: my state or another's changed, or it is time (P-1, P-4)."""
+        self.partition.see(around, now)

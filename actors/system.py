@@ -243,8 +243,9 @@ class NodeSystem:
         actor: Name = ("capability", cluster, name)
         registration = self.context.registrations[cluster, name]
         incarnation = self.context.incarnation
+        ping_timeout_s = self.context.config.cluster(cluster).ping_timeout_s
         follow = lambda view, weight: self._tell(actor, Followed(view, weight))  # noqa: E731
-        partition.begin(registration, incarnation, follow)
+        partition.begin(registration, incarnation, ping_timeout_s, follow)
         registration.partition = partition
         if self.context.supervisor.has(actor):
             self._tell(actor, ViewChanged())

@@ -24,7 +24,9 @@ enough, for two nodes A and B and a slot:
   of B can be taken for consent after A has left and come back.
 
 That holds as long as "unreachable" means "gone": when a network falls apart, each part works on
-everything, unless ``quorum_share`` lets only the larger part work.
+everything, unless ``quorum_share`` lets only the larger part work. A node that has just started
+reaches nobody either. So it has no weight until its `Arrival` is over: those who work go on
+working, and whoever is really alone begins a few seconds later.
 """
 
 from __future__ import annotations
@@ -101,6 +103,33 @@ class Adopted(Effect, frozen=True):
     view: int
 
 
+class Arrival:
+    """Has a node that begins to take part seen who else is there? (P-4)
+
+    It has when every enabled node is in sight, or when it has waited as long as a link takes to be
+    DOWN: then "unreachable" means "gone". Once it has, that stays so.
+    """
+
+    def __init__(self, ping_timeout_s: float) -> None:
+        self.deadline: float | None = None
+        """When to `look` again, if nothing changes before; None = once it has looked."""
+        self._ping_timeout_s = ping_timeout_s
+        self._began_at: float | None = None
+        self._seen = False
+
+    def look(self, around: CapabilityView, now: float) -> bool:
+        """Is it over? Asked when what is known of the others changed, or the deadline passed."""
+        if self._seen:
+            return True
+        if self._began_at is None:
+            self._began_at = now
+        absent = [p.record.ping_retries for p in around.peers if p.record.enabled and not p.hops]
+        patience_s = self._ping_timeout_s * (1 + max(absent, default=-1))
+        self._seen = now >= self._began_at + patience_s
+        self.deadline = None if self._seen else self._began_at + patience_s
+        return self._seen
+
+
 class Partition:
     """One node's part in the work of one capability."""
 
@@ -132,7 +161,8 @@ class Partition:
         self._letting_go = 0
         """`Lost` that the application has not confirmed."""
         self._adopted = 0
-        self._generation = 0
+        self._stint = (0, False)
+        """(since I became OK, do I take part): consent given before is none."""
         self._consented: set[_Part] = set()
         """Who has followed a view with me in it."""
         self._clear = False
@@ -164,9 +194,10 @@ class Partition:
         if _is_member(own):
             members.append(Member(self._me, self._incarnation, own.generation, own.weight))
         self._follow(tuple(sorted(members, key=lambda m: m.node_id)))
-        anew = own.generation != self._generation
-        if anew:  # whoever consented did so before I left
-            self._generation = own.generation
+        stint = (own.generation, own.weight > 0)
+        anew = stint != self._stint
+        if anew:  # whoever consented did so before I left, or to views without me
+            self._stint = stint
             self._consented.clear()
         parts = {_part(p) for p in present}
         self._consented &= parts

@@ -85,11 +85,11 @@ class Named(Capability):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nodes_that_come_and_go_never_work_on_the_same_key(seed: int) -> None:
-    """P-1 … P-3: agreed views, and a slot is let go before somebody else takes it.
+    """P-1 … P-4: agreed views, and a slot is let go before somebody else takes it.
 
-    Nor does a node that starts and sees nobody yet, as it works only with a quorum.
+    Nor does a node that starts and sees nobody yet believe to be alone.
     """
-    workers = Workers(seed, quorum_share=0.5)
+    workers = Workers(seed)
     workers.watch(workers.settled)
     assert [part.my_index() for part in workers.parts.values()] == [(0, 3), (1, 3), (2, 3)]
     workers.crash(3)
@@ -110,6 +110,22 @@ def test_one_that_is_switched_off_is_no_member() -> None:
     workers.watch(lambda: workers.parts[1].my_index() == (0, 2) and workers.all_is_worked_on())
     workers.tell(2, Switch(enabled=True, reason=""))
     workers.watch(workers.settled)
+
+
+@pytest.mark.parametrize("two_phase", [True, False])
+def test_one_that_starts_and_reaches_nobody_waits_before_it_works_alone(two_phase: bool) -> None:
+    """P-4: as long as a link takes to be DOWN, and then it does."""
+    workers = Workers(two_phase=two_phase)
+    workers.watch(workers.settled)
+    workers.crash(3)
+    for other in (1, 2):
+        workers.world.cut(3, other)
+    workers.watch(workers.settled)
+    workers.boot(3)
+    workers.world.run_for(0.9)
+    assert (workers.held[3], workers.parts[3].my_index()) == (set(), (None, 0))
+    workers.world.run_for(0.2)
+    assert workers.held[3] == set(range(SLOTS)), "it is alone, as far as it can know"
 
 
 def test_an_actor_that_crashed_takes_part_again() -> None:

@@ -7,12 +7,14 @@ import random
 import msgspec
 import pytest
 
+from tagmesh.protocol.donors import Peer
 from tagmesh.protocol.effects import Effect
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import MAX_WEIGHT, CapState
 from tagmesh.protocol.partition import (
     SLOTS,
     Adopted,
+    Arrival,
     Gained,
     Lost,
     Partition,
@@ -119,6 +121,50 @@ def test_who_takes_no_part_is_no_member_and_consents() -> None:
     assert idle.view.owner("x") is None, "nobody asks it"
     effects = worker.see(said(), around(1, peer(2, said(weight=0, view=worker.view.id))))
     assert slots(effects, Gained) == set(range(SLOTS))
+
+
+def test_who_begins_to_work_wants_consent_to_a_view_with_itself_in_it() -> None:
+    """It saw the work divided among the others before; that they follow that view says nothing."""
+    others = view_of(2, 3).id
+    part = Partition(NodeId(1), 7)
+    effects = part.see(
+        said(weight=0), around(1, peer(2, said(view=others)), peer(3, said(view=others)))
+    )
+    assert adopted(effects) == [others]
+    effects = part.see(said(), around(1, peer(2, said(view=others)), peer(3, said(view=others))))
+    assert slots(effects, Gained) == set()
+    all_three = said(view=part.view.id)
+    effects = part.see(said(), around(1, peer(2, all_three), peer(3, all_three)))
+    assert slots(effects, Gained) == {s for s, o in enumerate(part.view.owners) if o == 1}
+
+
+# Arrival --------------------------------------------------------------------------------------
+
+
+def test_arrived_at_once_where_everybody_is_in_sight() -> None:
+    """P-4: a node alone in its cluster, or one that sees all the others, does not wait."""
+    assert Arrival(1.0).look(around(1), 100.0)
+    assert Arrival(1.0).look(around(1, peer(2), peer(3, hops=2)), 100.0)
+    gone = Peer(record=record(3, enabled=False))
+    assert Arrival(1.0).look(around(1, peer(2), gone), 100.0), "a disabled node is not waited for"
+
+
+def test_who_sees_not_everybody_waits_as_long_as_a_link_takes_to_be_down() -> None:
+    """P-4: three retries, and the first ping."""
+    arrival = Arrival(0.25)
+    assert not arrival.look(around(1, peer(2, hops=0)), 100.0)
+    assert arrival.deadline == 101.0
+    assert not arrival.look(around(1, peer(2, hops=0)), 100.999)
+    assert arrival.look(around(1, peer(2, hops=0)), 101.0)
+    assert arrival.deadline is None
+
+
+def test_the_waiting_ends_when_the_last_one_comes_into_sight_and_never_begins_again() -> None:
+    arrival = Arrival(1.0)
+    assert not arrival.look(around(1, peer(2), peer(3, hops=0)), 100.0)
+    assert arrival.look(around(1, peer(2), peer(3)), 100.1)
+    assert arrival.look(around(1, peer(2, hops=0), peer(3, hops=0)), 100.2)
+    assert arrival.deadline is None
 
 
 def test_two_that_begin_to_work_at_the_same_moment_wait_for_each_other() -> None:

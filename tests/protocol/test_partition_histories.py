@@ -42,6 +42,7 @@ class Process:
         self.life = life
         self.rules = Partition(NodeId(node), life, observes=True)
         self.own = said(UNSYNCED, generation=0, weight=0)
+        self.asked = False
         self.working: set[int] = set()
         self.releasing: deque[tuple[int, ...]] = deque()
         self.known: dict[int, Peer] = {}
@@ -97,13 +98,24 @@ class World:
         self.tell(node)
         self.look(node)
 
+    def ask(self, node: int) -> None:
+        """It wants to take part, in this life, and looks round."""
+        process = self.alive.get(node)
+        if process is None or process.asked:
+            return
+        process.asked = True
+        process.rules = Partition(NodeId(node), process.life)
+        process.own = msgspec.structs.replace(process.own, view=0)
+        self.tell(node)
+        self.look(node)
+
     def join(self, node: int) -> None:
         """It takes part in the work, from now on in this life."""
         process = self.alive.get(node)
         if process is None or process.own.weight:
             return
-        process.rules = Partition(NodeId(node), process.life)
-        process.own = msgspec.structs.replace(process.own, weight=1, view=0)
+        self.ask(node)
+        process.own = msgspec.structs.replace(process.own, weight=1)
         self.tell(node)
         self.look(node)
 
@@ -163,7 +175,9 @@ class World:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["flip", "join", "kill", "start", *["confirm"] * 3, *["arrive"] * 6]),
+        st.sampled_from(
+            ["flip", "ask", "join", "kill", "start", *["confirm"] * 3, *["arrive"] * 6]
+        ),
         st.integers(1, 4),
         st.integers(1, 4),
     ),
