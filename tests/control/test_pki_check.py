@@ -46,12 +46,12 @@ def node(authority: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def failed(tls: TlsSettings, now: datetime.datetime = NOW) -> dict[str, str]:
+def failed(tls: TlsSettings, now: datetime.datetime | None = None) -> dict[str, str]:
     """What did not PASS: name to text."""
     return {c.name: c.text for c in check(tls, ONE, now) if c.verdict is not Verdict.PASS}
 
 
-def verdicts(tls: TlsSettings, node: int = 1, now: datetime.datetime = NOW) -> dict[str, str]:
+def verdicts(tls: TlsSettings, node: int = 1, now: datetime.datetime | None = None) -> dict[str, str]:
     return {c.name: c.verdict.value for c in check(tls, NodeId(node), now)}
 
 

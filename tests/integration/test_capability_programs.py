@@ -34,10 +34,11 @@ def test_processes_offer_what_their_configuration_names(tmp_path: Path) -> None:
         cluster.until(cluster.all_up, SOON_S)
         cluster.until(lambda: all(cluster.status(n).ready for n in (1, 2, 3)), SOON_S)
         fine = ("Ok", "yes")
-        wanted = {"notes": fine, "rates": fine, "tagmesh-requests": fine}
+        names = ("notes", "rates", "tagmesh-commands", "tagmesh-requests")
+        wanted = dict.fromkeys(names, fine)
         assert [states(cluster, n) for n in (1, 2, 3)] == [wanted] * 3
 
-        assert ctl(cluster, 2, "status").count("3/3 Ok") == 3
+        assert ctl(cluster, 2, "status").count("4/4 Ok") == 3
         caps = json.loads(ctl(cluster, 2, "caps", "-o", "json"))["clusters"][0]
         assert [p["node_id"] for p in caps["peers"]] == [1, 3]
 
