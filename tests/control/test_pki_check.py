@@ -51,7 +51,9 @@ def failed(tls: TlsSettings, now: datetime.datetime | None = None) -> dict[str, 
     return {c.name: c.text for c in check(tls, ONE, now) if c.verdict is not Verdict.PASS}
 
 
-def verdicts(tls: TlsSettings, node: int = 1, now: datetime.datetime | None = None) -> dict[str, str]:
+def verdicts(
+    tls: TlsSettings, node: int = 1, now: datetime.datetime | None = None
+) -> dict[str, str]:
     return {c.name: c.verdict.value for c in check(tls, NodeId(node), now)}
 
 
