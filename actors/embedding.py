@@ -15,21 +15,23 @@ from ..capabilities.counters import Counters
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest
 from ..capabilities.write_behind import Store
-from ..protocol.errors import Misuse
+from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.events import Event, EventRecord
 from ..protocol.explaining import Explanation
 from ..protocol.flight_recorder import to_bytes
 from ..protocol.identity import BinsUrl, ClusterId, NodeId
 from ..protocol.status import Status
 from ..transport import TlsTransport
+from .actor import NoReply, ReplyFuture
 from .cluster import Cluster
 from .flight import Flight, flight_of
 from .flight_dump import recording
 from .hubcalls import POLL_S
 from .life import NodeLife
-from .mail import RosterWanted
+from .mail import ReloadWanted, RosterWanted
 from .runtime import GeventRuntime
 from .sharing import SharingTag
+from .system import NodeSystem
 from .why import why
 
 T = TypeVar("T")
@@ -76,6 +78,20 @@ class EmbeddedNode(NodeLife):
         self.run_in_hub(
             lambda system: system.context.supervisor.tell(("storage",), RosterWanted("reload"))
         )
+
+    def reload_rows(self, timeout: float = 5.0) -> None:
+        """Read the provisioned nodes and wait until that is done; links whose rows are as they
+        were are not disturbed (D-8).
+
+        Raises `Misuse` in static mode, `StorageUnavailable` when the rows cannot be read within
+        ``timeout`` seconds: then those read before go on deciding.
+        """
+        self._running()
+        if self.config.provisioning.mode != "database":
+            raise Misuse('[provisioning] mode = "static": there are no rows to read again')
+        failed: str = self.run_in_hub(lambda system: _reload(system, timeout))
+        if failed:
+            raise StorageUnavailable(failed)
 
     def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
         """How something stands here, and the decisions that led to it (B14).
@@ -244,3 +260,11 @@ class EmbeddedNode(NodeLife):
         """The last events of this node (at most `eventlog.RING_EVENTS`), oldest first."""
         system = self._running()
         return iter(self._call(lambda: list(system.context.events.ring)))
+
+
+def _reload(system: NodeSystem, timeout_s: float) -> str:
+    future: ReplyFuture = system.ask(("storage",), ReloadWanted())
+    try:
+        return str(future.get(timeout=timeout_s))
+    except NoReply:
+        return f"the database has not answered for {timeout_s:g} s"

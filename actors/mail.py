@@ -63,6 +63,11 @@ class RosterWanted(Mail, frozen=True):
     cause: str
 
 
+class ReloadWanted(Mail, frozen=True):
+    """Read the rows now, in a read that has not begun yet; the reply is why that failed, or
+    empty."""
+
+
 class Learned(Mail, frozen=True):
     """A node was learned dynamically (J-4)."""
 

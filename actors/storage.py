@@ -16,12 +16,13 @@ from ..protocol.errors import NotProvisioned, Reason
 from ..protocol.events import Event
 from ..protocol.membership import Denied, Membership, RosterDiff
 from ..storage.base import RosterSnapshot
-from .actor import ClusterActor
+from .actor import ClusterActor, ReplyFuture
 from .context import Context
 from .mail import (
     AskAdmission,
     Describe,
     Learned,
+    ReloadWanted,
     RosterAsked,
     RosterLoaded,
     RosterUpdate,
@@ -53,6 +54,10 @@ class StorageActor(ClusterActor):
         self._waiting: list[AskAdmission] = []
         """Doubtful admissions, answered after the next read that begins."""
         self._asking: list[AskAdmission] = []
+        """Answered after the read under way."""
+        self._reloads: list[ReplyFuture] = []
+        """To be answered after the next read that begins."""
+        self._reloading: list[ReplyFuture] = []
         """Answered after the read under way."""
         self._patience_until = 0.0
         """When those who wait are answered without the read under way."""
@@ -88,6 +93,8 @@ class StorageActor(ClusterActor):
                 self._came_back(message)
             case RosterWanted():
                 self._read_soon()
+            case ReloadWanted():
+                return self._reload()
             case RosterAsked():
                 self._send_roster(RosterDiff())
             case Learned():
@@ -112,11 +119,18 @@ class StorageActor(ClusterActor):
         if not self._reading and self.now >= self._next_read:
             self._read()
 
+    def _reload(self) -> ReplyFuture:
+        reply = ReplyFuture()
+        self._reloads.append(reply)
+        self._read()
+        return reply
+
     def _read(self) -> None:
         if self._reading:
             return
         self._reading = True
         self._asking, self._waiting = self._waiting, []
+        self._reloading, self._reloads = self._reloads, []
         self._patience_until = self.now + MAX_WAIT_S
         roster, me = self.context.roster, self.context.me
         self.context.runtime.call_in_pool(
@@ -141,6 +155,11 @@ class StorageActor(ClusterActor):
         waiting, self._waiting = self._waiting, []
         for ask in waiting:  # their rows may be younger than this read
             self._admission(ask)
+        for reply in self._reloading:
+            reply.set(str(mail.error or ""))
+        self._reloading = []
+        if self._reloads:
+            self._read()
 
     def _answer(self, asks: Iterable[AskAdmission]) -> None:
         """Judge those who waited by what is known now."""

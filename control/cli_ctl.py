@@ -189,6 +189,15 @@ def _mi_param(text: str) -> Any:
     return text
 
 
+@ctl.command()
+@output_option
+@click.pass_context
+def reload(ctx: click.Context, output: str) -> None:
+    """Read the provisioned nodes now; links whose rows are as they were go on undisturbed."""
+    result = client_of(ctx).call("clusterer_reload")
+    print_json(result) if output == "json" else click.echo("ok: the provisioned nodes are read")
+
+
 @ctl.group()
 def link() -> None:
     """Cut and heal direct paths; needs [admin] fault_switch = true."""

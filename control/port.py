@@ -148,6 +148,11 @@ class NodePort(Protocol):
         """
         ...
 
+    def reload_rows(self, timeout: float) -> None:
+        """Read the provisioned nodes again. Raises `Misuse` where there are no rows, and
+        `StorageUnavailable`."""
+        ...
+
     def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
         """Somebody asked for a command that changes something, and this came of it; quickly."""
         ...

@@ -275,6 +275,20 @@ def test_waiting_in_vain(pair: tuple[Node, Node]) -> None:
     assert two.until(lambda status: status.ready).ready
 
 
+def test_the_rows_are_read_when_somebody_says_so(pair: tuple[Node, Node], space: Workspace) -> None:
+    one, _ = pair
+    database = space.folder / "nodes.db"
+    began = len(list(one.events()))
+    one.reload_rows()
+    database.rename(database.with_suffix(".away"))
+    with pytest.raises(StorageUnavailable, match="there is no such file"):
+        one.reload_rows()
+    database.with_suffix(".away").rename(database)
+    one.reload_rows()
+    kinds = {event.kind for event in list(one.events())[began:]}
+    assert kinds == {Event.ROSTER_CHANGED}, "lost and back, and no link was disturbed"
+
+
 def break_certificate(space: Workspace) -> None:
     (space.config(1).parent / "tls" / "node.crt").write_text("nonsense")
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+from tagmesh.actors.actor import ReplyFuture
 from tagmesh.actors.context import Context
-from tagmesh.actors.mail import AskAdmission, RosterLoaded, Verdict
+from tagmesh.actors.mail import AskAdmission, ReloadWanted, RosterLoaded, Verdict
 from tagmesh.actors.storage import MAX_WAIT_S, StorageActor
 from tagmesh.protocol.errors import Reason, StorageUnavailable
 from tagmesh.protocol.identity import ClusterId, NodeId, PeerIdentity
@@ -101,3 +102,16 @@ def test_who_knocks_while_the_mode_changes_to_dynamic_is_let_in() -> None:
     dynamic = RosterSnapshot(records=rows(1).records, dynamic=True)
     bench.reads[0](dynamic, None)
     assert bench.verdicts == {2: Admitted((ClusterId(1),))}
+
+
+def test_a_reload_waits_for_a_read_that_began_after_it() -> None:
+    bench = Bench()
+    first: ReplyFuture = bench.actor.on_receive(ReloadWanted())
+    assert len(bench.reads) == 1, "at once"
+    second: ReplyFuture = bench.actor.on_receive(ReloadWanted())
+    bench.reads[0](rows(1, 2), None)
+    assert (first.ready, second.ready) == (True, False)
+    assert first.get() == ""
+    bench.reads[1](None, StorageUnavailable("the server is gone"))
+    assert second.get() == "the server is gone"
+    assert len(bench.reads) == 2

@@ -218,6 +218,7 @@ class FakeNode:
         self.capabilities: dict[str, Capability] = {}
         """The objects behind the status, as far as somebody asks for them."""
         self.broken: Exception | None = None
+        self.broken_rows: Exception | None = None
         self.broken_tag: Exception | None = None
         self.records: list[EventRecord] = []
         """Its events."""
@@ -251,6 +252,11 @@ class FakeNode:
 
     def cluster(self, cluster: int) -> FakeCluster:
         return FakeCluster(self)
+
+    def reload_rows(self, timeout: float) -> None:
+        if isinstance(self.broken_rows, Exception):
+            raise self.broken_rows
+        self.asked.append(("reload", timeout))
 
     def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
         self.noted.append((who, command, arguments, outcome))

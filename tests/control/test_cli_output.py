@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl log-level": [],
     "ctl mi": ["which"],
     "ctl nodes": [],
+    "ctl reload": [],
     "ctl status": [],
     "ctl sync": [],
     "ctl sync confirm": ["dialog-dlg-repl", "1"],

@@ -179,6 +179,7 @@ def test_each_parameter_has_a_type_and_each_command_a_help() -> None:
 def test_these_change_something_and_no_others() -> None:
     changing = {name for name, command in COMMANDS.items() if command.changing}
     assert changing == {
+        "clusterer_reload",
         "clusterer_set_cap_status",
         "clusterer_shtag_set_active",
         "cluster_send_mi",
@@ -202,6 +203,7 @@ def test_these_change_something_and_no_others() -> None:
 
 def test_what_only_admins_of_other_nodes_may() -> None:
     assert {name for name, command in COMMANDS.items() if command.role is Role.ADMIN} == {
+        "clusterer_reload",
         "cluster_send_mi",
         "cluster_broadcast_mi",
         "cluster_call",

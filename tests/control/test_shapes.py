@@ -25,7 +25,6 @@ PROMISED = [
 MISSING = {
     "clusterer_set_status": "operations on nodes",
     "clusterer_remove_node": "operations on nodes",
-    "clusterer_reload": "operations on nodes",
     "tagmesh_node_maintenance": "operations on nodes",
 }
 """Not there yet, with the work they are part of."""
