@@ -2,6 +2,7 @@
 
 Time in events is true time; every node, and the database, has a clock of its own. A request takes
 a while, may fail though it was carried out, and is carried out while its process stands still.
+Nodes are provisioned and removed in the same database; each has the roster that it read last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from tagmesh.protocol.effects import Effect, SendTo
+from tagmesh.protocol.errors import NotProvisioned
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.lease import LeaseRules
 from tagmesh.protocol.lease_words import (
@@ -43,6 +45,8 @@ from tests.protocol.tag_bench import CLUSTER, me
 
 MAX_ANSWER_S = 0.3
 TIMEOUT_S = 2.0
+ROSTER_S = 10.0
+"""A change of the rows is read within this, by those that reach the database."""
 
 
 class Clock:
@@ -62,8 +66,10 @@ class Clock:
 class Database:
     """The row; judged by its own clock."""
 
-    def __init__(self, clock: Clock, ttl_s: float) -> None:
+    def __init__(self, clock: Clock, ttl_s: float, enrolled: Iterable[int]) -> None:
         self.clock, self.ttl_s = clock, ttl_s
+        self.enrolled = set(enrolled)
+        """The nodes that have a row."""
         self.row = TagRow(tag="vip", number=0, owner=None, released=True, mode="lease")
         self.ends = 0.0
         self.away = False
@@ -72,21 +78,28 @@ class Database:
         left_s = max(0.0, self.ends - self.clock.at(true_s))
         return msgspec.structs.replace(self.row, left_s=left_s)
 
-    def change(self, effect: Effect, owner: Owner, true_s: float) -> tuple[bool, TagRow]:
-        """Whether it was done, and the row as it is now."""
+    def change(
+        self, effect: Effect, owner: Owner, electors: tuple[NodeId, ...], true_s: float
+    ) -> tuple[bool, TagRow]:
+        """Whether it was done, and the row as it is now. `NotProvisioned`: who asks has no row."""
         row, now = self.row, self.clock.at(true_s)
+        if owner.node_id not in self.enrolled and not isinstance(effect, GiveUp):
+            raise NotProvisioned(f"node {owner.node_id} has no row")
         match effect:
             case Acquire():
-                free = row.released or now >= self.ends
+                known = not row.electors or owner.node_id in row.electors
+                free = row.released or (now >= self.ends and known)
                 if row.number > effect.seen or not free or row.paused:
                     return False, self.read(true_s)
                 number = effect.seen + 1
                 self._write(number=number, owner=owner, released=False, mode="lease")
+                self._write(electors=electors)
                 self.ends = now + self.ttl_s
             case Renew() | GiveUp():
                 if (row.owner, row.number, row.released) != (owner, effect.number, False):
                     return False, self.read(true_s)
                 if isinstance(effect, Renew):
+                    self._write(electors=electors)
                     self.ends = now + self.ttl_s
                 else:
                     self._write(released=True)
@@ -112,6 +125,7 @@ class Node:
         self.clock = net.clocks[number]
         self.dead = False
         self.paused_until = 0.0
+        self.roster = frozenset(net.database.enrolled)
         self.tag = LeasedTag(
             cluster_id=CLUSTER, tag="vip", me=self.me, priority=50, wall=lambda: net.now
         )
@@ -143,7 +157,7 @@ class LeaseNet:
         self.ids = range(1, size + 1)
         self.now = 0.0
         self.clocks = {n: Clock(self.luck, drift) for n in self.ids}
-        self.database = Database(Clock(self.luck, drift), settings.ttl_s)
+        self.database = Database(Clock(self.luck, drift), settings.ttl_s, self.ids)
         self.cut_off: set[int] = set()
         """Nodes that do not reach the database."""
         self.cut: set[frozenset[int]] = set()
@@ -198,8 +212,44 @@ class LeaseNet:
 
     def restart(self, n: int) -> None:
         self.nodes[n].dead = True
+        if n not in self.database.enrolled:
+            return
         self.nodes[n] = Node(self, n, self.nodes[n].me.incarnation + 1)
         self.look_around()
+
+    def enrol(self, n: int, *, on: bool) -> None:
+        """Add the row of a node, whose process starts then, or delete it; others read it later."""
+        (self.database.enrolled.add if on else self.database.enrolled.discard)(n)
+        if on and self.nodes[n].dead:
+            self.restart(n)
+        for node in self.nodes.values():
+            self._refresh_later(node)
+
+    def _refresh_later(self, node: Node) -> None:
+        self.after(self.luck.uniform(0, ROSTER_S), lambda: self._refresh(node))
+
+    def _refresh(self, node: Node) -> None:
+        """Who finds that it has no row any more leaves, and ends."""
+        if self._is_lost(node):
+            self._refresh_later(node)
+            return
+
+        def read(now: float) -> Iterable[Effect]:
+            node.roster = frozenset(self.database.enrolled)
+            self.after(0.0, self.look_around)
+            if node.id in node.roster:
+                return []
+            self.after(0.0, lambda: self._end(node))
+            return node.tag.stop("removed", now)
+
+        self.at(node, read)
+
+    def _end(self, node: Node) -> None:
+        node.dead = True
+        self.look_around()
+
+    def _is_lost(self, node: Node) -> bool:
+        return self.database.away or int(node.id) in self.cut_off
 
     def set_link(self, a: int, b: int, *, up: bool) -> None:
         if a != b:
@@ -207,8 +257,10 @@ class LeaseNet:
             self.look_around()
 
     def linked(self, a: int, b: int) -> bool:
-        alive = not self.nodes[a].dead and not self.nodes[b].dead
-        return alive and frozenset((a, b)) not in self.cut
+        one, other = self.nodes[a], self.nodes[b]
+        alive = not one.dead and not other.dead
+        known = a in other.roster and b in one.roster
+        return alive and known and frozenset((a, b)) not in self.cut
 
     def look_around(self) -> None:
         for n, node in self.nodes.items():
@@ -218,8 +270,9 @@ class LeaseNet:
                 if m != n and self.linked(n, m)
             }
             fit = frozenset(NodeId(m) for m in self.ids if m not in self.unfit)
-            around = LeaseView(members=tuple(NodeId(m) for m in self.ids), lives=lives, fit=fit)
-            tags = TagView(lives=lives, fit=fit, others=len(self.ids) - 1)
+            members = tuple(NodeId(m) for m in sorted(node.roster))
+            around = LeaseView(members=members, lives=lives, fit=fit)
+            tags = TagView(lives=lives, fit=fit, others=len(members) - 1)
             self.at(node, lambda now, v=around, x=node: x.lease.view_changed(v, now))  # type: ignore[misc]  # bound now
             self.at(node, lambda now, v=tags, x=node: x.tag.view_changed(v, now))  # type: ignore[misc]  # bound now
 
@@ -295,22 +348,27 @@ class LeaseNet:
             self.after(self.luck.uniform(0.001, 0.2), arrive)
 
     def _ask(self, node: Node, effect: Effect) -> None:
-        rules = node.lease
-        lost = self.database.away or int(node.id) in self.cut_off
+        rules, electors = node.lease, node.lease.electors
+        lost = self._is_lost(node)
         reaches = not lost or self.luck.random() < 0.3
 
-        def carry_out() -> None:
+        def answer_of() -> Callable[[float], list[Effect]]:
             if isinstance(effect, ReadRow):
                 row = self.database.read(self.now)
-                answer: Callable[[float], list[Effect]] = lambda now: rules.row_read(row, now)  # noqa: E731 - bound here
-            else:
-                done, row = self.database.change(effect, node.me, self.now)
-                kinds = {Acquire: rules.acquired, Renew: rules.renewed}
-                if isinstance(effect, GiveUp):
-                    answer = rules.given_up
-                else:
-                    method = kinds[type(effect)] if done else rules.refused
-                    answer = lambda now: method(row, now)  # noqa: E731 - bound here
+                return lambda now: rules.row_read(row, now)
+            try:
+                done, row = self.database.change(effect, node.me, electors, self.now)
+            except NotProvisioned as error:
+                why = str(error)
+                return lambda now: rules.dismissed(why, now)
+            if isinstance(effect, GiveUp):
+                return rules.given_up
+            kinds = {Acquire: rules.acquired, Renew: rules.renewed}
+            method = kinds[type(effect)] if done else rules.refused
+            return lambda now: method(row, now)
+
+        def carry_out() -> None:
+            answer = answer_of()
             if not lost:
                 self.after(self.luck.uniform(0, MAX_ANSWER_S), lambda: self.at(node, answer))
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tagmesh.protocol.lease import LeaseRules
+from tagmesh.protocol.lease_vows import Consent
 from tagmesh.protocol.lease_words import MAX_DRIFT, LeaseSettings
 from tests.protocol.lease_net import LeaseNet
 
@@ -29,6 +30,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("cut_off"), node, st.booleans()),
     st.tuples(st.just("link"), node, node, st.booleans()),
     st.tuples(st.just("fit"), node, st.booleans()),
+    st.tuples(st.just("enrol"), node, st.booleans()),
     st.tuples(st.just("release"), node),
     st.tuples(st.just("hand_over"), node, node),
     st.tuples(st.just("prefer"), st.sampled_from(((), (1,), (2, 1), (3, 1, 2)))),
@@ -61,6 +63,8 @@ def play(net: LeaseNet, history: Iterable[Step]) -> None:
             case "fit":
                 (net.unfit.discard if words[1] else net.unfit.add)(first)
                 net.look_around()
+            case "enrol":
+                net.enrol(first, on=words[1])
             case "release" | "hand_over":
                 give_up(net, min(words[-1], net.ids[-1]) if name == "hand_over" else None)
             case _:
@@ -87,8 +91,9 @@ def heal(net: LeaseNet) -> None:
     net.cut_off.clear()
     net.cut.clear()
     net.unfit.clear()
-    for n, life in net.nodes.items():
-        if life.dead:
+    for n in net.ids:
+        net.enrol(n, on=True)
+        if net.nodes[n].dead:
             net.restart(n)
     net.look_around()
 
@@ -196,6 +201,62 @@ def test_who_vowed_leaves_the_lease_alone_though_the_database_would_give_it() ->
     net.run(60)
     assert net.owner == first
     assert net.database.read(net.now).left_s == 0
+
+
+def newcomer(seed: int) -> LeaseNet:
+    """Nodes 1 and 2 have lost the database when node 3 is provisioned, which has not."""
+    net = LeaseNet(3, seed, PLAIN)
+    net.enrol(3, on=False)
+    net.run(30)
+    assert net.owner in (1, 2)
+    net.cut_off |= {1, 2}
+    net.enrol(3, on=True)
+    net.run(60)
+    return net
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_was_not_known_to_the_owner_takes_no_lease_that_ran_out(seed: int) -> None:
+    net = newcomer(seed)
+    assert net.owner in (1, 2), "it goes on by the word of the other"
+    assert net.nodes[3].lease.row is not None
+    assert net.nodes[3].lease.row.electors == (1, 2)
+    net.cut_off.clear()
+    net.run(30)
+    net.kill(net.owner)
+    net.run(15)
+    assert net.owner is not None
+    assert net.database.row.electors == (1, 2, 3), "since then it is one of those who may"
+
+
+def test_who_was_removed_and_does_not_know_it_yet_takes_no_lease() -> None:
+    """Its roster is as old as it may be; the database judges."""
+    net = LeaseNet(2, 3, PLAIN)
+    net.run(15)
+    first = net.owner
+    assert first is not None
+    other = 3 - first
+    net.database.enrolled.discard(other)  # nobody reads that
+    net.kill(first)
+    net.run(60)
+    assert net.owner is None
+    assert "no row" in net.nodes[other].lease.trouble
+    net.database.enrolled.add(other)
+    net.run(5)
+    assert net.owner == other
+
+
+class Anybody(Consent):
+    """A defect: the row does not say whom the owner knows."""
+
+    electors = ()
+
+
+def test_a_lease_that_anybody_may_take_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the test."""
+    monkeypatch.setattr("tagmesh.protocol.lease.Consent", Anybody)
+    with pytest.raises(AssertionError, match="have the tag at"):
+        newcomer(0)
 
 
 class Forgetful(LeaseRules):
