@@ -9,6 +9,7 @@ from typing import Any
 from ..protocol.effects import Effect
 from ..protocol.identity import NodeId
 from ..protocol.lease import LeaseRules
+from ..protocol.lease_vows import Consent
 from ..protocol.messages import Digest
 from ..protocol.tag_base import Tag
 from ..protocol.tag_claims import ClaimTable
@@ -188,3 +189,15 @@ def loosevow(replace: Replace) -> None:
         self._vowed_until = before
 
     replace(LeaseRules, "_consider_vow", forget)
+
+
+@mutant(
+    "noelectors",
+    rule="B4: a lease that ran out goes to whom its owner knew",
+    defect="the row does not name the nodes that the owner asks when it goes on without the database",
+    history="newcomer",
+    dies="I3",
+)
+def noelectors(replace: Replace) -> None:
+    """A node that was provisioned since gave no vow, and takes the tag."""
+    replace(Consent, "electors", property(lambda _self: ()))

@@ -20,7 +20,7 @@ HISTORIES: Mapping[str, Callable[[int], World]] = {
         c.busy, c.unanswered, c.both_ask, c.stale_donor, c.unasked, c.damaged, c.long_sync,
         c.leaver, c.relayed, c.slow_reader, c.far_reader, c.bulk,
         t.tags, t.tagged_records, t.both_activate, t.read_late, t.owner_returns, t.late_joiner,
-        t.owner_cut_off, t.store_away, t.alone_again, t.owner_moved, t.late_mirror,
+        t.owner_cut_off, t.newcomer, t.store_away, t.alone_again, t.owner_moved, t.late_mirror,
     )
 }  # fmt: skip
 """Kind → history of a seed."""

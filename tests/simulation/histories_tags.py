@@ -141,6 +141,26 @@ def owner_cut_off(seed: int) -> World:
     return world
 
 
+def newcomer(seed: int) -> World:
+    """A node is provisioned, and reaches the database, while those that were there do not."""
+    world, checkers = _world(seed)
+    world.tag_settings[TAG] = {"mode": "lease"}
+    world.disable(3)
+    world.boot(1)
+    world.boot(2)
+    checkers.settle(SETTLE_S)
+    for node in (1, 2):
+        world.database(node, "failing")
+    world.run_for(world.random.uniform(0.0, 30.0))
+    world.enable(3)
+    world.boot(3)
+    world.run_for(60.0)
+    world.mend_databases()
+    world.run_for(SETTLE_S)
+    checkers.after_healing()
+    return world
+
+
 def store_away(seed: int) -> World:
     """An activation fails, as the database is away; the next one does not."""
     world, checkers = _world(seed)
