@@ -57,7 +57,7 @@ def _settings(path: str | None) -> ProvisioningSettings:
 @config_option
 @output_option
 def init(path: str | None, output: str) -> None:
-    """Create the tables that are missing; what is there stays untouched."""
+    """Create the tables and columns that are missing; what is there stays untouched."""
     with _provisioning(path) as provisioning:
         created = provisioning.init()
         name = provisioning.name

@@ -194,7 +194,7 @@ def loosevow(replace: Replace) -> None:
 @mutant(
     "noelectors",
     rule="B4: a lease that ran out goes to whom its owner knew",
-    defect="the row does not name the nodes that the owner asks when it goes on without the database",
+    defect="the row does not name the nodes by whose word the owner goes on without the database",
     history="newcomer",
     dies="I3",
 )

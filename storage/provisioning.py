@@ -41,7 +41,8 @@ class Provisioning:
         self.name = f"{self._database.name} ({settings.table})"
 
     def init(self) -> list[str]:
-        """Create the tables that are missing; their names. Tables that are there stay untouched.
+        """Create the tables that are missing, and columns that those of older versions lack; their
+        names. All else stays untouched.
 
         Raises `StorageUnavailable` when one of those does not fit, with each difference.
         """

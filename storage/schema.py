@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Inspector, Table
 from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import CreateColumn
 
 from ..protocol.config import COLUMNS, MAX_NODES, ProvisioningSettings
 from ..protocol.errors import Misuse
@@ -66,8 +67,11 @@ class Schema:
         self.audit = _cluster_audit(metadata)
 
     def create(self, connection: Connection) -> list[str]:
-        """Create the tables that are missing and leave the others alone; names of those created."""
+        """Create the tables, and the columns of ours, that are missing; names of those created."""
         inspector = sa.inspect(connection)
+        added = [column for table in self._ours for column in to_add(inspector, table)]
+        for column in added:
+            _add(connection, column)
         tables = (self.version, self.nodes, self.identity, self.tags, self.audit)
         created = [table for table in tables if not inspector.has_table(table.name)]
         for table in created:
@@ -78,7 +82,7 @@ class Schema:
             connection.execute(
                 self.version.insert().values(table_name=name, table_version=CLUSTERER_VERSION)
             )
-        return [table.name for table in created]
+        return [*(table.name for table in created), *map(str, added)]
 
     def check(self, connection: Connection) -> list[str]:
         """How the database differs from these tables, a sentence each; empty = it fits.
@@ -90,19 +94,27 @@ class Schema:
         has_table = sa.inspect(connection).has_table
         missing = [table.name for table in (self.nodes, self.tags) if not has_table(table.name)]
         found = [f"table {name} is missing; create it with `tagmesh db init`" for name in missing]
+        inspector = sa.inspect(connection)
+        lacking = [str(column) for table in self._ours for column in to_add(inspector, table)]
+        found += [f"column {name} is missing; add it with `tagmesh db init`" for name in lacking]
         return found + self.check_present(connection)
 
     def check_present(self, connection: Connection) -> list[str]:
-        """As `check`, of the tables that are there only."""
+        """As `check`, of the tables that are there, without the columns that `create` adds."""
         inspector = sa.inspect(connection)
         found: list[str] = []
         if inspector.has_table(self.nodes.name):
             found += differences(inspector, self.nodes)
             found += self._version_differences(connection, inspector)
-        for table in (self.identity, self.tags, self.audit):
+        for table in self._ours:
             if inspector.has_table(table.name):
-                found += differences(inspector, table)
+                found += differences(inspector, table, without=to_add(inspector, table))
         return found
+
+    @property
+    def _ours(self) -> tuple[Table, ...]:
+        """Those that OpenSIPS does not have; they grow with the versions of this program."""
+        return self.identity, self.tags, self.audit
 
     def has_identity(self, connection: Connection) -> bool:
         """Whether there is a table ``cluster_identity``."""
@@ -184,15 +196,45 @@ def _cluster_audit(metadata: sa.MetaData) -> Table:
     )
 
 
-def differences(inspector: Inspector, table: Table) -> Iterator[str]:
-    """How the table of that name differs in columns and keys, a sentence each."""
-    yield from _column_differences(inspector, table)
+def to_add(inspector: Inspector, table: Table) -> list[Column[Any]]:
+    """Columns that a table of an older version lacks, and that its rows can do without."""
+    if not inspector.has_table(table.name):
+        return []
+    present = {column["name"] for column in inspector.get_columns(table.name)}
+    return [
+        column
+        for column in table.columns
+        if column.name not in present
+        and not column.primary_key
+        and (column.nullable or column.server_default is not None)
+    ]
+
+
+def _add(connection: Connection, column: Column[Any]) -> None:
+    table = connection.dialect.identifier_preparer.format_table(column.table)
+    definition = CreateColumn(column).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
+
+
+def differences(
+    inspector: Inspector, table: Table, *, without: Collection[Column[Any]] = ()
+) -> Iterator[str]:
+    """How the table of that name differs in columns and keys, a sentence each.
+
+    ``without``: columns that are not looked for.
+    """
+    names = {column.name for column in without}
+    yield from _column_differences(inspector, table, names)
     yield from _key_differences(inspector, table)
 
 
-def _column_differences(inspector: Inspector, table: Table) -> Iterator[str]:
+def _column_differences(
+    inspector: Inspector, table: Table, without: Collection[str]
+) -> Iterator[str]:
     present = {column["name"]: column for column in inspector.get_columns(table.name)}
     for expected in table.columns:
+        if expected.name in without:
+            continue
         label = f"column {table.name}.{expected.name}"
         column = present.get(expected.name)
         if column is None:

@@ -12,7 +12,8 @@ from sqlalchemy.schema import CreateTable
 
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.errors import StorageUnavailable
-from tagmesh.protocol.identity import NodeId
+from tagmesh.protocol.identity import ClusterId, Incarnation, NodeId
+from tagmesh.protocol.tag_words import Owner
 from tagmesh.storage.schema import Schema, differences
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def test_another_cluster_identity_is_a_difference(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("ALTER TABLE cluster_tags DROP COLUMN paused", "column cluster_tags.paused is missing"),
+        ("ALTER TABLE cluster_tags DROP COLUMN mode", "column cluster_tags.mode is missing"),
         ("DROP TABLE cluster_tags", NO_TAGS),
     ],
 )
@@ -211,6 +212,29 @@ def test_another_cluster_tags_is_a_difference(storage: Storage, change: str, sai
     storage.init()
     storage.run(change)
     assert _check(storage) == [said]
+
+
+def test_columns_that_an_older_version_did_not_have_are_added(storage: Storage) -> None:
+    """What stands in the rows stays, and the tags work."""
+    storage.init(storage.node(1))
+    owner, electors = Owner(NodeId(1), Incarnation(7)), (NodeId(1), NodeId(2))
+    with storage.tags() as tags:
+        tags.acquire(ClusterId(1), "vip", owner, seen=4, ttl_s=5.0)
+    for column in ("paused", "electors"):
+        storage.run(f"ALTER TABLE cluster_tags DROP COLUMN {column}")
+    lacking = ["cluster_tags.paused", "cluster_tags.electors"]
+    missing = "column {} is missing; add it with `tagmesh db init`"
+    assert _check(storage) == [missing.format(name) for name in lacking]
+    with storage.tags() as tags, pytest.raises(StorageUnavailable, match="`tagmesh db check`"):
+        tags.load(ClusterId(1))
+    with storage.provisioning() as provisioning:
+        assert provisioning.init() == lacking
+        assert provisioning.init() == []
+    assert _check(storage) == []
+    with storage.tags() as tags:
+        tags.renew(ClusterId(1), "vip", owner, number=5, ttl_s=5.0, electors=electors)
+        (row,) = tags.load(ClusterId(1))
+    assert (row.number, row.owner, row.paused, row.electors) == (5, owner, False, electors)
 
 
 class _Reflected:
