@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Inspector, Table
 from sqlalchemy.dialects import mysql
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn, ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from ..protocol.config import COLUMNS, MAX_NODES, ProvisioningSettings
 from ..protocol.errors import Misuse
@@ -71,7 +73,7 @@ class Schema:
         inspector = sa.inspect(connection)
         added = [column for table in self._ours for column in to_add(inspector, table)]
         for column in added:
-            _add(connection, column)
+            connection.execute(_AddColumn(column))
         tables = (self.version, self.nodes, self.identity, self.tags, self.audit)
         created = [table for table in tables if not inspector.has_table(table.name)]
         for table in created:
@@ -210,10 +212,17 @@ def to_add(inspector: Inspector, table: Table) -> list[Column[Any]]:
     ]
 
 
-def _add(connection: Connection, column: Column[Any]) -> None:
-    table = connection.dialect.identifier_preparer.format_table(column.table)
-    definition = CreateColumn(column).compile(dialect=connection.dialect)
-    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
+class _AddColumn(ExecutableDDLElement):
+    """``ALTER TABLE … ADD COLUMN``, which SQLAlchemy leaves to its extensions."""
+
+    def __init__(self, column: Column[Any]) -> None:
+        self.column = column
+
+
+@compiles(_AddColumn)
+def _add_column(element: _AddColumn, compiler: DDLCompiler, **_options: Any) -> str:
+    table = compiler.preparer.format_table(element.column.table)
+    return f"ALTER TABLE {table} ADD COLUMN {compiler.process(CreateColumn(element.column))}"
 
 
 def differences(
