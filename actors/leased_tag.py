@@ -17,6 +17,7 @@ from ..protocol.lease_words import (
     GiveUp,
     LeaseExtended,
     LeaseOver,
+    LeaseStanding,
     LeaseWon,
     ReadRow,
     Renew,
@@ -99,6 +100,13 @@ class LeasedTagActor(TagActor):
             logger.error("this node does not take tag %a: %s", self.entry.name, barred)
         self.rules.barred = barred
         return fit - {me} if barred else fit
+
+    def standing(self) -> LeaseStanding:
+        """See `TagActor.standing`."""
+        found, me = self.lease.standing, self.context.me
+        if not self.rules.barred:
+            return found
+        return LeaseStanding(found.row, {**found.barriers, me: self.rules.barred})
 
     def vow(self, told: VowTold) -> None:
         """See `TagActor.vow`."""

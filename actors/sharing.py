@@ -134,6 +134,15 @@ class SharingTag:
         ids = [NodeId(node) for node in nodes]
         self._in_store(lambda store: store.prefer(self.cluster_id, self.name, ids))
 
+    def free(self, stopped: Sequence[int]) -> None:
+        """Mode lease: free a lease that ran out, of which owner and electors are gone for good.
+
+        ``stopped``: all of them. Nobody but a person knows that none of them runs and goes on with
+        the tag; if one does, two nodes have it. `Misuse` says what else to do, or whom to name.
+        """
+        ids = [NodeId(node) for node in stopped]
+        self._in_store(lambda store: store.free(self.cluster_id, self.name, stopped=ids))
+
     # Acting under it ---------------------------------------------------------------------------
 
     @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from ..protocol.effects import Announce, Count, Effect, SendTo
 from ..protocol.errors import Misuse, TagmeshError, TagRefused
 from ..protocol.events import Event
+from ..protocol.lease_words import LeaseStanding
 from ..protocol.tag_base import Tag
 from ..protocol.tag_words import (
     Activated,
@@ -35,6 +36,7 @@ from .tag_mail import (
     ActivateTag,
     ClaimMade,
     ClaimTold,
+    DescribeLease,
     HandOverTag,
     KeepThis,
     LeaveTag,
@@ -164,6 +166,8 @@ class TagActor(ClusterActor):
                 self.leave(message.reason)
             case Describe():
                 return self.rules
+            case DescribeLease():
+                return self.standing()
             case _:
                 raise AssertionError(f"no such mail: {message!r}")
         return None
@@ -184,6 +188,10 @@ class TagActor(ClusterActor):
     def vow(self, _told: VowTold) -> None:
         """Somebody believes that there is a lease on this tag."""
         self.context.drops["B4"] += 1
+
+    def standing(self) -> LeaseStanding | None:
+        """How the lease stands; None = there is none."""
+        return None
 
     def leave(self, reason: str) -> None:
         """This node is about to stop. In mode manual the epoch stays mine (H-4)."""

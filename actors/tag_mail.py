@@ -109,3 +109,7 @@ class LeaveTag(Mail, frozen=True):
     """This node is about to stop: give up what must not wait for that."""
 
     reason: str
+
+
+class DescribeLease(Mail, frozen=True):
+    """The reply is the `LeaseStanding`; None = there is no lease."""

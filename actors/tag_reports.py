@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ..protocol.identity import ClusterId, NodeId
+from ..protocol.lease_words import LeaseStanding
 from ..protocol.status import TagChange, TagStatus
 from ..protocol.tag_base import Tag
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import Change, Holding, TagState, holding
 from .context import Context, Name
 from .mail import Describe
+from .tag_mail import DescribeLease
 
 
 def tags_of(
@@ -39,7 +43,7 @@ def tag_of(
         nobody = Holding(None, f"this node is not in cluster {cluster}")
         return _status(tag, None, nobody, declared=True, mode=mode)
     rules: Tag = ask(name, Describe())
-    return _status(
+    status = _status(
         tag,
         rules.known,
         rules.holding(),
@@ -47,6 +51,19 @@ def tag_of(
         mode=mode,
         state=rules.state,
         history=list(rules.history),
+    )
+    lease: LeaseStanding | None = ask(name, DescribeLease())
+    return status if lease is None else _with_lease(status, lease)
+
+
+def _with_lease(status: TagStatus, lease: LeaseStanding) -> TagStatus:
+    row = lease.row
+    return msgspec.structs.replace(
+        status,
+        paused=row is not None and row.paused,
+        preferred=list(row.preferred) if row is not None else [],
+        electors=list(row.electors) if row is not None else [],
+        barriers={int(node): why for node, why in lease.barriers.items()},
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
+from ..protocol.errors import Misuse
 from .cli_client import client_of, print_table
 from .cli_output import output_option, print_json
 
@@ -97,3 +99,36 @@ def prefer(ctx: click.Context, name: str, nodes: tuple[int, ...], output: str) -
     listed = ",".join(map(str, nodes))
     done = f"{name} goes to {f'nodes {listed}' if listed else 'any node'}"
     _say(ctx, "tagmesh_tag_prefer", [name, listed], done, output)
+
+
+@tag.command()
+@click.argument("name")
+@click.argument("nodes", nargs=-1, type=int, required=True)
+@output_option
+@click.pass_context
+def free(ctx: click.Context, name: str, nodes: tuple[int, ...], output: str) -> None:
+    """Mode lease: NODES, which had tag NAME or could take it, run no more and never will.
+
+    Where one of them runs after all, two nodes may have the tag at once.
+    """
+    listed = ",".join(map(str, nodes))
+    _say(ctx, "tagmesh_tag_free", [name, listed], f"{name} can be taken by any node", output)
+
+
+@tag.command()
+@click.argument("name")
+@output_option
+@click.pass_context
+def explain(ctx: click.Context, name: str, output: str) -> None:
+    """Who has tag NAME, which nodes may take it, and why the others may not."""
+    snapshot, _ = client_of(ctx).state()
+    known = {f"{t.name}/{c.cluster_id}": t for c in snapshot.clusters for t in c.tags}
+    if name not in known:
+        raise Misuse(f"this instance knows no tag {name!a}: see `tagmesh ctl tags`")
+    status = known[name]
+    if output == "json":
+        print_json(msgspec.to_builtins(status, str_keys=True))
+        return
+    from .tables_tags import explained
+
+    print_table(explained(status))

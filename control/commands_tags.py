@@ -108,11 +108,20 @@ def _pause(port: NodePort, *, tag: str, paused: int) -> str:
 
 
 def _prefer(port: NodePort, *, tag: str, nodes: str) -> str:
-    found = _port(port, tag)
+    found, ids = _port(port, tag), _ids(nodes)
+    return _done(lambda: found.prefer(ids))
+
+
+def _free(port: NodePort, *, tag: str, nodes: str) -> str:
+    found, ids = _port(port, tag), _ids(nodes)
+    return _done(lambda: found.free(ids))
+
+
+def _ids(nodes: str) -> list[int]:
     parts = [part.strip() for part in nodes.split(",") if part.strip()]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise CommandError(400, "Bad value for 'nodes'", "node ids with commas between them")
-    return _done(lambda: found.prefer([int(part) for part in parts]))
+    return [int(part) for part in parts]
 
 
 _TAG: dict[str, type[int] | type[str]] = {"tag": str}
@@ -189,6 +198,16 @@ COMMANDS = (
         types={**_TAG, "nodes": str},
         help="mode lease: the nodes that are to have the tag, the best first ('2,1'); '' = all",
         run=_prefer,
+        changing=True,
+        waits=True,
+    ),
+    Command(
+        name="tagmesh_tag_free",
+        module="tagmesh",
+        recipes=(("tag", "nodes"),),
+        types={**_TAG, "nodes": str},
+        help="mode lease: the nodes that had the tag or may take it, all of them, run no more",
+        run=_free,
         changing=True,
         waits=True,
     ),

@@ -39,6 +39,10 @@ class TagPort(Protocol):
         """Who is to have it."""
         ...
 
+    def free(self, stopped: Sequence[int]) -> None:
+        """Nobody of those who could have it runs any more."""
+        ...
+
 
 class ClusterPort(Protocol):
     """The capabilities of one cluster; every method raises `Unknown` when there is none of a name.

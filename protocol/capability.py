@@ -169,6 +169,7 @@ class CapabilityRules(CapabilitySessions):
             self._end(SyncReport(ok=False, reason=Why.DISABLED))
         self._effects.append(DropWaiting())
         self._session = self._wish = self._part = self._sum = None
+        self._arrived = 0
         self.tags.reset()
         self._was_ok = self.rounds.without_data = False
         self.rounds.begin()
@@ -267,9 +268,12 @@ class CapabilityRules(CapabilitySessions):
             self.tags.failed_with(part, part.tags, report.reason, now)
         if self._sum is not None:
             self._sum = self._sum.plus(report)
-        elif report.items:
-            text = f"{report.items} records of {', '.join(part.tags)}"
-            self._announce(Event.SYNC_DONE, text, report.donor)
+            return
+        self._arrived += report.items
+        if report.evidence and self._arrived:
+            names = ", ".join(found.tag for found in report.evidence)
+            self._announce(Event.SYNC_DONE, f"{self._arrived} records of {names}", report.donor)
+            self._arrived = 0
 
     def _go_on(self, now: float, report: SyncReport) -> None:
         self._account_for(now, report)

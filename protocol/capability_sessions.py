@@ -40,6 +40,8 @@ class CapabilitySessions(CapabilityBase):
         """The session under way is for these tags."""
         self._sum: SyncReport | None = None
         """Of the sync that somebody waits for and that goes on with tags."""
+        self._arrived = 0
+        """Records of tags that came by themselves since the last end was told of (K-6)."""
 
     def _descend(self, report: SyncReport) -> None:
         assert self._wish is not None

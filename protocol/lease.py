@@ -49,6 +49,7 @@ from .lease_words import (
     LeaseExtended,
     LeaseOver,
     LeaseSettings,
+    LeaseStanding,
     LeaseView,
     LeaseWon,
     ReadRow,
@@ -247,6 +248,12 @@ class LeaseRules:
     def electors(self) -> tuple[NodeId, ...]:
         """To be stored with `Acquire` and `Renew`, by id."""
         return self._consent.electors
+
+    @property
+    def standing(self) -> LeaseStanding:
+        """Who may take it, as seen from here."""
+        known = (self.row, self._view, self._me.node_id)
+        return LeaseStanding(self.row, {n: why_not(n, *known) for n in self._view.members})
 
     @property
     def deadline(self) -> float | None:

@@ -9,6 +9,7 @@ import msgspec
 from .effects import Effect
 from .errors import Misuse
 from .identity import NodeId
+from .tag_words import TagRow
 
 MAX_DRIFT = 0.05
 """The clocks of nodes and database run wrong by at most this share."""
@@ -59,6 +60,15 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
     """The other nodes that are reachable, each with its incarnation."""
     fit: frozenset[NodeId] = frozenset()
     """The nodes, me included, whose capabilities with data of the tag are OK, as seen here."""
+
+
+class LeaseStanding(msgspec.Struct, frozen=True):
+    """How a lease stands, for people."""
+
+    row: TagRow | None
+    """As it was read last."""
+    barriers: Mapping[NodeId, str]
+    """Why each node of the roster would not take the lease; empty: it may."""
 
 
 class ReadRow(Effect, frozen=True):

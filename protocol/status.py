@@ -117,6 +117,15 @@ class TagStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of that epoch, which it may have given up."""
     history: list[TagChange] = []
     """The oldest first."""
+    paused: bool = False
+    """Mode lease: nobody takes it over by itself."""
+    preferred: list[int] = []
+    """Mode lease: who is to have it, the best first; empty = all."""
+    electors: list[int] = []
+    """Mode lease: whom the owner knew when it renewed, so who may take the lease when it runs out;
+    empty = all."""
+    barriers: dict[int, str] = {}
+    """Mode lease: why each node would not take the lease; empty text: it may."""
 
 
 class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):

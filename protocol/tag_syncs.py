@@ -108,8 +108,8 @@ class TagSyncs:
         for tag in tags:
             if complete and tag.tag not in before and tag.epoch.number == 1:
                 self._followed.add(tag.tag)
-            if tag.active or tag.holder is None:
-                self._synced_with.pop(tag.tag, None)
+            if tag.active or self._synced_with.get(tag.tag) != tag.holder:
+                self._synced_with.pop(tag.tag, None)  # also when that one has it again
             if tag.active:
                 self._followed.add(tag.tag)  # what is here is what there is of it
         stale = self._stale() if self._auto else frozenset()

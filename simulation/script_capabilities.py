@@ -11,7 +11,7 @@ from ..protocol.errors import NotTagOwner
 from ..protocol.identity import NodeId
 from .records import LETTERS, NAMES, NOTES, RECORDS, REGISTERED, Ledger, Notes, Post, Records
 from .script_player import Player, command
-from .script_words import ScenarioError, Words
+from .script_words import ScenarioError, Words, read_value
 
 
 def _make(name: str, ledger: Ledger) -> Callable[[NodeId], Post | Notes | Records]:
@@ -22,16 +22,18 @@ def _make(name: str, ledger: Ledger) -> Callable[[NodeId], Post | Notes | Record
     return partial(Post, ledger=ledger, reliable=name == REGISTERED)
 
 
-@command(f"capabilities NAME …   ({' '.join(NAMES)})")
+@command(f"capabilities NAME … [SETTING=VALUE …]   ({' '.join(NAMES)})")
 def capabilities(player: Player, words: Words) -> None:
-    """Every node that boots from now on has these capabilities."""
+    """Every node that boots from now on has these capabilities; settings as in `[capability]`."""
     world = player.world
+    settings = {key: read_value(value) for key, value in words.options().items()}
     ledger = Ledger(lambda: world.now)
     names = [words.choice("capability", NAMES)]
     while words:
         names.append(words.choice("capability", NAMES))
     for name in names:
         world.provide(_make(name, ledger))
+        world.capability_settings[name] = settings
 
 
 @command("states NAME NODES")

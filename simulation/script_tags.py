@@ -45,6 +45,14 @@ def tags(player: Player, words: Words) -> list[str]:
     return lines
 
 
+@command("takers NAME NODE")
+def takers(player: Player, words: Words) -> list[str]:
+    """Who may take the lease on a tag, as a node sees it, and why the others may not (B4)."""
+    name, node = words.take("a tag"), words.node()
+    barriers = player.world.lease(node, name).barriers
+    return [f"{other}: {why or 'may take it'}" for other, why in sorted(barriers.items())]
+
+
 @command("expect-active NAME NODE|nowhere")
 def expect_active(player: Player, words: Words) -> None:
     """An error unless the tag is active on exactly that node at this moment."""

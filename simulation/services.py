@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..protocol.contract import Capability
     from ..protocol.explaining import Explanation
     from ..protocol.flight_recorder import Flight
+    from ..protocol.lease_words import LeaseStanding
     from ..protocol.messages import CapState
     from ..protocol.tag_base import Tag
     from ..protocol.tag_words import Token
@@ -125,11 +126,21 @@ class Services:
 
     def tag(self, node: int, name: str) -> Tag:
         """What the node's present process knows of a sharing tag that it declared."""
+        return self._tag_actor(node, name).rules
+
+    def lease(self, node: int, name: str) -> LeaseStanding:
+        """How the lease on a tag stands, as the node's present process sees it."""
+        found = self._tag_actor(node, name).standing()
+        if found is None:
+            raise Misuse(f"tag {name!r} has no lease: its mode is manual")
+        return found
+
+    def _tag_actor(self, node: int, name: str) -> TagActor:
         process = self._running(node)
         actor = process.system.context.supervisor.actor(("tag", CLUSTER, name))
         if not isinstance(actor, TagActor):
             raise Misuse(f"node {node} has no sharing tag {name!r} now: settings sharing_tags")
-        return actor.rules
+        return actor
 
     def active(self, name: str) -> dict[NodeId, Token]:
         """The nodes whose applications may act under the tag at this moment, with their tokens."""

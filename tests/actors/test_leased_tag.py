@@ -9,6 +9,7 @@ import pytest
 from tagmesh.protocol.errors import Misuse
 from tagmesh.protocol.identity import NodeId, NodeRecord
 from tagmesh.simulation import World
+from tagmesh.simulation.rows import CLUSTER
 
 TTL_S = 10.0
 
@@ -45,6 +46,24 @@ def test_a_process_that_stood_still_has_no_valid_token_when_it_goes_on() -> None
     world.resume(owner)
     world.run_for(2 * TTL_S)
     assert list(world.active("vip")) == [other]
+
+
+def test_it_is_told_who_may_take_the_lease_and_why_the_others_may_not() -> None:
+    world, owner = booted()
+    other = next(n for n in world.ids if n != owner)
+    third = next(n for n in world.ids if n not in (owner, other))
+    world.tag_store.prefer(CLUSTER, "vip", [NodeId(owner), third])
+    world.crash(third)
+    world.run_for(2 * TTL_S)
+    told = world.lease(other, "vip")
+    assert told.row is not None
+    assert told.row.preferred == (owner, third)
+    assert told.row.electors == tuple(sorted(world.ids))
+    assert told.barriers == {
+        owner: "",
+        other: "it is not among the preferred nodes",
+        third: "it is not reachable",
+    }
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -71,6 +71,11 @@ def test_a_paused_tag_stays_and_a_preferred_node_gets_it_back(lab: LocalCluster)
     all_tags[first].prefer([second, owner])
     until(lambda: all_tags[second].active, 10)
     assert not all_tags[owner].active
+    with pytest.raises(Misuse, match="tag 'vip'"):
+        all_tags[first].free([second])
+    told = all_tags[second].status()
+    assert told.preferred == [second, owner]
+    assert told.barriers[first], "it is not among them"
     all_tags[first].pause()
     all_tags[second].release()
     time.sleep(TTL_S + 1)

@@ -124,6 +124,9 @@ class FakeTag:
     def prefer(self, nodes: Sequence[int]) -> None:
         self._note("prefer", *nodes)
 
+    def free(self, stopped: Sequence[int]) -> None:
+        self._note("free", *stopped)
+
     def _note(self, what: str, *words: object) -> None:
         if self._node.broken_tag is not None:
             raise self._node.broken_tag

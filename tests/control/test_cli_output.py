@@ -44,6 +44,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl sync start": ["dialog-dlg-repl"],
     "ctl sync undo": ["dialog-dlg-repl", "1"],
     "ctl tag activate": ["vip1/1"],
+    "ctl tag explain": ["vip1/1"],
+    "ctl tag free": ["vip1/1", "3"],
     "ctl tag hand-over": ["vip1/1", "2"],
     "ctl tag pause": ["vip1/1"],
     "ctl tag prefer": ["vip1/1", "1", "2"],

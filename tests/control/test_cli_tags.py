@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -62,6 +63,33 @@ def test_the_other_commands(node: FakeNode) -> None:
     assert [asked[0] for asked in node.asked] == [
         "release", "hand_over", "pause", "pause", "prefer", "prefer", "release",
     ]  # fmt: skip
+
+
+def test_who_may_take_a_lease_and_why_not(node: FakeNode) -> None:
+    reason = "the owner did not know it at its last renewal"
+    cluster = node.current.clusters[0]
+    leased = msgspec.structs.replace(
+        cluster.tags[0], mode="lease", paused=True, preferred=[2], electors=[1, 2],
+        barriers={1: "it is not among the preferred nodes", 2: "", 3: reason},
+    )  # fmt: skip
+    changed = msgspec.structs.replace(cluster, tags=[leased, cluster.tags[1]])
+    node.current = msgspec.structs.replace(node.current, clusters=[changed])
+    first, paused, _, _, *rows = output("tag", "explain", "vip1/1").splitlines()
+    assert first == "vip1: node 1 has it: MI command"
+    assert paused == "paused: nobody takes it over"
+    assert [row.split()[:3] for row in rows] == [
+        ["1", "no", "-"], ["2", "yes", "1."], ["3", "no", "-"],
+    ]  # fmt: skip
+    assert reason in rows[2]
+    told = json.loads(output("tag", "explain", "vip1/1", "-o", "json"))
+    assert (told["electors"], told["barriers"]["2"]) == ([1, 2], "")
+    assert "mode manual" in output("tag", "explain", "vip2/1")
+    assert "knows no tag 'vip3/1'" in ctl("tag", "explain", "vip3/1").stderr
+
+
+def test_a_person_frees_a_lease_by_naming_who_does_not_run(node: FakeNode) -> None:
+    assert output("tag", "free", "vip1/1", "2", "3") == "ok: vip1/1 can be taken by any node\n"
+    assert node.asked == [("free", "vip1", 2, 3)]
 
 
 def test_what_goes_wrong_has_its_exit_code(node: FakeNode) -> None:

@@ -194,6 +194,7 @@ def test_these_change_something_and_no_others() -> None:
         "tagmesh_tag_hand_over",
         "tagmesh_tag_pause",
         "tagmesh_tag_prefer",
+        "tagmesh_tag_free",
         "tagmesh_sync_start",
         "tagmesh_sync_plan",
         "tagmesh_cut",

@@ -76,6 +76,7 @@ def test_ours() -> None:
         ("pause", {"paused": 1}),
         ("prefer", {"nodes": "2, 1"}),
         ("prefer", {"nodes": ""}),
+        ("free", {"nodes": "1,2"}),
     ):
         assert run(f"tagmesh_tag_{name}", node, tag="vip1/1", **words) == "OK"
     assert node.asked == [
@@ -86,6 +87,7 @@ def test_ours() -> None:
         ("pause", "vip1", True),
         ("prefer", "vip1", 2, 1),
         ("prefer", "vip1"),
+        ("free", "vip1", 1, 2),
     ]
     ((first, second),) = [c["tags"] for c in run("tagmesh_tags")]
     assert (first["number"], second["declared"]) == (3, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tagmesh.protocol.capability_words import Answer, CancelJoining, Policy, StartSession, SyncOver
 from tagmesh.protocol.contract import SyncReport, TagEvidence
+from tagmesh.protocol.effects import Announce
 from tagmesh.protocol.events import Event
 from tagmesh.protocol.messages import CapState
 from tagmesh.protocol.sync_words import Why
@@ -89,6 +90,24 @@ def test_a_tag_without_owner_keeps_nothing_else_from_being_ok() -> None:
     tagged(bench)
     assert bench.rules.published.lacking == []
     assert bench.events() == [Event.SYNC_DONE]
+
+
+def test_a_tag_that_moves_in_the_middle_is_told_of_when_it_is_complete() -> None:
+    """K-6: one end, with all that came."""
+    bench = tagged(begun(VIP).ended())
+    bench.see(peer(2), peer(3), tags=[here("vip", 3, 6)])
+    bench.now += AUTO_JITTER_S
+    bench.do(bench.rules.tick(bench.now))
+    stopped = SyncReport(ok=True, donor=peer(3).node_id, items=3)
+    bench.do(bench.rules.session_ended(bench.session, stopped, bench.now))
+    assert bench.of(Announce) == []
+    bench.see(peer(2), peer(3), tags=[here("vip", 2, 7)])
+    bench.now += AUTO_JITTER_S
+    bench.do(bench.rules.tick(bench.now))
+    tagged(bench)
+    (told,) = bench.of(Announce)
+    assert (told.kind, told.node_id) == (Event.SYNC_DONE, 2)
+    assert told.cause == "7 records of vip"
 
 
 def test_an_owner_that_failed_is_asked_again_while_it_is_ok() -> None:

@@ -93,6 +93,16 @@ def test_a_tag_is_synced_again_with_another_life_of_its_owner(after: TagHere) ->
     assert part.terms == (after.term,)
 
 
+def test_a_tag_is_synced_again_when_its_owner_has_it_back() -> None:
+    """Another node had it meanwhile, and may have written what is not here."""
+    made = later(syncs(here("a", 2)))
+    done(made)
+    made.see([here("a", 3, 6)], NOW, complete=True)
+    made.see([here("a", 2, 7)], NOW, complete=True)
+    made.tick(NOW + 1)
+    assert due(made).terms == (term("a", 2, 7),)
+
+
 def test_an_owner_that_is_not_ok_is_not_asked() -> None:
     made = later(syncs(here("a", 2)))
     assert made.due([peer(3)]) is None
