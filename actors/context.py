@@ -10,6 +10,7 @@ from ..protocol.descriptions import Descriptions
 from ..protocol.flight_recorder import FlightRecorder
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import ClusterId, NodeId
+from ..protocol.tombstones import Tombstones
 from .eventlog import EventLog
 from .supervisor import Name, Supervisor
 from .tag_entry import TagEntry
@@ -52,6 +53,8 @@ class Context:
     """The last messages of every link (B14)."""
     descriptions: dict[ClusterId, Descriptions] = dataclasses.field(default_factory=dict)
     """Dynamic mode: who joined without a row, per cluster (J-4). Empty in database mode."""
+    tombstones: Tombstones = dataclasses.field(init=False)
+    """Who was removed; kept by the storage actor."""
     views: dict[ClusterId, View] = dataclasses.field(default_factory=dict)
     """The newest of each cluster, kept by its node actor."""
     registrations: dict[tuple[ClusterId, str], Registration] = dataclasses.field(
@@ -72,6 +75,7 @@ class Context:
     def __post_init__(self) -> None:
         self.events = EventLog(self.runtime.wall, self.me)
         self.supervisor = Supervisor(self.runtime)
+        self.tombstones = Tombstones(self.config.provisioning.removal_memory_s)
         if self.config.provisioning.mode == "static":
             for cluster in self.config.clusters:
                 assert cluster.me is not None, "static mode has it"

@@ -291,6 +291,8 @@ class GateActor(ClusterActor):
         known = any(r.node_id == out for r in records)
         reason = Reason.DISABLED if known else Reason.UNKNOWN_NODE
         detail = f"node {out} is {'disabled' if known else 'no longer provisioned'}"
+        if not known and self.context.tombstones.removed_from(NodeId(int(out))):
+            reason, detail = Reason.TOMBSTONED, f"node {out} was removed"
         self.context.supervisor.tell(name, PeerBarred(reason, detail))
         self.context.supervisor.stop_child(name)
 
@@ -303,14 +305,28 @@ class GateActor(ClusterActor):
             for record in records:
                 state = "" if record.enabled else ", disabled"
                 there = record.enabled or code is Cause.ROW_REMOVED
-                announce = Announce(
-                    kind=Event.ROSTER_CHANGED,
-                    node_id=record.node_id,
-                    cause=because(
-                        f"{word}: {record.url}{state}", code if there else Cause.ROW_DISABLED
-                    ),
+                cause = because(
+                    f"{word}: {record.url}{state}", code if there else Cause.ROW_DISABLED
                 )
+                if code is Cause.ROW_REMOVED:
+                    cause = self._why_removed(record) or cause
+                    self._expelled(record, cause)
+                announce = Announce(kind=Event.ROSTER_CHANGED, node_id=record.node_id, cause=cause)
                 self.context.events.publish(announce, record.cluster_id)
+
+    def _why_removed(self, record: NodeRecord) -> Because | None:
+        stone = self.context.tombstones.standing(record.cluster_id, record.node_id)
+        if stone is None:
+            return None
+        return because(
+            f"removed by {ascii(stone.by)[1:-1] or 'somebody'}: {record.url}", Cause.REMOVED
+        )
+
+    def _expelled(self, record: NodeRecord, cause: Because) -> None:
+        """Tell the application, when it is this node (X-4)."""
+        if record.node_id == self.context.me:
+            announce = Announce(kind=Event.EXPELLED, node_id=record.node_id, cause=cause)
+            self.context.events.publish(announce, record.cluster_id)
 
 
 def _ignore(_taken: bool) -> None:

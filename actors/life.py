@@ -23,7 +23,7 @@ import gevent.event
 from ..protocol.config import ClusterSettings, Config, own_id
 from ..protocol.errors import ForkedRuntime, Misuse, NotProvisioned, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId
-from ..storage import FileTagStore, FixedRoster, SqlRoster, SqlTagStore
+from ..storage import FileTagStore, FixedRoster, RemovalFile, SqlRoster, SqlTagStore
 from ..storage.base import Roster, RosterSnapshot, TagStore
 from ..transport import TlsTransport
 from .callbacks import CallbackWorker
@@ -281,7 +281,8 @@ class NodeLife:
 
     def _make_roster(self) -> Roster:
         if self.config.provisioning.mode == "static":
-            return FixedRoster.from_config(self.config)
+            removals = RemovalFile(self.config.node.state_dir, self.node_id)
+            return FixedRoster.from_config(self.config, removals)
         return SqlRoster(self.config.provisioning)
 
     def _make_tag_store(self) -> TagStore:

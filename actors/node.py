@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..protocol.effects import Announce, Arrived, Count, Effect, Learn, RefreshRoster, SendTo
@@ -17,6 +18,7 @@ from ..protocol.messages import (
     Routed,
     Want,
 )
+from ..protocol.removal_messages import MAX_REMOVALS, Removal, Removals
 from ..protocol.routing import Dropped, forward, forward_trace, outcome
 from ..protocol.tag_messages import TagClaims, Vow, VowRequest
 from ..protocol.tag_words import ClaimHeard, NumberHeard
@@ -40,6 +42,7 @@ from .mail import (
     TraceRoute,
     ViewChanged,
 )
+from .removal_mail import RemovalsHeard, RemovalsRisen
 from .tag_mail import ClaimKept, ClaimMade, ClaimsRisen, KeepThis, TagsLoaded, TagsWanted, VowTold
 from .transit import Transit
 from .view import view_of
@@ -137,6 +140,8 @@ class NodeActor(ClusterActor):
                     self.apply(self.rules.leave())
             case CapabilitiesChanged():
                 self._take_capabilities()
+            case RemovalsRisen():
+                self._spread(message)
             case TraceRoute():
                 return self._trace(message)
             case Describe():
@@ -175,11 +180,16 @@ class NodeActor(ClusterActor):
                 self.apply(self.rules.receive(peer, message, self.now))
                 if isinstance(message, Digest):
                     self.apply(self.claims.table.receive(peer, message))
+            case Removals():
+                self._told_removals(peer, message)
             case TagClaims():
                 self.apply(self.claims.table.receive(peer, message))
             case VowRequest() | Vow():
                 self._vow(peer, message)
             case Description() if self.descriptions is not None:
+                if self.context.tombstones.standing(self.cluster, NodeId(message.origin)):
+                    self._count("X-3")
+                    return
                 neighbours = self.rules.neighbours
                 self.apply(self.descriptions.receive(peer, message, neighbours))
             case Trace():
@@ -188,6 +198,26 @@ class NodeActor(ClusterActor):
                 self.perform(forward(message, self.rules.next_hop))
             case _:
                 self.context.drops["unsupported"] += 1
+
+    def _told_removals(self, peer: NodeId, message: Removals) -> None:
+        if peer in self.rules.members:
+            heard = RemovalsHeard(self.cluster, peer, message.removals)
+            self.context.supervisor.tell(("storage",), heard)
+        else:
+            self._count("X-1")
+
+    def _spread(self, risen: RemovalsRisen) -> None:
+        """The removed node hears it too, as long as there is a link with it (X-4)."""
+        for removal in risen.removals:
+            if self.descriptions is not None and not removal.lifted:
+                self.descriptions.forget(NodeId(removal.node_id))
+        for peer in sorted(self.rules.neighbours - {risen.told_by}):
+            self._tell_removals(peer, risen.removals)
+
+    def _tell_removals(self, peer: NodeId, removals: Sequence[Removal]) -> None:
+        for first in range(0, len(removals), MAX_REMOVALS):
+            some = [*removals[first : first + MAX_REMOVALS]]
+            self.perform(SendTo(peer, Removals(self.cluster, some)))
 
     def _vow(self, peer: NodeId, message: VowRequest | Vow) -> None:
         name = ("tag", self.cluster, message.tag)
@@ -224,6 +254,7 @@ class NodeActor(ClusterActor):
             up = self.rules.link_up(report.peer, report.incarnation, self.now, report.cause)
             self.apply(up)
             self.apply(self.claims.table.link_up(report.peer))
+            self._tell_removals(report.peer, self.context.tombstones.of(self.cluster))
             for description in self.descriptions.known() if self.descriptions is not None else ():
                 self.perform(SendTo(report.peer, description))
         elif report.after is State.DOWN:

@@ -7,7 +7,7 @@ snapshot goes on deciding, and the error is shown (J-3, P19).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..protocol.because import Cause, because
@@ -29,12 +29,14 @@ from .mail import (
     RosterWanted,
     Verdict,
 )
+from .removal_mail import RemovalNoted, RemovalsHeard, RemoveWanted
+from .removing import Removing
 
 MIN_REFRESH_GAP_S = 0.2
 """However many strangers knock, the database is read at most this often."""
 MAX_WAIT_S = 1.0
 """A database that takes longer to answer lets nobody wait: the last snapshot decides."""
-DOUBTFUL = frozenset({Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW})
+DOUBTFUL = frozenset({Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW, Reason.TOMBSTONED})
 """Refusals that a fresh look at the rows may turn."""
 
 logger = logging.getLogger("tagmesh.storage")
@@ -45,7 +47,8 @@ class StorageActor(ClusterActor):
 
     def __init__(self, context: Context, first: RosterSnapshot) -> None:
         super().__init__(context, ("storage",))
-        self.rules = Membership(context.me)
+        self.rules = Membership(context.me, context.tombstones)
+        self._removing = Removing(context, self._decide_anew)
         self.loaded_at: float | None = None
         self._first = first
         self._warnings: tuple[str, ...] = ()
@@ -55,10 +58,10 @@ class StorageActor(ClusterActor):
         """Doubtful admissions, answered after the next read that begins."""
         self._asking: list[AskAdmission] = []
         """Answered after the read under way."""
-        self._reloads: list[ReplyFuture] = []
-        """To be answered after the next read that begins."""
-        self._reloading: list[ReplyFuture] = []
-        """Answered after the read under way."""
+        self._reloads: list[Callable[[str], object]] = []
+        """Called after the next read that begins, with why it failed, or nothing."""
+        self._reloading: list[Callable[[str], object]] = []
+        """Called after the read under way."""
         self._patience_until = 0.0
         """When those who wait are answered without the read under way."""
 
@@ -99,6 +102,13 @@ class StorageActor(ClusterActor):
                 self._send_roster(RosterDiff())
             case Learned():
                 self._tell_gate(self.rules.learn(message.record))
+            case RemoveWanted():
+                known = (message.cluster_id, message.node_id) in self.rules.records
+                return self._removing.wanted(message, known=known, dynamic=self.rules.dynamic)
+            case RemovalNoted():
+                self._removing.noted(message)
+            case RemovalsHeard():
+                self._removing.heard(message, dynamic=self.rules.dynamic)
             case Describe():
                 return self._describe()
             case _:
@@ -106,6 +116,7 @@ class StorageActor(ClusterActor):
         return None
 
     def _admission(self, ask: AskAdmission) -> None:
+        self.context.tombstones.expire(self.context.runtime.wall())
         verdict = self.rules.admit(ask.identity)
         if isinstance(verdict, Denied) and verdict.reason in DOUBTFUL and not self.rules.dynamic:
             self._waiting.append(ask)
@@ -121,9 +132,18 @@ class StorageActor(ClusterActor):
 
     def _reload(self) -> ReplyFuture:
         reply = ReplyFuture()
-        self._reloads.append(reply)
+        self._reloads.append(reply.set)
         self._read()
         return reply
+
+    def _decide_anew(self, then: Callable[[], None]) -> None:
+        """A node was removed, or that was taken back: see who is here now."""
+        if self.rules.dynamic:
+            self._tell_gate(self.rules.review())
+            then()
+        else:
+            self._reloads.append(lambda _error: then())
+            self._read()
 
     def _read(self) -> None:
         if self._reading:
@@ -155,9 +175,9 @@ class StorageActor(ClusterActor):
         waiting, self._waiting = self._waiting, []
         for ask in waiting:  # their rows may be younger than this read
             self._admission(ask)
-        for reply in self._reloading:
-            reply.set(str(mail.error or ""))
-        self._reloading = []
+        answered, self._reloading = self._reloading, []
+        for answer in answered:
+            answer(str(mail.error or ""))
         if self._reloads:
             self._read()
 
@@ -170,6 +190,7 @@ class StorageActor(ClusterActor):
     def _loaded(self, snapshot: RosterSnapshot) -> None:
         if self.rules.storage_error is not None:
             self._say(because("storage answers again", Cause.STORAGE_BACK))
+        self._removing.risen(snapshot.removals)
         diff = self.rules.update(
             snapshot.records,
             snapshot.invalid,

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect
 
-from tagmesh.protocol import config, message_list, messages, tag_messages
+from tagmesh.protocol import config, message_list, messages, removal_messages, tag_messages
 from tagmesh.protocol.cluster_settings import STATIC_EXAMPLES
 from tagmesh.protocol.settings import REQUIRED, settings_of
 from tagmesh.simulation import script
@@ -86,7 +86,7 @@ def wire() -> str:
     lines = [
         "# Messages",
         "",
-        NOTE.format("protocol/messages.py and tag_messages.py"),
+        NOTE.format("protocol/messages.py, tag_messages.py and removal_messages.py"),
         "",
         "A frame is a length of 4 bytes, big-endian, and one msgpack array of messages. A message",
         "is an array `[number, field, …]`. Numbers are never used again; fields are only appended,",
@@ -95,7 +95,7 @@ def wire() -> str:
         f"Protocol version {messages.PROTOCOL_VERSION}.",
     ]
     structs: list[type[msgspec.Struct]] = [*message_list.MESSAGES, *message_list.INSIDE]
-    files = [Path(inspect.getfile(module)) for module in (messages, tag_messages)]
+    files = [Path(inspect.getfile(module)) for module in (messages, tag_messages, removal_messages)]
     texts = dict(pair for file in files for pair in field_texts(file))
     for struct in structs:
         tag = struct.__struct_config__.tag

@@ -26,7 +26,7 @@ class About(NamedTuple):
         return f"{self.kind} {self.name}".rstrip()
 
 
-_OF_THE_ROW = (Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW)
+_OF_THE_ROW = (Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW, Reason.TOMBSTONED)
 STORAGE = About("storage", "")
 
 
@@ -89,6 +89,8 @@ class Cause(StrEnum):
     """Its row has other contents."""
     ROW_REMOVED = "row_removed", "X-2"
     """It is not provisioned any more."""
+    REMOVED = "removed", "X-1"
+    """Somebody removed the node from the cluster, and it stays removed."""
     ROW_DISABLED = "row_disabled", "E-1"
     """Its row says that it is disabled."""
     NO_ROW = "no_row", "J-1"
@@ -232,6 +234,8 @@ def rule_of_refusal(reason: Reason) -> str:
     """The label of the rule that refuses for this reason."""
     if reason is Reason.STORAGE_UNAVAILABLE:
         return "J-3"
+    if reason is Reason.TOMBSTONED:
+        return "X-3"
     if reason.value.startswith(("cert_", "crl_", "tls_")):
         return "G-11"
     return "J-2"

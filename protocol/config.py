@@ -125,6 +125,12 @@ class ProvisioningSettings:
         "at start: how long to try an unreachable database",
         key="boot_patience",
     )
+    removal_memory_s: float = setting(
+        duration(60.0, 31 * 86400.0),
+        "24h",
+        "how long a removed node is remembered and refused",
+        key="removal_memory",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,11 @@ class Descriptions:
         """All descriptions, by node id: what a newcomer is told when its link comes up."""
         return [self._known[node] for node in sorted(self._known)]
 
+    def forget(self, node: NodeId) -> None:
+        """It was removed: nobody is told of it any more. What I say of myself stays."""
+        if node != self._me:
+            self._known.pop(node, None)
+
     def receive(
         self, sender: NodeId, message: Description, neighbours: Iterable[NodeId]
     ) -> list[Effect]:

@@ -115,3 +115,5 @@ class Reason(StrEnum):
     TLS_ERROR = "tls_error"
 
     VIOLATION = "violation"
+    TOMBSTONED = "tombstoned"
+    """J-2 too; the last because codes are only appended."""

@@ -24,6 +24,8 @@ class Event(StrEnum):
     """A connection was refused, by me or by the other side."""
     ROSTER_CHANGED = "roster_changed"
     """The provisioned nodes changed, or the storage was lost or came back."""
+    EXPELLED = "expelled"
+    """This node was removed from a cluster: its links are closed and it has no tags there."""
     CAPABILITY_CHANGED = "capability_changed"
     """The state of a capability on this node changed."""
     SYNC_STARTED = "sync_started"

@@ -13,6 +13,7 @@ import msgspec
 from .cluster_settings import MAX_NODES
 from .errors import Reason
 from .identity import ClusterId, IdentityPolicy, InvalidRow, NodeId, NodeRecord, PeerIdentity
+from .tombstones import Tombstones
 
 Key = tuple[ClusterId, NodeId]
 
@@ -49,14 +50,17 @@ class RosterDiff(msgspec.Struct, frozen=True, kw_only=True):
 class Membership:
     """The roster as known now and the decisions that follow from it."""
 
-    def __init__(self, me: NodeId) -> None:
+    def __init__(self, me: NodeId, tombstones: Tombstones) -> None:
+        """``tombstones``: who was removed; the caller lets them expire."""
         self.me = me
+        self._tombstones = tombstones
         self.records: dict[Key, NodeRecord] = {}
         self.invalid: tuple[InvalidRow, ...] = ()
         self.dynamic = False
         self.storage_error: str | None = None
         """Why the roster could not be read the last time; None = it could (J-3)."""
         self._identities: dict[Key, IdentityPolicy] = {}
+        self._rows: tuple[tuple[NodeRecord, ...], tuple[InvalidRow, ...]] = (), ()
         self._learned: dict[Key, NodeRecord] = {}
         """Nodes that joined dynamically and have no row (J-4); they are in ``records`` too."""
 
@@ -68,14 +72,22 @@ class Membership:
         *,
         dynamic: bool,
     ) -> RosterDiff:
-        """Take a new snapshot. Nodes learned dynamically stay while the mode is dynamic."""
+        """Take a new snapshot. Nodes learned dynamically stay while the mode is dynamic.
+
+        In that mode nobody is here who was removed, this node neither (X-3, X-4); a row in a
+        database provisions the node, whatever was before (X-5).
+        """
         rows = {(r.cluster_id, r.node_id): r for r in records}
         taken = rows.keys() | {(i.cluster_id, i.node_id) for i in invalid}
         self._learned = {k: r for k, r in self._learned.items() if dynamic and k not in taken}
+        if dynamic:
+            rows = {k: r for k, r in rows.items() if self._tombstones.standing(*k) is None}
+            learned = self._learned.items()
+            self._learned = {k: r for k, r in learned if self._tombstones.standing(*k) is None}
         before, self.records = self.records, dict(sorted({**self._learned, **rows}.items()))
         demanded, self._identities = self._identities, dict(identities)
         self.invalid, self.dynamic = invalid, dynamic
-        self.storage_error = None
+        self.storage_error, self._rows = None, (records, invalid)
         same = {k for k, r in self.records.items() if before.get(k) == r}
         same -= {k for k in same if demanded.get(k, _ANY) != self._identities.get(k, _ANY)}
         return RosterDiff(
@@ -83,6 +95,10 @@ class Membership:
             removed=tuple(r for k, r in before.items() if k not in self.records),
             changed=tuple(r for k, r in self.records.items() if k in before and k not in same),
         )
+
+    def review(self) -> RosterDiff:
+        """Decide anew about the last snapshot: nodes were removed, or that was taken back."""
+        return self.update(*self._rows, self._identities, dynamic=self.dynamic)
 
     def learn(self, record: NodeRecord) -> RosterDiff:
         """A node that joined dynamically (J-4); its first description stands."""
@@ -139,6 +155,11 @@ class Membership:
         bad = [i for i in self.invalid if (i.cluster_id, i.node_id) == (cluster, node)]
         if bad:
             return Denied(Reason.INVALID_ROW, f"the row of node {node} is invalid: {bad[0].reason}")
+        removed = self._tombstones.standing(cluster, node)
+        if removed is not None:
+            by = f" by {removed.by}" if removed.by else ""
+            said = f"node {node} was removed from cluster {cluster}{by}"
+            return Denied(Reason.TOMBSTONED, said)
         if self.dynamic:
             if sum(c == cluster for c, _ in self.records) < MAX_NODES:
                 return None

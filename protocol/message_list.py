@@ -33,6 +33,7 @@ from .messages import (
     Want,
     Welcome,
 )
+from .removal_messages import Removal, Removals
 from .tag_messages import Claim, TagClaims, Vow, VowRequest
 from .trace_messages import Trace
 
@@ -41,12 +42,12 @@ MESSAGES: tuple[type[Message], ...] = (
     LinkState, Digest, Want, Description, Goodbye, Trace,
     Packets, Taken, Credit,
     SyncRequest, SyncAnswer, SyncChunk, SyncAck, SyncEnd, SyncStop,
-    TagClaims, VowRequest, Vow,
+    TagClaims, VowRequest, Vow, Removals,
 )  # fmt: skip
 """Every message type, in the order of their numbers."""
 
 INSIDE: tuple[type[msgspec.Struct], ...] = (
-    ClusterOffer, CapabilityState, SyncId, Section, TagTerm, Claim,
+    ClusterOffer, CapabilityState, SyncId, Section, TagTerm, Claim, Removal,
 )  # fmt: skip
 """The structures that stand in fields of messages."""
 
@@ -55,7 +56,7 @@ AnyMessage = (
     | LinkState | Digest | Want | Description | Goodbye | Trace
     | Packets | Taken | Credit
     | SyncRequest | SyncAnswer | SyncChunk | SyncAck | SyncEnd | SyncStop
-    | TagClaims | VowRequest | Vow
+    | TagClaims | VowRequest | Vow | Removals
 )  # fmt: skip
 
 

@@ -147,7 +147,7 @@ class LinkChecks(Check):
 
     def _detection_s(self, node: NodeId, peer: NodeId) -> float:
         settings = self.settings(self.world.processes[node])
-        record = self.world.roster.records.get(peer)
+        record = self.world.storage.records.get(peer)
         retries = record.ping_retries if record is not None else settings.ping_retries
         detection_s = settings.ping_interval_s + (retries + 1) * settings.ping_timeout_s
         return detection_s / (1 - self.world.drift)

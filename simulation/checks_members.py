@@ -51,7 +51,7 @@ class MemberChecks(Check):
 
     def survey(self) -> None:
         """The rows, and everything that is in use without one."""
-        self._rows = {n: r.enabled for n, r in self.world.roster.records.items()}
+        self._rows = {n: r.enabled for n, r in self.world.storage.records.items()}
         self._ever |= self._rows.keys()
         offences: dict[tuple[object, ...], float] = {}
         for node, process in self.running():

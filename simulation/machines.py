@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -16,7 +16,7 @@ from ..protocol.events import EventRecord
 from ..protocol.greeting import OUR_VERSIONS, Versions
 from ..protocol.identity import Incarnation, NodeId, NodeRecord, PeerIdentity, next_incarnation
 from ..protocol.messages import Message
-from ..storage import FixedRoster
+from ..storage import FixedRoster, RemovalMemory
 from ..storage.base import Roster
 from ..transport.loopback import LoopbackNetwork, LoopbackTransport
 from ..transport.loopback_connection import Endpoint
@@ -80,6 +80,7 @@ class Machines(Services):
         )
         """In the same database as the rows."""
         self._tag_disks: dict[NodeId, SimulatedTagStore] = {}
+        self._removals = defaultdict[NodeId, RemovalMemory](RemovalMemory)
         self.events: dict[NodeId, list[EventRecord]] = {n: [] for n in self.ids}
         self.history = History()
         self.sent: Counter[tuple[int, int, str]] = Counter()
@@ -108,11 +109,6 @@ class Machines(Services):
     def now(self) -> float:
         """Virtual seconds since the world began."""
         return self.scheduler.now
-
-    @property
-    def roster(self) -> SimulatedStorage:
-        """The rows; the same as `storage`."""
-        return self.storage
 
     @property
     def log(self) -> list[str]:
@@ -239,6 +235,7 @@ class Machines(Services):
         kept = self._incarnations[NodeId(node)]
         if disk == "lost":
             self._lose_switches(NodeId(node))
+            self._removals.pop(NodeId(node), None)
             if self._tag_disks.pop(NodeId(node), None) is not None:
                 self.forgot.add(NodeId(node))
         if disk != "kept":
@@ -342,7 +339,7 @@ class Machines(Services):
 
     def _roster(self, me: NodeId, config: Config, *, provisioned: bool) -> Roster:
         if self.dynamic:
-            return FixedRoster.from_config(config)
+            return FixedRoster.from_config(config, self._removals[me])
         return self.storage if provisioned else OwnView(self.storage, record_of(me))
 
     def _config(self, me: NodeId, settings: Mapping[str, object]) -> Config:

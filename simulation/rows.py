@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable
+from ..protocol.errors import Misuse, NotProvisioned, StorageUnavailable, Unknown
 from ..protocol.identity import (
     BinsUrl,
     ClusterId,
@@ -16,6 +16,8 @@ from ..protocol.identity import (
     NodeId,
     NodeRecord,
 )
+from ..protocol.removal_messages import Removal
+from ..protocol.tombstones import Stone
 from ..storage import RosterSnapshot
 from .runtime import StillBusy
 
@@ -47,6 +49,8 @@ class SimulatedStorage:
         self.identities: dict[_Key, IdentityPolicy] = {}
         self.invalid: tuple[InvalidRow, ...] = ()
         """Rows that cannot be used (D-5)."""
+        self.removals: dict[NodeId, Removal] = {}
+        """Who was removed by a command and has no row again."""
         self.edits = 0
         """How often the rows were changed."""
         self._mode: Mode = "ok"
@@ -82,7 +86,24 @@ class SimulatedStorage:
             records=rows,
             invalid=self.invalid,
             identities=dict(self.identities),
+            removals=tuple((CLUSTER, removal) for _, removal in sorted(self.removals.items())),
         )
+
+    def note_removal(self, stone: Stone) -> bool:
+        """See `storage.Roster.note_removal`."""
+        if self._mode == "failing":
+            raise StorageUnavailable("the simulated database does not answer")
+        if self._mode == "hanging":
+            raise StillBusy
+        _, removal = stone
+        node = NodeId(removal.node_id)
+        if node not in self.records:
+            if node in self.removals:
+                return False
+            raise Unknown(f"there is no node {node}")
+        self.write(node, None)
+        self.removals[node] = removal
+        return True
 
     def close(self) -> None:
         """See `storage.Roster.close`."""
@@ -95,6 +116,7 @@ class SimulatedStorage:
             self.records.pop(node, None)
         else:
             self.records[node] = record
+            self.removals.pop(node, None)
 
     def lose_last_write(self) -> None:
         """The server came back without its last commit; `Misuse` when there was none."""
@@ -130,6 +152,10 @@ class OwnView:
     def load(self, me: NodeId) -> RosterSnapshot:
         """See `storage.Roster.load`."""
         return self._storage.read(me, {**self._storage.records, me: self._record})
+
+    def note_removal(self, stone: Stone) -> bool:
+        """See `storage.Roster.note_removal`."""
+        return self._storage.note_removal(stone)
 
     def close(self) -> None:
         """See `storage.Roster.close`."""

@@ -21,6 +21,7 @@ from . import (  # noqa: F401 - they declare the commands
     script_capabilities,
     script_expect,
     script_faults,
+    script_removal,
     script_steps,
     script_syncs,
     script_tags,

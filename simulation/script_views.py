@@ -83,6 +83,8 @@ def event_text(record: EventRecord, lives: Lives) -> str:
             text = f"route to {record.node_id}: next hop {record.before}>{record.after}"
         case Event.JOIN_REFUSED:
             text = f"refused node {record.node_id or '?'}"
+        case Event.EXPELLED:
+            text = "expelled"
         case Event.ROSTER_CHANGED:
             text = f"roster node {record.node_id}" if record.node_id is not None else "roster"
         case Event.CAPABILITY_CHANGED:

@@ -23,6 +23,7 @@ KINDS: dict[str, Event] = {
     "ROUTE": Event.ROUTE_CHANGED,
     "REFUSED": Event.JOIN_REFUSED,
     "ROSTER": Event.ROSTER_CHANGED,
+    "EXPELLED": Event.EXPELLED,
     "STATE": Event.CAPABILITY_CHANGED,
     "TAG": Event.TAG_CHANGED,
     "SYNC-STARTED": Event.SYNC_STARTED,

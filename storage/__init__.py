@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from .base import (
     LeaseStore,
+    RemovalShelf,
     Roster,
     RosterSnapshot,
     TagAnswer,
     TagStore,
 )
 from .provisioning import Provisioning
+from .removal_file import RemovalFile, RemovalMemory
 from .roster import FixedRoster, SqlRoster
 from .tag_file import FileTagStore
 from .tag_table import SqlTagStore
@@ -19,6 +21,9 @@ __all__ = [
     "FixedRoster",
     "LeaseStore",
     "Provisioning",
+    "RemovalFile",
+    "RemovalMemory",
+    "RemovalShelf",
     "Roster",
     "RosterSnapshot",
     "SqlRoster",

@@ -19,6 +19,7 @@ from ..protocol.identity import (
 from ..protocol.tag_claims import MAX_KNOWN_TAGS
 from ..protocol.tag_messages import Claim
 from ..protocol.tag_words import MAX_EPOCH_NUMBER, Owner, TagRow
+from ..protocol.tombstones import Stone
 
 
 class RosterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,8 @@ class RosterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     )
     dynamic: bool = False
     """db_mode 0: ids that are in no row may join when TLS vouches for them (J-4)."""
+    removals: tuple[Stone, ...] = ()
+    """Nodes that were removed and are not provisioned again."""
     warnings: tuple[str, ...] = ()
     """Sentences for the log about rows that are allowed but look wrong (D-6), one line each."""
 
@@ -49,8 +52,26 @@ class Roster(Protocol):
         and `NotProvisioned` when there is no row of ``me`` (D-4).
         """
 
+    def note_removal(self, stone: Stone) -> bool:
+        """Make a removal last; False = that was done already (X-6).
+
+        With rows the row is deleted in the same transaction; only then others may hear of it (X-1).
+        Raises `Unknown` when there is no such row, nor was, and `StorageUnavailable`.
+        """
+
     def close(self) -> None:
         """Give connections back."""
+
+
+class RemovalShelf(Protocol):
+    """Where a node without a database keeps who was removed. Both methods block, and may raise
+    `StorageUnavailable`."""
+
+    def read(self) -> tuple[Stone, ...]:
+        """What was written last."""
+
+    def write(self, stones: Iterable[Stone]) -> None:
+        """Replace it."""
 
 
 MAX_PREFERRED = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -11,8 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from ..protocol.config import MAX_NODES, ProvisioningSettings
 from ..protocol.errors import Misuse, StorageUnavailable
 from ..protocol.identity import ClusterId, NodeId, NodeRecord
+from ..protocol.removal_messages import Removal
 from .base import RosterSnapshot
 from .engine import Database
+from .removing import forget_removal, remove_node
 from .roster import (
     normal_fingerprint,
     read_policies,
@@ -97,18 +100,17 @@ class Provisioning:
             except IntegrityError:
                 # Somebody else added it since; or a column or rule of others forbids the row.
                 raise Misuse(f"{_there_already(cluster, node)}, or the table refuses it") from None
+            forget_removal(connection, self._schema, cluster, node)
 
-    def remove(self, cluster: ClusterId, node: NodeId) -> None:
-        """Delete the row. Pins and revocations stay, so that adding the id again lifts neither.
+    def remove(self, cluster: ClusterId, node: NodeId, by: str = "") -> bool:
+        """Delete the row and note who removed the node; False = that was done already (X-6).
 
-        Raises `Misuse` when there is no such row.
+        Pins and revocations stay, so that adding the id again lifts neither. Raises `Unknown` when
+        there is no such row, nor was.
         """
-        nodes = self._schema.nodes
+        removal = Removal(node, int(time.time() * 1000), by=by)
         with self._database.transaction() as connection:
-            self._must_be_there(connection, cluster, node)
-            connection.execute(
-                nodes.delete().where(nodes.c.cluster_id == cluster, nodes.c.node_id == node)
-            )
+            return remove_node(connection, self._schema, self._settings, (cluster, removal))
 
     def set_state(self, cluster: ClusterId, node: NodeId, *, enabled: bool) -> None:
         """Write the state column. Raises `Misuse` when there is no such row."""

@@ -11,8 +11,11 @@ import sqlalchemy as sa
 from ..protocol.config import MAX_CLUSTERS, MAX_NODES, Config, ProvisioningSettings
 from ..protocol.errors import NotProvisioned, StorageUnavailable
 from ..protocol.identity import BinsUrl, ClusterId, IdentityPolicy, InvalidRow, NodeId, NodeRecord
-from .base import RosterSnapshot
+from ..protocol.tombstones import MAX_TOMBSTONES, Stone
+from .base import RemovalShelf, RosterSnapshot
 from .engine import Database
+from .removal_file import RemovalMemory, newest_of_each
+from .removing import read_tombstones, remove_node, select_tombstones
 from .rows import Row, Sorted, sort_rows
 from .schema import MAX_TEXT_CHARS, Schema
 
@@ -26,7 +29,9 @@ class SqlRoster:
     def __init__(self, settings: ProvisioningSettings) -> None:
         """Does not ask the database. Raises `Misuse` for a URL that can never work."""
         self._schema = Schema(settings)
+        self._settings = settings
         self._database = Database(settings, "read")
+        self._writable = Database(settings, "write")
         self.name = f"{self._database.name} ({settings.table})"
 
     def load(self, me: NodeId) -> RosterSnapshot:
@@ -46,12 +51,22 @@ class SqlRoster:
             if self._schema.has_identity(connection):
                 pinned = select_identities(self._schema).where(identity.c.cluster_id.in_(mine))
                 policies = read_policies(connection.execute(pinned.limit(MAX_ROWS + 1)))
+            removals: tuple[Stone, ...] = ()
+            if self._schema.has_tombstones(connection):
+                newest = select_tombstones(self._schema).limit(MAX_TOMBSTONES)
+                removals = read_tombstones(connection.execute(newest))
         self._check_counts(rows)
-        return self._snapshot(me, sort_rows(rows), policies)
+        return self._snapshot(me, sort_rows(rows), policies, removals)
+
+    def note_removal(self, stone: Stone) -> bool:
+        """See `Roster`."""
+        with self._writable.transaction() as connection:
+            return remove_node(connection, self._schema, self._settings, stone)
 
     def close(self) -> None:
         """Give connections back."""
         self._database.close()
+        self._writable.close()
 
     def _check_counts(self, rows: Sequence[Row]) -> None:
         counts = Counter(row["cluster_id"] for row in rows)
@@ -74,6 +89,7 @@ class SqlRoster:
         me: NodeId,
         rows: Sorted,
         policies: Mapping[tuple[ClusterId, NodeId], IdentityPolicy],
+        removals: tuple[Stone, ...],
     ) -> RosterSnapshot:
         clusters = {record.cluster_id for record in rows.records if record.node_id == me}
         if not clusters:
@@ -85,6 +101,7 @@ class SqlRoster:
                 row for row in rows.invalid if row.cluster_id in clusters or row.node_id == me
             ),
             identities={key: policy for key, policy in policies.items() if key[0] in clusters},
+            removals=tuple(stone for stone in removals if stone[0] in clusters),
             warnings=tuple(_warnings(records)),
         )
 
@@ -106,18 +123,23 @@ class FixedRoster:
 
     name = "configuration"
 
-    def __init__(self, records: Iterable[NodeRecord]) -> None:
+    def __init__(self, records: Iterable[NodeRecord], removals: RemovalShelf | None = None) -> None:
+        """Without ``removals`` who was removed is forgotten with this object."""
         self._records = tuple(sorted(records, key=lambda r: (r.cluster_id, r.node_id)))
+        self._removals = removals or RemovalMemory()
 
     @classmethod
-    def from_config(cls, config: Config) -> FixedRoster:
+    def from_config(cls, config: Config, removals: RemovalShelf | None = None) -> FixedRoster:
         """``me`` and ``neighbours`` of each ``[[cluster]]``, which configuration has checked."""
         mine = (cluster.me for cluster in config.clusters)
         others = (record for cluster in config.clusters for record in cluster.neighbours)
-        return cls([*(me for me in mine if isinstance(me, NodeRecord)), *others])
+        return cls([*(me for me in mine if isinstance(me, NodeRecord)), *others], removals)
 
     def load(self, me: NodeId) -> RosterSnapshot:
-        """The records of the clusters of ``me``. Raises `NotProvisioned` when there is none."""
+        """The records of the clusters of ``me``, those of removed nodes too.
+
+        Raises `NotProvisioned` when there is none, `StorageUnavailable`.
+        """
         clusters = {record.cluster_id for record in self._records if record.node_id == me}
         if not clusters:
             raise NotProvisioned(
@@ -125,7 +147,14 @@ class FixedRoster:
                 f' add a [[cluster]] with me = {{ url = "bins:host:port" }}'
             )
         records = tuple(record for record in self._records if record.cluster_id in clusters)
-        return RosterSnapshot(records=records, dynamic=True)
+        removals = tuple(stone for stone in self._removals.read() if stone[0] in clusters)
+        return RosterSnapshot(records=records, removals=removals, dynamic=True)
+
+    def note_removal(self, stone: Stone) -> bool:
+        """See `Roster`; a removal that was taken back is kept like one."""
+        known = self._removals.read()
+        self._removals.write(newest_of_each([*known, stone]))
+        return stone not in known
 
     def close(self) -> None:
         """Nothing is held."""

@@ -67,6 +67,7 @@ class Schema:
         )
         self.tags = _cluster_tags(metadata)
         self.audit = _cluster_audit(metadata)
+        self.tombstones = _cluster_tombstone(metadata)
 
     def create(self, connection: Connection) -> list[str]:
         """Create the tables, and the columns of ours, that are missing; names of those created."""
@@ -74,7 +75,7 @@ class Schema:
         added = [column for table in self._ours for column in to_add(inspector, table)]
         for column in added:
             connection.execute(_AddColumn(column))
-        tables = (self.version, self.nodes, self.identity, self.tags, self.audit)
+        tables = (self.version, self.nodes, *self._ours)
         created = [table for table in tables if not inspector.has_table(table.name)]
         for table in created:
             table.create(connection)
@@ -90,8 +91,9 @@ class Schema:
         """How the database differs from these tables, a sentence each; empty = it fits.
 
         ``cluster_identity`` may be missing, as in a database that OpenSIPS made, and
-        ``cluster_audit``: then only the log tells who did what. Without ``cluster_tags`` no sharing
-        tag can be activated. Columns of others in ``clusterer`` are no difference.
+        ``cluster_audit``: then only the log tells who did what. Without ``cluster_tombstone``
+        nobody is told why a removed node is refused. Without ``cluster_tags`` no sharing tag can
+        be activated. Columns of others in ``clusterer`` are no difference.
         """
         has_table = sa.inspect(connection).has_table
         missing = [table.name for table in (self.nodes, self.tags) if not has_table(table.name)]
@@ -116,11 +118,15 @@ class Schema:
     @property
     def _ours(self) -> tuple[Table, ...]:
         """Those that OpenSIPS does not have; they grow with the versions of this program."""
-        return self.identity, self.tags, self.audit
+        return self.identity, self.tags, self.audit, self.tombstones
 
     def has_identity(self, connection: Connection) -> bool:
         """Whether there is a table ``cluster_identity``."""
         return sa.inspect(connection).has_table(self.identity.name)
+
+    def has_tombstones(self, connection: Connection) -> bool:
+        """Whether there is a table ``cluster_tombstone``."""
+        return sa.inspect(connection).has_table(self.tombstones.name)
 
     def _version_differences(self, connection: Connection, inspector: Inspector) -> list[str]:
         if not inspector.has_table(self.version.name):
@@ -195,6 +201,19 @@ def _cluster_audit(metadata: sa.MetaData) -> Table:
         text("outcome", MAX_AUDIT_CHARS),
         sqlite_autoincrement=True,
         comment="who had which node do what, and what came of it; Unix time in ms by that node",
+    )
+
+
+def _cluster_tombstone(metadata: sa.MetaData) -> Table:
+    return Table(
+        "cluster_tombstone",
+        metadata,
+        Column("cluster_id", sa.Integer, primary_key=True, autoincrement=False),
+        Column("node_id", sa.Integer, primary_key=True, autoincrement=False),
+        Column("incarnation", sa.BigInteger, nullable=False),
+        Column("removed_ms", sa.BigInteger, nullable=False),
+        Column("by_whom", sa.VARCHAR(MAX_TEXT_CHARS), nullable=False),
+        comment="nodes that were removed, until they are provisioned again; Unix time in ms",
     )
 
 

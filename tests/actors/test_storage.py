@@ -13,6 +13,7 @@ from tagmesh.actors.storage import MAX_WAIT_S, StorageActor
 from tagmesh.protocol.errors import Reason, StorageUnavailable
 from tagmesh.protocol.identity import ClusterId, NodeId, PeerIdentity
 from tagmesh.protocol.membership import Admitted, Denied
+from tagmesh.protocol.tombstones import Tombstones
 from tagmesh.storage.base import RosterSnapshot
 from tests.integration.stranger import row
 from tests.transport.links import identity
@@ -32,7 +33,9 @@ class Bench:
         self.reads: list[Done] = []
         self.verdicts: dict[int, Admitted | Denied] = {}
         runtime = SimpleNamespace(
-            monotonic=lambda: self.now, call_in_pool=lambda _load, done: self.reads.append(done)
+            monotonic=lambda: self.now,
+            wall=lambda: self.now,
+            call_in_pool=lambda _load, done: self.reads.append(done),
         )
         context = SimpleNamespace(
             me=NodeId(1),
@@ -40,6 +43,7 @@ class Bench:
             roster=SimpleNamespace(load=None),
             supervisor=SimpleNamespace(tell=self._tell),
             events=SimpleNamespace(publish=lambda *_: None),
+            tombstones=Tombstones(3600.0),
             config=SimpleNamespace(provisioning=SimpleNamespace(refresh_interval_s=2.0)),
         )
         self.actor = StorageActor(cast("Context", context), rows(1))

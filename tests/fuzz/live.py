@@ -24,6 +24,7 @@ from tagmesh.protocol.config import Config, TransportSettings, read_config
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import BinsUrl, ClusterId, Incarnation, NodeId, NodeRecord
+from tagmesh.protocol.tombstones import Stone
 from tagmesh.protocol.wire import decode, encode
 from tagmesh.storage import FileTagStore
 from tagmesh.storage.base import RosterSnapshot
@@ -58,6 +59,10 @@ class Rows:
     def load(self, me: NodeId) -> RosterSnapshot:
         """See `storage.base.Roster.load`."""
         return RosterSnapshot(records=self._records)
+
+    def note_removal(self, stone: Stone) -> bool:
+        """See `storage.base.Roster.note_removal`."""
+        raise AssertionError(f"nobody removes {stone}")
 
     def close(self) -> None:
         """See `storage.base.Roster.close`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from tagmesh.protocol import messages, tag_messages, trace_messages, wire
+from tagmesh.protocol import messages, removal_messages, tag_messages, trace_messages, wire
 from tagmesh.protocol.messages import Message
 from tests.golden.table import GAP, PATH, check_of, load, text_of
 
@@ -26,6 +26,7 @@ def append(expressions: list[str]) -> int:
             table.write(HEADER)
         for expression in expressions:
             words = vars(messages) | vars(tag_messages) | vars(trace_messages)
+            words |= vars(removal_messages)
             message = eval(expression, words)  # noqa: S307 - the developer's own
             assert isinstance(message, Message), f"{expression} is no message"
             body = wire.encode([message])

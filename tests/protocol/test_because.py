@@ -55,7 +55,7 @@ def test_what_is_made_of_a_phrase_is_an_ordinary_string_and_a_copy_is_the_same()
 def test_every_refusal_has_a_rule_and_its_reason_is_the_code(reason: Reason) -> None:
     said = refused(reason, 3, by_us=True)
     assert (said.code, said.rule) == (reason.value, rule_of_refusal(reason))
-    assert said.rule in ("J-2", "J-3", "G-11")
+    assert said.rule in ("J-2", "J-3", "X-3", "G-11")
 
 
 def test_what_a_row_says_is_told_by_the_row_when_it_is_ours() -> None:

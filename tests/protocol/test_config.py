@@ -83,6 +83,7 @@ url = "postgresql://ops@db/opensips"
 table = "nodes"
 columns = { url = "address" }
 refresh_interval = "5s"
+removal_memory = "2h"
 query_timeout = "1s"
 boot_patience = "0s"
 [tls]

@@ -16,6 +16,8 @@ from tagmesh.protocol.identity import (
     PeerIdentity,
 )
 from tagmesh.protocol.membership import Admitted, Denied, Key, Membership, RosterDiff
+from tagmesh.protocol.removal_messages import Removal
+from tagmesh.protocol.tombstones import Tombstones
 
 ME, PEER = NodeId(1), NodeId(2)
 A, B = ClusterId(10), ClusterId(20)
@@ -34,7 +36,7 @@ def membership(
     identities: dict[Key, IdentityPolicy] | None = None,
     dynamic: bool = False,
 ) -> Membership:
-    rules = Membership(ME)
+    rules = Membership(ME, Tombstones(3600.0))
     rules.update(records, invalid, identities or {}, dynamic=dynamic)
     return rules
 
@@ -82,7 +84,11 @@ def test_a_provisioned_enabled_node_is_admitted() -> None:
             Reason.CERT_FINGERPRINT,
             "certificate abababababababab... is not one pinned for node 2",
         ),
-        (Membership(ME), Reason.NO_COMMON_CLUSTER, "node 1 is enabled in no cluster"),
+        (
+            Membership(ME, Tombstones(3600.0)),
+            Reason.NO_COMMON_CLUSTER,
+            "node 1 is enabled in no cluster",
+        ),
         (
             membership(row(1, enabled=False), row(2)),
             Reason.NO_COMMON_CLUSTER,
@@ -170,7 +176,7 @@ def test_the_same_snapshot_again_changes_nothing() -> None:
 
 
 def test_differences_are_sorted_by_cluster_and_node() -> None:
-    rules = Membership(ME)
+    rules = Membership(ME, Tombstones(3600.0))
     rows = (row(2, B), row(1, B), row(2, A), row(1, A))
     assert rules.update(rows, (), {}, dynamic=False).added == rows[::-1]
     assert rules.update((), (), {}, dynamic=False).removed == rows[::-1]
@@ -242,3 +248,52 @@ def test_learning_stops_at_the_limit_per_cluster() -> None:
     assert rules.learn(row(MAX_NODES + 1)).empty
     assert rules.admit(peer(MAX_NODES + 1)) == Admitted((B,))
     assert not rules.learn(row(2, B)).empty
+
+
+def _removed(node: int, *, lifted: bool = False) -> tuple[ClusterId, Removal]:
+    return A, Removal(node, 2000 if lifted else 1000, by="an operator", lifted=lifted)
+
+
+def test_without_rows_a_removed_node_is_not_here_and_not_admitted_until_taken_back() -> None:
+    """X-3, X-5; the third node is learned, the second configured."""
+    stones = Tombstones(3600.0)
+    rules = Membership(ME, stones)
+    rules.update((row(ME), row(2)), (), {}, dynamic=True)
+    rules.learn(row(3))
+    stones.take([_removed(2), _removed(3)], 2.0)
+    assert [r.node_id for r in rules.review().removed] == [2, 3]
+    for node in (2, 3):
+        assert rules.learn(row(node)).empty
+        verdict = rules.admit(peer(node))
+        assert isinstance(verdict, Denied)
+        assert verdict.reason is Reason.TOMBSTONED
+        assert verdict.detail == f"node {node} was removed from cluster {A} by an operator"
+    stones.take([_removed(2, lifted=True)], 2.0)
+    assert [r.node_id for r in rules.review().added] == [2]
+    assert rules.admit(peer(2)) == Admitted((A,))
+
+
+def test_without_rows_a_node_that_was_removed_itself_is_in_no_cluster() -> None:
+    """X-4"""
+    stones = Tombstones(3600.0)
+    rules = Membership(ME, stones)
+    rules.update((row(ME), row(2)), (), {}, dynamic=True)
+    stones.take([_removed(ME)], 2.0)
+    rules.review()
+    assert rules.clusters() == ()
+    denied = rules.admit(peer(2))
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.NO_COMMON_CLUSTER
+
+
+def test_a_row_in_the_database_is_above_a_removal() -> None:
+    """X-5; and without the row the refusal tells what was done."""
+    stones = Tombstones(3600.0)
+    rules = Membership(ME, stones)
+    stones.take([_removed(2)], 2.0)
+    rules.update((row(ME), row(2)), (), {}, dynamic=False)
+    assert rules.admit(peer(2)) == Admitted((A,))
+    rules.update((row(ME),), (), {}, dynamic=False)
+    denied = rules.admit(peer(2))
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.TOMBSTONED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 
-from tagmesh.protocol import messages, tag_messages, trace_messages
+from tagmesh.protocol import messages, removal_messages, tag_messages, trace_messages
 from tagmesh.protocol.message_list import MESSAGES, AnyMessage, number_of
 from tagmesh.protocol.messages import MAX_NUMBER, Message, Routed
 
@@ -18,7 +18,7 @@ def test_numbers_are_unique_ascending_and_small() -> None:
 def test_every_message_is_in_both_lists() -> None:
     declared = {
         kind
-        for module in (messages, tag_messages, trace_messages)
+        for module in (messages, removal_messages, tag_messages, trace_messages)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, Message) and kind not in (Message, Routed)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tagmesh.protocol import messages, tag_messages, trace_messages
+from tagmesh.protocol import messages, removal_messages, tag_messages, trace_messages
 from tagmesh.protocol.message_list import INSIDE, MESSAGES, number_of
 from tagmesh.protocol.messages import (
     BUCKETS,
@@ -47,6 +47,7 @@ from tagmesh.protocol.messages import (
     Want,
     Welcome,
 )
+from tagmesh.protocol.removal_messages import MAX_REMOVALS, MAX_WALL_MS, Removal, Removals
 from tagmesh.protocol.tag_messages import MAX_CLAIMS, Claim, TagClaims, Vow, VowRequest
 from tagmesh.protocol.trace_messages import Trace
 from tagmesh.protocol.wire import decode, encode
@@ -82,10 +83,12 @@ GOLDEN = {
     60: "TagClaims cluster_id claims",
     61: "VowRequest cluster_id tag number round members",
     62: "Vow cluster_id tag number round",
+    70: "Removals cluster_id removals",
 }
 REQUIRED_FIELDS = {1: 9, 2: 3, 3: 1, 10: 2, 11: 2, 12: 3, 13: 4, 20: 6, 21: 2, 22: 2, 23: 6,
                    24: 2, 30: 6, 40: 10, 41: 9, 42: 3, 50: 12, 51: 11, 52: 10, 53: 9, 54: 9,
-                   55: 8, 60: 2, 61: 5, 62: 4}  # fmt: skip
+                   55: 8, 60: 2, 61: 5, 62: 4,
+                   70: 2}  # fmt: skip
 GOLDEN_INSIDE = {
     ClusterOffer: "ClusterOffer cluster_id config_digest description",
     CapabilityState: "CapabilityState name state version_min version_max position without_data"
@@ -94,13 +97,24 @@ GOLDEN_INSIDE = {
     Section: "Section tag bucket count digest",
     TagTerm: "TagTerm tag number owner priority",
     Claim: "Claim tag number owner incarnation priority released mode reason successor",
+    Removal: "Removal node_id removed_ms incarnation by lifted",
 }
-REQUIRED_INSIDE = {ClusterOffer: 2, CapabilityState: 2, SyncId: 3, Section: 4, TagTerm: 4, Claim: 5}
+REQUIRED_INSIDE = {
+    ClusterOffer: 2,
+    CapabilityState: 2,
+    SyncId: 3,
+    Section: 4,
+    TagTerm: 4,
+    Claim: 5,
+    Removal: 2,
+}
 STATES = "DISABLED UNSYNCED PENDING SYNCING OK DEGRADED"
 
 
 DECLARED = [
-    word for module in (messages, tag_messages, trace_messages) for word in vars(module).values()
+    word
+    for module in (messages, removal_messages, tag_messages, trace_messages)
+    for word in vars(module).values()
 ]
 
 
@@ -207,6 +221,7 @@ WITHIN = [
     (TagClaims, [60, 1, [["vip1", 1, 2, 3, 50]]]),
     (VowRequest, [61, 1, NAME, BIG_63 - 1, MAX_NUMBER, DIGEST]),
     (Vow, [62, 1, NAME, BIG_63 - 1, MAX_NUMBER]),
+    (Removals, [70, 1, [[BIG_ID - 1, MAX_WALL_MS, BIG_63 - 1, TEXT, True]] * MAX_REMOVALS]),
 ]
 OUTSIDE = [
     (Hello, hello(1, 0)),
@@ -295,6 +310,10 @@ OUTSIDE = [
     (VowRequest, [61, 1, NAME, 1, MAX_NUMBER + 1, DIGEST]),
     (VowRequest, [61, 1, NAME, 1, 0, DIGEST[1:]]),
     (Vow, [62, 1, "", 1, 0]),
+    (Removals, [70, 1, []]),
+    (Removals, [70, 1, [[1, 0]] * (MAX_REMOVALS + 1)]),
+    (Removals, [70, 1, [[1, MAX_WALL_MS + 1]]]),
+    (Removals, [70, 1, [[0, 0]]]),
 ]
 
 

@@ -15,6 +15,7 @@ from tagmesh.protocol import messages as m
 from tagmesh.protocol import tag_messages as t
 from tagmesh.protocol.errors import PeerViolation
 from tagmesh.protocol.message_list import MESSAGES
+from tagmesh.protocol.removal_messages import Removal, Removals
 from tagmesh.protocol.trace_messages import Trace
 from tagmesh.protocol.wire import MAX_MESSAGES_PER_FRAME, decode, encode, encode_into
 
@@ -147,6 +148,7 @@ def _one_of_each() -> list[m.Message]:
         t.TagClaims(1, [t.Claim("vip", 3, 2, 7, 50, released=True, successor=(1, 5))]),
         t.VowRequest(1, "vip", 3, 1, bytes(16)),
         t.Vow(1, "vip", 3, 1),
+        Removals(1, [Removal(3, 5, 7, "x", lifted=True)]),
     ]
 
 

@@ -132,7 +132,7 @@ def test_an_unknown_node_is_misuse(storage: Storage) -> None:
     storage.init(storage.node(1))
     unknown = NodeId(5)
     with storage.provisioning() as p:
-        calls: list[Callable[[], None]] = [
+        calls: list[Callable[[], object]] = [
             lambda: p.remove(ONE, unknown),
             lambda: p.set_state(ONE, unknown, enabled=True),
             lambda: p.pin(ONE, unknown, OLD),

@@ -258,7 +258,14 @@ def test_names_of_table_and_columns_are_configurable(storage: Storage) -> None:
         "columns": {"url": "address", "id": "Order", "state": "on%"},
     }
     with storage.provisioning(**changes) as provisioning:
-        tables = ["cluster_audit", "cluster_identity", "cluster_tags", "my nodes", "version"]
+        tables = [
+            "cluster_audit",
+            "cluster_identity",
+            "cluster_tags",
+            "cluster_tombstone",
+            "my nodes",
+            "version",
+        ]
         assert sorted(provisioning.init()) == tables
         provisioning.add(storage.node(1))
     query = 'SELECT address FROM "my nodes" WHERE "Order" = 1'

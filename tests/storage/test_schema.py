@@ -99,7 +99,12 @@ def test_init_beside_opensips_adds_our_tables_only(storage: Storage) -> None:
     _make_opensips(storage)
     storage.insert()
     with storage.provisioning() as provisioning:
-        assert provisioning.init() == ["cluster_identity", "cluster_tags", "cluster_audit"]
+        assert provisioning.init() == [
+            "cluster_identity",
+            "cluster_tags",
+            "cluster_audit",
+            "cluster_tombstone",
+        ]
         assert provisioning.init() == []
         assert len(provisioning.rows().records) == 1
     assert _check(storage) == []

@@ -191,7 +191,7 @@ def test_a_user_without_rights(postgres_storage: Storage, postgres_server: Postg
     storage.run("GRANT SELECT ON clusterer TO guest")
     # Without the right to read revocations nobody is let in (fail closed).
     assert "cluster_identity" in _load_error(settings)
-    storage.run("GRANT SELECT ON cluster_identity TO guest")
+    storage.run("GRANT SELECT ON cluster_identity, cluster_tombstone TO guest")
     roster, provisioning = SqlRoster(settings), Provisioning(settings)
     assert len(roster.load(ME).records) == 1
     assert "permission denied" in _error(lambda: provisioning.add(storage.node(2)))
