@@ -15,11 +15,12 @@ from ..capabilities.counters import Counters
 from ..capabilities.replicated_dict import ReplicatedDict
 from ..capabilities.requests import DEFAULT_TIMEOUT_S, OnRequest
 from ..capabilities.write_behind import Store
-from ..protocol.errors import Misuse, StorageUnavailable
+from ..protocol.errors import Misuse, StorageUnavailable, TimedOut
 from ..protocol.events import Event, EventRecord
 from ..protocol.explaining import Explanation
 from ..protocol.flight_recorder import to_bytes
 from ..protocol.identity import BinsUrl, ClusterId, NodeId
+from ..protocol.messages import MAX_TEXT_CHARS
 from ..protocol.status import Status
 from ..transport import TlsTransport
 from .actor import NoReply, ReplyFuture
@@ -29,6 +30,7 @@ from .flight_dump import recording
 from .hubcalls import POLL_S
 from .life import NodeLife
 from .mail import ReloadWanted, RosterWanted
+from .removal_mail import RemoveWanted
 from .runtime import GeventRuntime
 from .sharing import SharingTag
 from .system import NodeSystem
@@ -92,6 +94,37 @@ class EmbeddedNode(NodeLife):
         failed: str = self.run_in_hub(lambda system: _reload(system, timeout))
         if failed:
             raise StorageUnavailable(failed)
+
+    def remove_node(self, cluster: int, node: int, *, by: str = "", timeout: float = 5.0) -> bool:
+        """Remove another node from a cluster, whatever its state; False = it was already (X-1).
+
+        With a database its row is deleted; without one every node that hears of it refuses the
+        node for ``removal_memory``. All nodes close their links with it, and it gives up its tags.
+        ``by`` is told to whoever asks why. Raises `Unknown` when there is no such node, `Misuse`
+        for this one, `StorageUnavailable`, and `TimedOut`: then it may be removed or not.
+        """
+        self._running()
+        if node == self.node_id:
+            raise Misuse(f"node {node} is this one: have another one remove it, or stop it")
+        return self._about_removal(cluster, node, by, timeout, lifted=False)
+
+    def readmit_node(self, cluster: int, node: int, *, by: str = "", timeout: float = 5.0) -> bool:
+        """Take a removal back, where there is no database; False = there is none (X-5).
+
+        The other nodes hear of it; the node itself, if it knows of its removal, must be told there.
+        Raises `Misuse` where a database says who may join: provision the node there.
+        """
+        self._running()
+        if self.config.provisioning.mode == "database":
+            raise Misuse("the database says who may join: `tagmesh db add` provisions the node")
+        return self._about_removal(cluster, node, by, timeout, lifted=True)
+
+    def _about_removal(
+        self, cluster: int, node: int, by: str, timeout_s: float, *, lifted: bool
+    ) -> bool:
+        by = by or f"node {self.node_id}"
+        wanted = RemoveWanted(ClusterId(cluster), NodeId(node), by[:MAX_TEXT_CHARS], lifted=lifted)
+        return self.run_in_hub(lambda system: _wait(system, wanted, timeout_s))
 
     def why(self, kind: str, name: str | int, cluster: int | None = None) -> Explanation:
         """How something stands here, and the decisions that led to it (B14).
@@ -260,6 +293,19 @@ class EmbeddedNode(NodeLife):
         """The last events of this node (at most `eventlog.RING_EVENTS`), oldest first."""
         system = self._running()
         return iter(self._call(lambda: list(system.context.events.ring)))
+
+
+def _wait(system: NodeSystem, wanted: RemoveWanted, timeout_s: float) -> bool:
+    future: ReplyFuture = system.ask(("storage",), wanted)
+    try:
+        answer: bool | Exception = future.get(timeout=timeout_s)
+    except NoReply:
+        raise TimedOut(
+            f"the storage has not answered for {timeout_s:g} s; it may come to pass yet"
+        ) from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _reload(system: NodeSystem, timeout_s: float) -> str:

@@ -38,6 +38,7 @@ from .mail import (
 )
 from .node import NodeActor
 from .peer import PeerActor
+from .removal_mail import RefusedAsRemoved
 
 MAX_REFUSALS = 256
 """Kinds of refusals remembered; the one that came least recently goes first."""
@@ -81,6 +82,7 @@ class GateActor(ClusterActor):
                 self._refused_on_the_way(message)
             case RefusalNoted():
                 self._note(message)
+                self._refused_as_removed(message)
             case Describe():
                 return self
             case _:
@@ -205,6 +207,12 @@ class GateActor(ClusterActor):
             why = Because(cause, noted.reason.value, rule_of_refusal(noted.reason))
             announce = Announce(kind=Event.JOIN_REFUSED, node_id=noted.node_id, cause=why)
             self.context.events.publish(announce)
+
+    def _refused_as_removed(self, noted: RefusalNoted) -> None:
+        """Whoever has a connection with this node is a better witness than who refuses it."""
+        removed = noted.reason is Reason.TOMBSTONED and not noted.by_us
+        if removed and noted.node_id is not None and not self.context.lanes:
+            self.context.supervisor.tell(("storage",), RefusedAsRemoved(noted.node_id))
 
     # The roster -------------------------------------------------------------------------------
 

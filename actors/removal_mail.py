@@ -38,6 +38,12 @@ class RemovalsHeard(Mail, frozen=True):
     removals: Sequence[Removal]
 
 
+class RefusedAsRemoved(Mail, frozen=True):
+    """A node refuses this one because it was removed, and nobody else has a connection with it."""
+
+    peer: NodeId
+
+
 class RemovalsRisen(Mail, frozen=True):
     """New here: tell the neighbours, but not who told us."""
 

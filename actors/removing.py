@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from ..protocol.errors import Unknown
-from ..protocol.identity import NodeId
+from ..protocol.identity import ClusterId, NodeId
 from ..protocol.removal_messages import Removal
 from ..protocol.tombstones import Stone
 from .actor import ReplyFuture
@@ -76,6 +76,19 @@ class Removing:
         if not news:
             return
         for stone in news if dynamic else ():
+            self._keep(stone)
+        self._changed(lambda: None)
+
+    def refused(self, peer: NodeId, shared: Iterable[ClusterId]) -> None:
+        """Without rows: this node was away when it was removed from the clusters ``shared`` with
+        the peer, and takes its word for it (X-4). The others know."""
+        context, me = self._context, self._context.me
+        wall_s = context.runtime.wall()
+        stones = [
+            (cluster, Removal(me, context.tombstones.later(cluster, me, wall_s), by=f"node {peer}"))
+            for cluster in shared
+        ]
+        for stone in context.tombstones.take(stones, wall_s):
             self._keep(stone)
         self._changed(lambda: None)
 

@@ -29,7 +29,7 @@ from .mail import (
     RosterWanted,
     Verdict,
 )
-from .removal_mail import RemovalNoted, RemovalsHeard, RemoveWanted
+from .removal_mail import RefusedAsRemoved, RemovalNoted, RemovalsHeard, RemoveWanted
 from .removing import Removing
 
 MIN_REFRESH_GAP_S = 0.2
@@ -107,6 +107,13 @@ class StorageActor(ClusterActor):
                 return self._removing.wanted(message, known=known, dynamic=self.rules.dynamic)
             case RemovalNoted():
                 self._removing.noted(message)
+            case RefusedAsRemoved():
+                if self.rules.dynamic:
+                    mine = self.rules.clusters()
+                    shared = [c for c in mine if (c, message.peer) in self.rules.records]
+                    self._removing.refused(message.peer, shared)
+                else:
+                    self._read_soon()
             case RemovalsHeard():
                 self._removing.heard(message, dynamic=self.rules.dynamic)
             case Describe():

@@ -23,6 +23,7 @@ from .cli_completion import methods
 from .cli_flight import ctl_flight
 from .cli_log import log_level
 from .cli_output import output_option, print_json
+from .cli_removal import node
 from .cli_tags import tag, tags
 from .cli_watch import events, health, wait
 from .cli_why import why
@@ -243,5 +244,6 @@ for _command in (
     why,
     ctl_flight,
     log_level,
+    node,
 ):
     ctl.add_command(_command)

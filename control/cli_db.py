@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..protocol.config import ProvisioningSettings
-from ..protocol.errors import Misuse, Unknown
+from ..protocol.errors import Misuse
 from ..protocol.identity import MAX_ID, BinsUrl, ClusterId, NodeId, NodeRecord
 from .cli_config import config_option
 from .cli_output import output_option, print_columns, print_done, print_json, printable
@@ -193,9 +193,8 @@ def _moment(at_s: float) -> str:
 def rm(path: str | None, cluster: int, node: int, output: str) -> None:
     """Remove a node; running nodes then drop their links with it."""
     with _provisioning(path) as provisioning:
-        try:
-            provisioning.remove(ClusterId(cluster), NodeId(node))
-        except Misuse as misuse:  # it has one cause: there is no such row
-            raise Unknown(str(misuse)) from misuse
+        news = provisioning.remove(ClusterId(cluster), NodeId(node), "tagmesh db rm")
     said = f"removed node {node} from cluster {cluster}"
+    if not news:
+        said = f"node {node} was removed from cluster {cluster} already"
     print_done(said, {"removed": {"cluster": cluster, "node": node}}, output)

@@ -157,6 +157,16 @@ class NodePort(Protocol):
         `StorageUnavailable`."""
         ...
 
+    def remove_node(self, cluster: int, node: int, *, timeout: float) -> bool:
+        """Remove another node from a cluster; False = it was removed already. Raises `Unknown`,
+        `StorageUnavailable`, `TimedOut`."""
+        ...
+
+    def readmit_node(self, cluster: int, node: int, *, timeout: float) -> bool:
+        """Take a removal back; False = there is none. Raises `Misuse` where there are rows,
+        `StorageUnavailable`, `TimedOut`."""
+        ...
+
     def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
         """Somebody asked for a command that changes something, and this came of it; quickly."""
         ...

@@ -17,7 +17,7 @@ from tagmesh.control.subscriptions import Subscriptions
 from tagmesh.protocol.capability_words import Answer
 from tagmesh.protocol.config import read_config
 from tagmesh.protocol.contract import Capability, Progress, SyncReport
-from tagmesh.protocol.errors import Misuse, NodeDown
+from tagmesh.protocol.errors import Misuse, NodeDown, Unknown
 from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.status import (
@@ -219,6 +219,7 @@ class FakeNode:
         """The objects behind the status, as far as somebody asks for them."""
         self.broken: Exception | None = None
         self.broken_rows: Exception | None = None
+        self.removed: set[tuple[int, int]] = set()
         self.broken_tag: Exception | None = None
         self.records: list[EventRecord] = []
         """Its events."""
@@ -257,6 +258,23 @@ class FakeNode:
         if isinstance(self.broken_rows, Exception):
             raise self.broken_rows
         self.asked.append(("reload", timeout))
+
+    def remove_node(self, cluster: int, node: int, *, timeout: float) -> bool:
+        self.asked.append(("remove", cluster, node, timeout))
+        return self._removal(cluster, node, removed=True)
+
+    def readmit_node(self, cluster: int, node: int, *, timeout: float) -> bool:
+        self.asked.append(("readmit", cluster, node, timeout))
+        return self._removal(cluster, node, removed=False)
+
+    def _removal(self, cluster: int, node: int, *, removed: bool) -> bool:
+        if isinstance(self.broken_rows, Exception):
+            raise self.broken_rows
+        if node == 9:
+            raise Unknown(f"there is no node {node} in cluster {cluster}")
+        news = ((cluster, node) in self.removed) != removed
+        (self.removed.add if removed else self.removed.discard)((cluster, node))
+        return news
 
     def note(self, who: str, command: str, arguments: str, outcome: str) -> None:
         self.noted.append((who, command, arguments, outcome))

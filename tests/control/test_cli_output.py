@@ -35,6 +35,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "ctl link heal": ["3"],
     "ctl log-level": [],
     "ctl mi": ["which"],
+    "ctl node readmit": ["1", "3"],
+    "ctl node remove": ["1", "3"],
     "ctl nodes": [],
     "ctl reload": [],
     "ctl status": [],

@@ -180,6 +180,7 @@ def test_these_change_something_and_no_others() -> None:
     changing = {name for name, command in COMMANDS.items() if command.changing}
     assert changing == {
         "clusterer_reload",
+        "clusterer_remove_node",
         "clusterer_set_cap_status",
         "clusterer_shtag_set_active",
         "cluster_send_mi",
@@ -199,16 +200,19 @@ def test_these_change_something_and_no_others() -> None:
         "tagmesh_sync_plan",
         "tagmesh_cut",
         "tagmesh_heal",
+        "tagmesh_readmit_node",
     }
 
 
 def test_what_only_admins_of_other_nodes_may() -> None:
     assert {name for name, command in COMMANDS.items() if command.role is Role.ADMIN} == {
         "clusterer_reload",
+        "clusterer_remove_node",
         "cluster_send_mi",
         "cluster_broadcast_mi",
         "cluster_call",
         "tagmesh_cut",
+        "tagmesh_readmit_node",
         "tagmesh_flight",
         "tagmesh_heal",
         "tagmesh_config",

@@ -24,7 +24,6 @@ PROMISED = [
 """The table of the management interface."""
 MISSING = {
     "clusterer_set_status": "operations on nodes",
-    "clusterer_remove_node": "operations on nodes",
     "tagmesh_node_maintenance": "operations on nodes",
 }
 """Not there yet, with the work they are part of."""
