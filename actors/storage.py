@@ -36,7 +36,15 @@ MIN_REFRESH_GAP_S = 0.2
 """However many strangers knock, the database is read at most this often."""
 MAX_WAIT_S = 1.0
 """A database that takes longer to answer lets nobody wait: the last snapshot decides."""
-DOUBTFUL = frozenset({Reason.UNKNOWN_NODE, Reason.DISABLED, Reason.INVALID_ROW, Reason.TOMBSTONED})
+DOUBTFUL = frozenset(
+    {
+        Reason.UNKNOWN_NODE,
+        Reason.DISABLED,
+        Reason.INVALID_ROW,
+        Reason.TOMBSTONED,
+        Reason.NO_COMMON_CLUSTER,
+    }
+)
 """Refusals that a fresh look at the rows may turn."""
 
 logger = logging.getLogger("tagmesh.storage")

@@ -18,6 +18,7 @@ from tagmesh import (
     NodeDown,
     NotProvisioned,
     StorageUnavailable,
+    Unknown,
 )
 from tagmesh.actors import callbacks
 from tagmesh.control.workspace import Workspace
@@ -74,6 +75,23 @@ def test_a_node_tells_what_went_through_it(pair: tuple[Node, Node]) -> None:
     assert status.hub_lag_s is not None
     assert 0 <= status.hub_lag_s < 10
     assert status.inboxes.keys() == status.actors.keys()
+
+
+def test_a_node_removes_another(pair: tuple[Node, Node]) -> None:
+    one, two = pair
+    with pytest.raises(Misuse, match="node 1 is this one"):
+        one.remove_node(1, 1)
+    with pytest.raises(Unknown, match="no node 9"):
+        one.remove_node(1, 9)
+    assert one.remove_node(1, 2, by="a test")
+    assert not one.remove_node(1, 2)
+    assert one.status().clusters[0].peers == []
+    two.until(lambda status: status.clusters == [], UP_S)
+    expelled = [record for record in two.events() if record.kind is Event.EXPELLED]
+    assert [record.cause.partition(": ")[0] for record in expelled] == ["removed by a test"]
+    assert any("removed by a test" in line for line in one.why("node", 2).lines())
+    with pytest.raises(Misuse, match="tagmesh db add"):
+        one.readmit_node(1, 2)
 
 
 def test_start_stop_and_start_again(space: Workspace) -> None:

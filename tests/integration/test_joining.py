@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,32 @@ def tagmesh(*arguments: str) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_a_node_that_is_removed_by_command_stays_out_however_it_knocks(
+    cluster: ProcessCluster, tmp_path: Path
+) -> None:
+    """X-1, X-2, X-5, X-6: it never reads the rows, so it believes to belong to the cluster."""
+    watch = Watch(cluster)
+    tls = same_ca(cluster, tmp_path / "ca").issue(41)
+    remove = partial(cluster.client(2).call, "clusterer_remove_node", [CLUSTER, 41])
+    with Stranger(tmp_path / "stranger", 41, tls, dict(cluster.space.urls)) as zombie:
+        cluster.until(lambda: zombie.status() is not None, 15)
+
+        def links() -> set[str]:
+            return {link_of(cluster.status(n), 41) for n in (1, 2)}
+
+        with provisioned(cluster, 41, zombie.url):
+            cluster.until(lambda: links() == {"Up"}, SOON_S)
+            assert remove() == "OK"
+            cluster.until(lambda: links() == {"no peer"}, RM_S)
+            cluster.until(lambda: "tombstoned" in told_by(zombie), SOON_S)
+            cluster.until(lambda: watch.sockets() == 1, SOON_S)
+            assert topology_nodes(cluster, 1) == {1, 2}
+            assert remove() == "already removed"
+        with provisioned(cluster, 41, zombie.url):
+            cluster.until(lambda: links() == {"Up"}, SOON_S)
+    cluster.until(lambda: links() == {"no peer"}, RM_S)
 
 
 def test_rows_decide_who_is_in(cluster: ProcessCluster, tmp_path: Path) -> None:

@@ -98,3 +98,13 @@ def test_a_full_cluster_learns_nobody_new() -> None:
         assert hear(node, 2, of(n)) == [Learn(record(n))]
     assert hear(node, 2, of(MAX_NODES + 1)) == [Count("J-2")]
     assert hear(node, 2, of(MAX_NODES, 101)) == [Learn(record(MAX_NODES))]
+
+
+def test_who_was_removed_is_told_to_nobody_and_may_come_back() -> None:
+    node = descriptions(1)
+    hear(node, 9, of(9))
+    node.forget(NodeId(9))
+    node.forget(NodeId(9))
+    node.forget(NodeId(1))
+    assert node.known() == [of(1)]
+    assert hear(node, 9, of(9)) == [Learn(record(9))]
