@@ -12,10 +12,11 @@ from ..actors.gate import GateActor
 from ..actors.mail import Learned, RosterUpdate
 from ..actors.storage import StorageActor
 from ..protocol.because import Cause
-from ..protocol.errors import NotProvisioned
-from ..protocol.identity import BinsUrl, ClusterId, NodeRecord
+from ..protocol.errors import NotProvisioned, Reason
+from ..protocol.identity import BinsUrl, ClusterId, NodeId, NodeRecord
 from ..protocol.linkstates import LinkStates
-from ..protocol.membership import Membership, RosterDiff
+from ..protocol.membership import Denied, Membership, RosterDiff
+from ..protocol.tombstones import Tombstones
 from ..storage import FixedRoster, RosterSnapshot, SqlRoster
 from ..transport.base import Connection
 from .defect import Replace, mutant
@@ -163,6 +164,36 @@ def storage_is_needed(replace: Replace) -> None:
         self.rules.storage_error = error
 
     replace(StorageActor, "_trouble", trouble)
+
+
+@mutant(
+    "notombstone",
+    rule="row 22; X-3",
+    defect="that a node was removed is forgotten at once, so its next knock brings it back",
+    history="removed by command",
+    dies="X-3",
+)
+def no_tombstone(replace: Replace) -> None:
+    """OpenSIPS in db_mode 0 (PR #4074)."""
+    inner = Membership._unlearnable
+
+    def unlearnable(self: Membership, cluster: ClusterId, node: NodeId) -> Denied | None:
+        denied = inner(self, cluster, node)
+        return denied if denied is None or denied.reason is not Reason.TOMBSTONED else None
+
+    replace(Membership, "_unlearnable", unlearnable)
+
+
+@mutant(
+    "noremovegossip",
+    rule="X-3",
+    defect="only nodes that are connected at that moment hear of a removal",
+    history="removed by command",
+    dies="X-3",
+)
+def no_gossip_of_removals(replace: Replace) -> None:
+    """A node that was away does not know, and lets the removed one in."""
+    replace(Tombstones, "of", lambda *_: [])
 
 
 @mutant(

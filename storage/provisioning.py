@@ -15,7 +15,7 @@ from ..protocol.identity import ClusterId, NodeId, NodeRecord
 from ..protocol.removal_messages import Removal
 from .base import RosterSnapshot
 from .engine import Database
-from .removing import forget_removal, remove_node
+from .removed_rows import forget_removal, remove_node
 from .roster import (
     normal_fingerprint,
     read_policies,

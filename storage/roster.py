@@ -15,7 +15,7 @@ from ..protocol.tombstones import MAX_TOMBSTONES, Stone
 from .base import RemovalShelf, RosterSnapshot
 from .engine import Database
 from .removal_file import RemovalMemory, newest_of_each
-from .removing import read_tombstones, remove_node, select_tombstones
+from .removed_rows import read_tombstones, remove_node, select_tombstones
 from .rows import Row, Sorted, sort_rows
 from .schema import MAX_TEXT_CHARS, Schema
 

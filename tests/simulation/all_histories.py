@@ -16,6 +16,7 @@ HISTORIES: Mapping[str, Callable[[int], World]] = {
         h.quiet, h.swarm, h.sparse, h.no_rerouting, h.clocks, h.stalls, h.crashes, h.slow_path,
         h.flaps, h.restarts, h.silent_restart, h.half_noticed, h.dials, h.lost_update, h.deaf,
         h.clock_back, h.ways_round, h.bridge, h.circle, m.rows, m.storage, m.no_own_row,
+        m.removed_by_command,
         m.stranger, m.impostor, m.upgrade, m.flood, m.hostile_bytes, m.hostile_messages,
         c.busy, c.unanswered, c.both_ask, c.stale_donor, c.unasked, c.damaged, c.long_sync,
         c.leaver, c.relayed, c.slow_reader, c.far_reader, c.bulk,

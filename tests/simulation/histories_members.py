@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 
 from tagmesh.actors.mail import TraceRoute
+from tagmesh.actors.storage import StorageActor
 from tagmesh.protocol.config import ProvisioningSettings
 from tagmesh.protocol.errors import NotProvisioned
 from tagmesh.protocol.greeting import Versions
@@ -12,11 +13,12 @@ from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.messages import LinkState, Message, Welcome
 from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checkers import Checkers
+from tagmesh.simulation.removal import remove_by_command
 from tagmesh.simulation.rows import record_of
 from tagmesh.simulation.world import CLUSTER, World
 from tagmesh.storage import FixedRoster, Provisioning, SqlRoster
 from tagmesh.transport.loopback_connection import Item, ItemKind
-from tests.simulation.histories import SETTLE_S, begin
+from tests.simulation.histories import SETTLE_S, begin, unless
 
 SOON_S = 10.0
 """P3."""
@@ -39,6 +41,38 @@ def rows(seed: int) -> World:
     world.run_for(5.0)
     checkers.after_healing()
     return world
+
+
+def removed_by_command(seed: int) -> World:
+    """Without rows: a node is removed while the one it knows is away, and knocks there (X-3)."""
+    world = World(seed, 5, dynamic=True)
+    Checkers(world)
+    world.boot_all()
+    world.until(world.converged, within_s=SETTLE_S)
+    by, gone = world.random.sample(world.ids[1:], 2)
+    world.crash(1)
+    world.run_for(world.random.uniform(1.0, 10.0))
+    remove_by_command(world, by, gone)
+    world.run_for(world.random.uniform(1.0, 5.0))
+    world.crash(gone, "lost")
+    world.boot(1)
+    world.run_for(world.random.uniform(1.0, 5.0))
+    world.boot(gone)
+    for _ in range(30):
+        world.run_for(1.0)
+        _is_gone(world, gone)
+    return world
+
+
+def _is_gone(world: World, gone: NodeId) -> None:
+    """Nobody has it any more."""
+    for node in sorted(world.processes):
+        if node == gone:
+            continue
+        actor = world.processes[node].system.context.supervisor.actor(("storage",))
+        assert isinstance(actor, StorageActor), "it runs"
+        back = (CLUSTER, gone) in actor.rules.records
+        unless(not back, "X-3", f"node {node} takes in node {gone}, which was removed", world)
 
 
 def storage(seed: int) -> World:
