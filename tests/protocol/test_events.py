@@ -80,6 +80,6 @@ def test_an_event_survives_json() -> None:
 def test_the_kinds_of_events() -> None:
     assert [event.value for event in Event] == [
         "node_up", "node_down", "link_changed", "route_changed", "join_refused", "roster_changed",
-        "expelled", "capability_changed", "sync_started", "sync_progress", "sync_done", "sync_failed",
-        "repaired", "synced_without_data", "tag_changed", "write_refused",
+        "expelled", "capability_changed", "sync_started", "sync_progress", "sync_done",
+        "sync_failed", "repaired", "synced_without_data", "tag_changed", "write_refused",
     ]  # fmt: skip
