@@ -18,6 +18,7 @@ from ..protocol.lease_words import (
     LeaseExtended,
     LeaseOver,
     LeaseStanding,
+    LeaseView,
     LeaseWon,
     ReadRow,
     Renew,
@@ -48,7 +49,7 @@ class LeasedTagActor(TagActor):
             tag=entry.name,
             me=self.me,
             settings=entry.settings.lease,
-            view=lease_view(context.views[entry.cluster], self.fit()),
+            view=self._lease_view(),
             now=self.now,
         )
 
@@ -81,15 +82,22 @@ class LeasedTagActor(TagActor):
     def look(self) -> None:
         """See `TagActor.look`."""
         super().look()
-        view = lease_view(self.context.views[self.entry.cluster], self.fit())
-        self.apply(self.lease.view_changed(view, self.now))
+        self.apply(self.lease.view_changed(self._lease_view(), self.now))
 
     def fit(self) -> frozenset[NodeId]:
         """Without me where the nodes cannot share the store."""
-        view, me = self.context.views[self.entry.cluster], self.context.me
+        return super().fit() - self._barred()
+
+    def _lease_view(self) -> LeaseView:
+        view, barred = self.context.views[self.entry.cluster], self._barred()
         fit = fit_nodes(view, self.context.registered(self.entry.cluster))
+        return lease_view(view, fit - barred, super().fit() - barred)
+
+    def _barred(self) -> frozenset[NodeId]:
+        """Me, where I can never have the lease."""
+        view, me = self.context.views[self.entry.cluster], self.context.me
         if me not in view.members:
-            return fit - {me}
+            return frozenset({me})
         others = [record for node, record in sorted(view.members.items()) if node != me]
         barred = ""
         try:
@@ -99,7 +107,7 @@ class LeasedTagActor(TagActor):
         if barred and barred != self.rules.barred:
             logger.error("this node does not take tag %a: %s", self.entry.name, barred)
         self.rules.barred = barred
-        return fit - {me} if barred else fit
+        return frozenset({me}) if barred else frozenset()
 
     def standing(self) -> LeaseStanding:
         """See `TagActor.standing`."""

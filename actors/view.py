@@ -86,9 +86,10 @@ def tag_view(view: View, fit: frozenset[NodeId]) -> TagView:
     return TagView(lives=view.incarnations, fit=fit, others=len(view.members) - 1)
 
 
-def lease_view(view: View, fit: frozenset[NodeId]) -> LeaseView:
+def lease_view(view: View, fit: frozenset[NodeId], complete: frozenset[NodeId]) -> LeaseView:
     """What it says to the lease on one."""
-    return LeaseView(members=tuple(sorted(view.members)), lives=view.incarnations, fit=fit)
+    members = tuple(sorted(view.members))
+    return LeaseView(members=members, lives=view.incarnations, fit=fit, complete=complete)
 
 
 def capability_view(view: View, name: str, tags: Iterable[TagHere] = ()) -> CapabilityView:

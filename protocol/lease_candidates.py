@@ -3,6 +3,8 @@
 A candidate is a node that can be reached, whose data is complete, that is one of the preferred
 nodes where there are some, and that is an elector of the lease where that ran out. Only candidates
 have a place in the order: waiting for a node that the store would refuse costs time for nothing.
+Who lacks records of the tag comes last: it takes the lease when nobody who is complete does, as
+without an owner it could not become complete either.
 
 A lease that ran out may have no candidate although somebody could take it if it had been released:
 of its electors none is preferred, or fit. Then a *deputy*, an elector, asks for it, and gives it up
@@ -41,9 +43,11 @@ def why_not(node: NodeId, row: TagRow | None, view: LeaseView, me: NodeId) -> st
 
 
 def candidates(row: TagRow | None, view: LeaseView, me: NodeId) -> list[NodeId]:
-    """As seen by ``me``, the first to take the lease first: as preferred, else by id."""
+    """As seen by ``me``, the first to take the lease first: those that have all records of the tag
+    before those that lack some, as preferred, else by id."""
     preferred = row.preferred if row is not None else ()
-    return [node for node in preferred or view.members if not why_not(node, row, view, me)]
+    able = [node for node in preferred or view.members if not why_not(node, row, view, me)]
+    return sorted(able, key=lambda node: node not in view.complete)
 
 
 def deputies(row: TagRow | None, view: LeaseView, me: NodeId) -> list[NodeId]:

@@ -60,6 +60,8 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
     """The other nodes that are reachable, each with its incarnation."""
     fit: frozenset[NodeId] = frozenset()
     """The nodes, me included, whose capabilities with data of the tag are OK, as seen here."""
+    complete: frozenset[NodeId] = frozenset()
+    """Those of them that do not lack the records of the tag; nobody = it makes no difference."""
 
 
 class LeaseStanding(msgspec.Struct, frozen=True):

@@ -20,6 +20,14 @@ def test_by_id_unless_some_are_preferred() -> None:
     assert candidates(row(preferred=(3, 1)), around(), ONE) == [THREE, ONE]
 
 
+def test_who_lacks_records_of_the_tag_comes_last() -> None:
+    """It is better than nobody."""
+    view = msgspec.structs.replace(around(), complete=frozenset({TWO}))
+    assert candidates(None, view, ONE) == [TWO, ONE, THREE]
+    assert candidates(row(preferred=(3, 2)), view, ONE) == [TWO, THREE]
+    assert candidates(row(preferred=(3, 1)), view, ONE) == [THREE, ONE]
+
+
 @pytest.mark.parametrize(
     ("node_id", "read", "why"),
     [
