@@ -15,7 +15,7 @@ from ..protocol.effects import Announce
 from ..protocol.errors import NotProvisioned, Reason
 from ..protocol.events import Event
 from ..protocol.membership import Denied, Membership, RosterDiff
-from ..storage.base import RosterSnapshot
+from ..storage.base import RosterSnapshot, WasRemoved
 from .actor import ClusterActor, ReplyFuture
 from .context import Context
 from .mail import (
@@ -182,7 +182,7 @@ class StorageActor(ClusterActor):
         if mail.snapshot is not None:
             self._loaded(mail.snapshot)
         elif isinstance(mail.error, NotProvisioned):
-            self._expelled(str(mail.error))
+            self._expelled(mail.error)
         else:
             self._trouble(str(mail.error), Cause.STORAGE_FAILED)
         self._answer(self._asking)
@@ -219,8 +219,11 @@ class StorageActor(ClusterActor):
             self._warnings = snapshot.warnings
         self._tell_gate(diff)
 
-    def _expelled(self, error: str) -> None:
+    def _expelled(self, reason: NotProvisioned) -> None:
         """The database answers, and has no row of mine (D-4): nobody is let in until it has."""
+        if isinstance(reason, WasRemoved):
+            self._removing.risen(reason.removals)
+        error = str(reason)
         before = self.rules.storage_error
         diff = self.rules.update((), (), {}, dynamic=False)
         self.rules.storage_error = error

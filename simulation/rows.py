@@ -18,7 +18,7 @@ from ..protocol.identity import (
 )
 from ..protocol.removal_messages import Removal
 from ..protocol.tombstones import Stone
-from ..storage import RosterSnapshot
+from ..storage import RosterSnapshot, WasRemoved
 from .runtime import StillBusy
 
 CLUSTER = ClusterId(1)
@@ -80,7 +80,10 @@ class SimulatedStorage:
     def read(self, me: NodeId, records: Mapping[NodeId, NodeRecord]) -> RosterSnapshot:
         """What ``load`` makes of these rows."""
         if me not in records:
-            raise NotProvisioned(f"node {me} has no row in the simulated database")
+            text = f"node {me} has no row in the simulated database"
+            if me in self.removals:
+                raise WasRemoved(text, ((CLUSTER, self.removals[me]),))
+            raise NotProvisioned(text)
         rows = tuple(record for _, record in sorted(records.items()))
         return RosterSnapshot(
             records=rows,

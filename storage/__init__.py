@@ -9,6 +9,7 @@ from .base import (
     RosterSnapshot,
     TagAnswer,
     TagStore,
+    WasRemoved,
 )
 from .provisioning import Provisioning
 from .removal_file import RemovalFile, RemovalMemory
@@ -30,4 +31,5 @@ __all__ = [
     "SqlTagStore",
     "TagAnswer",
     "TagStore",
+    "WasRemoved",
 ]

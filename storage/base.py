@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from ..protocol.errors import Misuse
+from ..protocol.errors import Misuse, NotProvisioned
 from ..protocol.identity import (
     ClusterId,
     IdentityPolicy,
@@ -39,6 +39,16 @@ class RosterSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences for the log about rows that are allowed but look wrong (D-6), one line each."""
 
 
+class WasRemoved(NotProvisioned):
+    """This node has no row because somebody removed it from its clusters (X-4)."""
+
+    def __init__(self, text: str, removals: tuple[Stone, ...]) -> None:
+        by = ", ".join(f"from cluster {cluster} by {removal.by}" for cluster, removal in removals)
+        super().__init__(f"{text} (it was removed {by})")
+        self.removals = removals
+        """Of this node."""
+
+
 class Roster(Protocol):
     """Reads the provisioned nodes. Methods may block: they are called in a worker thread only."""
 
@@ -49,7 +59,7 @@ class Roster(Protocol):
         """Rows of every cluster that has a row of ``me`` (D-1), bad rows set apart (D-2, D-5).
 
         Raises `StorageUnavailable` with a sentence for people when the database cannot be asked,
-        and `NotProvisioned` when there is no row of ``me`` (D-4).
+        and `NotProvisioned` when there is no row of ``me`` (D-4), `WasRemoved` when that is why.
         """
 
     def note_removal(self, stone: Stone) -> bool:

@@ -12,7 +12,7 @@ from ..protocol.config import MAX_CLUSTERS, MAX_NODES, Config, ProvisioningSetti
 from ..protocol.errors import NotProvisioned, StorageUnavailable
 from ..protocol.identity import BinsUrl, ClusterId, IdentityPolicy, InvalidRow, NodeId, NodeRecord
 from ..protocol.tombstones import MAX_TOMBSTONES, Stone
-from .base import RemovalShelf, RosterSnapshot
+from .base import RemovalShelf, RosterSnapshot, WasRemoved
 from .engine import Database
 from .removal_file import RemovalMemory, newest_of_each
 from .removed_rows import read_tombstones, remove_node, select_tombstones
@@ -92,6 +92,9 @@ class SqlRoster:
         removals: tuple[Stone, ...],
     ) -> RosterSnapshot:
         clusters = {record.cluster_id for record in rows.records if record.node_id == me}
+        mine = tuple(stone for stone in removals if stone[1].node_id == me)
+        if not clusters and mine:
+            raise WasRemoved(self._why_not(me, rows.invalid), mine)
         if not clusters:
             raise NotProvisioned(self._why_not(me, rows.invalid))
         records = tuple(record for record in rows.records if record.cluster_id in clusters)
@@ -101,7 +104,7 @@ class SqlRoster:
                 row for row in rows.invalid if row.cluster_id in clusters or row.node_id == me
             ),
             identities={key: policy for key, policy in policies.items() if key[0] in clusters},
-            removals=tuple(stone for stone in removals if stone[0] in clusters),
+            removals=tuple(stone for stone in removals if stone[0] in clusters or stone in mine),
             warnings=tuple(_warnings(records)),
         )
 

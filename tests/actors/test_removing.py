@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tagmesh.actors.mail import RosterWanted
 from tagmesh.actors.removal_mail import RemovalsHeard, RemoveWanted
 from tagmesh.protocol.errors import StorageUnavailable, Unknown
+from tagmesh.protocol.events import Event
 from tagmesh.protocol.identity import NodeId
 from tagmesh.protocol.removal_messages import Removal, Removals
 from tagmesh.simulation import World
@@ -81,3 +83,15 @@ def test_nothing_is_taken_back_that_was_not_done() -> None:
     world = booted(dynamic=True)
     assert answer(world, 1, 3, lifted=True) is False
     assert members(world, 1) == [1, 2, 3]
+
+
+def test_a_node_that_nobody_tells_reads_who_removed_it() -> None:
+    """Its rows may come before the message, or instead of it (X-4)."""
+    world = booted()
+    for other in (1, 2):
+        world.cut(3, other)
+    assert answer(world, 1, 3) is True
+    actor(world, 3, "storage").on_receive(RosterWanted("a test"))
+    world.until(lambda: not members(world, 3), within_s=10.0)
+    expelled = [r.cause for r in world.events[NodeId(3)] if r.kind is Event.EXPELLED]
+    assert expelled == ["removed by an operator: bins:node-3:5556"]

@@ -11,6 +11,7 @@ from tagmesh.protocol.errors import Misuse, StorageUnavailable, Unknown
 from tagmesh.protocol.identity import ClusterId, NodeId
 from tagmesh.protocol.removal_messages import Removal
 from tagmesh.protocol.tombstones import Stone
+from tagmesh.storage import WasRemoved
 
 if TYPE_CHECKING:
     from .conftest import Storage
@@ -34,6 +35,25 @@ def test_a_node_removes_another_and_all_read_who_did_it(storage: Storage) -> Non
         assert roster.note_removal(stone())
         snapshot = roster.load(ME)
     assert [r.node_id for r in snapshot.records] == [1]
+    assert snapshot.removals == (stone(),)
+
+
+def test_the_removed_node_reads_who_did_it(storage: Storage) -> None:
+    """Also when nobody tells it any more (X-4)."""
+    storage.init(storage.node(1), storage.node(2))
+    with storage.roster() as roster:
+        roster.note_removal(stone())
+        with pytest.raises(WasRemoved, match=r"no row .*from cluster 1 by an operator") as caught:
+            roster.load(GONE)
+    assert caught.value.removals == (stone(),)
+
+
+def test_a_node_removed_from_one_of_its_clusters_reads_who_did_it(storage: Storage) -> None:
+    storage.init(storage.node(1), storage.node(2), storage.node(2, cluster=2))
+    with storage.roster() as roster:
+        roster.note_removal(stone())
+        snapshot = roster.load(GONE)
+    assert [r.cluster_id for r in snapshot.records] == [2]
     assert snapshot.removals == (stone(),)
 
 
