@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class MemberChecks(Check):
         self._ever: set[NodeId] = set()
         """Every id that has had a row."""
         self._views: dict[StorageActor, tuple[Mapping[Key, NodeRecord], _View]] = {}
+        self._before: dict[StorageActor | None, tuple[_View, float]] = {}
+        """What was in the roster before its last change, and when that was."""
         self._genuine: dict[PeerActor, ConnectionKey | None] = {}
         """The connection of each peer actor that was found to be what it says."""
         self._rows: _View = {}
@@ -43,11 +46,19 @@ class MemberChecks(Check):
         """What should not be there, and since when it is."""
 
     def event(self, node: NodeId, record: EventRecord) -> None:
-        """I7: nobody is announced who has no row here."""
-        if record.kind is Event.NODE_UP and not self.world.dynamic:
-            view = self._view(self.seen.cast(self.world.processes[node]))
-            if record.node_id is not None and not view.get(record.node_id, False):
-                self.fail("I7", f"node {node} announces node {record.node_id}, which it bars")
+        """I7: nobody is announced who had no row here before this moment, and has none.
+
+        In the same moment the rows may be read and not yet be on their way to who announces.
+        """
+        if record.kind not in (Event.NODE_UP, Event.ROSTER_CHANGED) or self.world.dynamic:
+            return
+        cast = self.seen.cast(self.world.processes[node])
+        view, peer = self._view(cast), record.node_id
+        if record.kind is Event.ROSTER_CHANGED or peer is None or view.get(peer, False):
+            return
+        before, at = self._before.get(cast.storage, ({}, -math.inf))
+        if at < self.world.now or not before.get(peer, False):
+            self.fail("I7", f"node {node} announces node {peer}, which it bars")
 
     def survey(self) -> None:
         """The rows, and everything that is in use without one."""
@@ -94,6 +105,7 @@ class MemberChecks(Check):
         kept = self._views.get(cast.storage)
         if kept is None or kept[0] != records:
             view = {r.node_id: r.enabled for r in records.values()}
+            self._before[cast.storage] = (kept[1] if kept else {}, self.world.now)
             kept = self._views[cast.storage] = (dict(records), view)
         return kept[1]
 

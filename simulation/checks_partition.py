@@ -103,4 +103,4 @@ def _knows(one: Process, other: Process) -> bool:
     there = other.system.context
     heard = one.system.context.views[CLUSTER].capabilities[there.me].get(NOTES)
     said = there.registrations[CLUSTER, NOTES].said
-    return heard is not None and (heard.state, heard.generation) == (said.state, said.generation)
+    return heard == said

@@ -41,7 +41,7 @@ class ViewChecks(Check):
         self._moved_at = 0.0
         self._short: dict[NodeId, Tables] = {}
         """The tables of each node whose ways were found short."""
-        self._agreed: dict[NodeId, Tables] = {}
+        self._agreed: Mapping[NodeId, Tables] = {}
         """The tables of all nodes when they were found to agree."""
         self._traces = FIRST_TRACE
 
@@ -85,9 +85,17 @@ class ViewChecks(Check):
         quiet_s = self.world.now - max(self._moved_at, self.trouble.last)
         if quiet_s >= AGREE_S and not _same(tables, self._agreed):
             digests_s = [self.settings(p).digest_interval_s for _, p in self.running()]
-            if quiet_s >= max(digests_s, default=0.0) + AGREE_S:
-                self._agree(tables, own)
-                self._agreed = tables
+            agree_s = max(digests_s, default=0.0) + AGREE_S
+            if quiet_s >= agree_s:
+                knowing = self._knowing(tables, self.world.now - agree_s)
+                self._agree(knowing, own)
+                self._agreed = tables if len(knowing) == len(tables) else {}
+
+    def _knowing(self, tables: Mapping[NodeId, Tables], since: float) -> dict[NodeId, Tables]:
+        """Those who could read all rows before ``since``: others refuse what is said of nodes that
+        they cannot know (S11)."""
+        edited_until = self.trouble.edited_until
+        return {n: held for n, held in tables.items() if edited_until(by=(n,)) <= since}
 
     def _actors(self) -> Iterator[tuple[NodeId, NodeActor]]:
         for node, process in self.running():

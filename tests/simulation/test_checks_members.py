@@ -11,7 +11,7 @@ import pytest
 from tagmesh.actors.link import LinkActor
 from tagmesh.actors.storage import MAX_WAIT_S, MIN_REFRESH_GAP_S, StorageActor
 from tagmesh.protocol.config import TransportSettings
-from tagmesh.protocol.events import Event
+from tagmesh.protocol.events import Event, EventRecord
 from tagmesh.protocol.identity import NodeId, PeerIdentity
 from tagmesh.simulation.check import Violation
 from tagmesh.simulation.checkers import LOOK_S, SURVEY_S, Checkers
@@ -173,6 +173,36 @@ def test_who_has_no_row_and_is_announced_is_a_violation() -> None:
     world, _ = begin(1, nodes=3)
     announce(world, 1, kind=Event.NODE_UP, node_id=STRANGER, incarnation=1, cause="answers")
     with pytest.raises(Violation, match="I7: node 1 announces node 9, which it bars"):
+        world.run_for(5.0)
+
+
+def up(node: int) -> EventRecord:
+    return EventRecord(sequence=1, wall_s=0.0, kind=Event.NODE_UP, node_id=NodeId(node))
+
+
+def test_who_is_announced_in_the_moment_in_which_the_rows_bar_it() -> None:
+    """Seed 23428: a node that had been stopped went on, and found the rows and the link states
+    that made another reachable. Whoever announces hears of the rows last.
+    """
+    world, checkers = begin(1, nodes=3)
+    check = MemberChecks(world, checkers.trouble)
+    check.survey()
+    rules = storage_of(world, 1).rules
+    rules.records = {
+        key: msgspec.structs.replace(record, enabled=record.node_id != 3)
+        for key, record in rules.records.items()
+    }
+    check.event(NodeId(1), up(3))
+    with pytest.raises(Violation, match="I7: node 1 announces node 9, which it bars"):
+        check.event(NodeId(1), up(9))
+
+
+def test_who_is_announced_after_the_rows_bar_it_is_a_violation() -> None:
+    world, _ = begin(1, nodes=3)
+    world.disable(3)
+    world.run_for(READ_S)
+    announce(world, 1, kind=Event.NODE_UP, node_id=NodeId(3), incarnation=1, cause="answers")
+    with pytest.raises(Violation, match="I7: node 1 announces node 3, which it bars"):
         world.run_for(5.0)
 
 

@@ -19,14 +19,16 @@ from tagmesh.simulation.records import NOTES, Duty, provide_all
 ALL = 4096
 
 
-def working(nodes: int = 2) -> tuple[World, Checkers]:
+def working(nodes: int = 2, up: int | None = None) -> tuple[World, Checkers]:
     world = World(1, nodes)
     provide_all(world)
     checkers = Checkers(world)
     checkers.add([PartitionChecks(world, checkers.trouble)])
-    world.boot_all()
+    here = world.ids[:up]
+    for node in here:
+        world.boot(node)
     checkers.settle(30)
-    world.until(lambda: all(world.state(n, NOTES) is CapState.OK for n in world.ids), within_s=30)
+    world.until(lambda: all(world.state(n, NOTES) is CapState.OK for n in here), within_s=30)
     world.run_for(5)
     return world, checkers
 
@@ -56,6 +58,33 @@ def test_sides_of_a_partition_that_have_not_heard_of_each_other_share_nothing() 
     assert both_work_on(world) > 0, "what node 1 says is on its way"
     world.unclog(1, 2)
     world.run_for(2)
+    assert both_work_on(world) == 0
+
+
+def test_who_has_not_heard_that_another_begins_to_work_goes_on() -> None:
+    """Seed 23384: a node that had arrived was alone before the others heard so, worked on
+    everything, and found its way back to one that was deaf and had never lost sight of it.
+    """
+    world, _ = working(4, up=3)
+    world.crash(1)
+    world.run_for(10)
+    world.boot(1)
+    world.until(lambda: world.state(1, NOTES) is CapState.OK, within_s=30)
+    world.run_for(0.2)
+    assert not duty(world, 1).slots, "node 4 might be there"
+    for other in (2, 3):
+        world.cut(1, other)
+    world.run_for(7.6)
+    world.clog(3, 2)
+    world.until(lambda: len(duty(world, 1).slots) == ALL, within_s=3)
+    world.heal(1, 3)
+    world.until(lambda: bool(world.route(1, 2)), within_s=4)
+    assert world.route(2, 1)
+    world.run_for(1.5)
+    assert both_work_on(world) > 0, "what node 1 says does not reach node 2"
+    for pair in ((1, 2), (3, 2)):
+        world.heal(*pair)
+    world.run_for(20)
     assert both_work_on(world) == 0
 
 

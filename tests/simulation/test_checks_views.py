@@ -81,6 +81,21 @@ def test_while_a_path_is_neither_whole_nor_dead_nothing_is_demanded(where: str) 
         world.run_for(LONG_S)
 
 
+def test_who_cannot_read_that_a_node_joined_refuses_what_is_said_of_it() -> None:
+    """Seed 61719 with tags (S11). Afterwards it must know."""
+    world, checkers = begin(1, nodes=4)
+    world.remove(4)
+    world.run_for(LONG_S)
+    world.processes[NodeId(1)].runtime.database = "failing"
+    world.provision(4)
+    world.run_for(LONG_S)
+    assert world.route(2, 4)
+    assert not world.route(1, 4)
+    world.processes[NodeId(1)].runtime.database = "ok"
+    world.run_for(LONG_S)
+    checkers.after_healing()
+
+
 @pytest.mark.usefixtures("no_digests")
 @pytest.mark.parametrize("who", ["pause", "slow reader"])
 def test_who_does_not_read_is_no_excuse_for_the_others(who: str) -> None:
